@@ -1,11 +1,13 @@
 """`/v1/organization/retention` and `…/projects/{project_id}/retention`: how long things are kept."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from cluster.contracts.manifest import is_resume_file
+from cluster.storage.store import ObjectInfo
 from service.api.http.auth import OrganizationAdmin
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.base import WholeNumber
@@ -121,7 +123,9 @@ def due(
         terms = terms_of(session, state.settings.retention, project.id)
         at = now(session) + within_days * DAY_SECONDS
         found = due_figures(session, project.id, terms, held_of(session, project.id), at)
-    return DueForDeletionList(data=[_public_due(state, one) for one in found])
+    # A checkpoint and its resume state share a folder.
+    listed = cache(lambda folder: tuple(state.store.list(folder)))
+    return DueForDeletionList(data=[_public_due(one, listed) for one in found])
 
 
 def _of_project(caller: Tenant, state: AppState, project_id: str) -> ProjectRetention:
@@ -150,14 +154,14 @@ def _public(terms: Mapping[RetentionKind, Term]) -> dict[str, RetentionTerm]:
     }
 
 
-def _public_due(state: AppState, due: Due) -> DueForDeletion:
+def _public_due(due: Due, listed: Callable[[str], Sequence[ObjectInfo]]) -> DueForDeletion:
     size: int | None = None
     if len(due.folders) <= MAX_FOLDERS:
         of_states = due.kind == "resume_states"
         size = due.bytes + sum(
             info.bytes
             for folder in due.folders
-            for info in state.store.list(folder)
+            for info in listed(folder)
             if not of_states or is_resume_file(info.key.rpartition("/")[2])
         )
     oldest_at = None if due.oldest_at is None else int(due.oldest_at)

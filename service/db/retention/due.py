@@ -18,8 +18,9 @@ from service.db.usage.usage import HOUR
 
 RESULTS = "fine-tune-results"
 """Purpose of the files that jobs have made."""
-MAX_FOLDERS = 1000
-"""Of how many folders in storage a report says the bytes."""
+MAX_FOLDERS = 100
+"""Of how many folders of one kind a report says the bytes: each is a request to the storage, one after the
+other, while a client waits."""
 _FILE, _JOB, _CHECKPOINT, _EVENT = tables.File, tables.Job, tables.Checkpoint, tables.JobEvent
 
 

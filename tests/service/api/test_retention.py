@@ -1,20 +1,25 @@
 """Retention, legal holds and stored bytes, as an administrator sets and sees them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from starlette.testclient import TestClient
 
+from cluster.storage.local import LocalStore
+from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
+from service.db.database import Database
 from service.scheduling.sweeping.sweep import SweepOptions, sweep
 from service.settings import Settings
 from tests.api import LiveApi, Project, add_admin_key, add_project, add_tuned_model
 from tests.service.cli.running import run_tunery
-from tests.service.db.rows import pass_days
+from tests.service.db.rows import add_job, pass_days
 
 
 @pytest.fixture
@@ -131,3 +136,63 @@ def test_stored_bytes_are_those_of_the_store(live: LiveApi, admin: str) -> None:
     assert tunery(live, admin, "storage") == f"{project}\tfiles\t1\t{size}\nall\t\t\t{size}\n"
     other = add_admin_key(live.state.database, add_project(live.state.database).tenant)
     assert tunery(live, other, "storage") == "all\t\t\t0\n"
+
+
+class ListedStore(LocalStore):
+    """Remembers which folders were listed."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.listed: list[str] = []
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        self.listed.append(prefix)
+        return super().list(prefix)
+
+
+def add_checkpoints(database: Database, job_id: str, steps: range) -> None:
+    with database.write() as session:
+        for step in steps:
+            session.add(
+                tables.Checkpoint(
+                    id=f"ftckpt_{job_id}_{step}",
+                    job_id=job_id,
+                    step=step,
+                    model_name=f"ft:{job_id}:ckpt-step-{step}",
+                    manifest_key=f"jobs/{job_id}/attempts/1/checkpoints/step-{step:08d}/manifest.json",
+                    manifest_sha256="7" * 64,
+                    form="lora",
+                    metrics={},
+                    created_at=5,
+                )
+            )
+
+
+def test_a_folder_is_listed_once_and_of_too_many_none(
+    state: AppState, project: Project, tmp_path: Path
+) -> None:
+    store, settings = ListedStore(tmp_path / "listed"), Settings(resume_state_seconds=1)
+    id = add_job(state.database, project.tenant).id
+    folder = f"jobs/{id}/attempts/1/checkpoints/step-00000007"
+    for name in ("manifest.json", "resume_manifest.json"):
+        store.put(f"{folder}/{name}", b"{}")
+    add_checkpoints(state.database, id, range(7, 8))
+    with state.database.write() as session:
+        job = session.get_one(tables.Job, id)
+        job.status, job.finished_at = "succeeded", 1
+        job.resume_manifest_key = f"{folder}/resume_manifest.json"
+    headers = {"authorization": f"Bearer {add_admin_key(state.database, project.tenant)}"}
+    path = f"/v1/organization/projects/{project.tenant.project_id}/retention"
+    opened = replace(state, settings=settings, store=store)
+    with TestClient(create_app(settings, open_state=lambda _: opened), headers=headers) as http:
+        http.post(path, json={"checkpoints": 1})
+
+        def due() -> dict[str, int | None]:
+            return {one["kind"]: one["bytes"] for one in http.get(f"{path}/due").json()["data"]}
+
+        assert due() == {"checkpoints": 4, "resume_states": 2, "exports": 0}
+        assert store.listed.count(f"{folder}/") == 1
+        add_checkpoints(state.database, id, range(8, 108))
+        store.listed.clear()
+        assert due() == {"checkpoints": None, "resume_states": 2, "exports": 0}
+        assert store.listed.count(f"{folder}/") == len(store.listed) == 1

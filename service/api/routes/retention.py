@@ -53,7 +53,8 @@ def update_default(
     body: RetentionBody, caller: OrganizationAdmin, state: UsesAppState
 ) -> OrganizationRetention:
     with state.database.write() as session:
-        change_organization_terms(session, state.settings.retention, caller.tenant, _given(body))
+        rules, days = state.settings.retention, _days(body)
+        change_organization_terms(session, rules, caller.tenant, days, inherited=_inherited(body))
     return _of_organization(caller.tenant, state)
 
 
@@ -89,7 +90,8 @@ def update(
     need, and what is under a legal hold."""
     with state.database.write() as session:
         tenant = Tenant(caller.tenant.organization_id, project_id)
-        change_terms(session, state.settings.retention, tenant, _given(body))
+        rules, days = state.settings.retention, _days(body)
+        change_terms(session, rules, tenant, days, inherited=_inherited(body))
     return _of_project(caller.tenant, state, project_id)
 
 
@@ -142,9 +144,17 @@ def _of_organization(caller: Tenant, state: AppState) -> OrganizationRetention:
     return OrganizationRetention(id=caller.organization_id, **_public(terms))
 
 
-def _given(body: RetentionBody) -> dict[RetentionKind, float | None]:
+def _days(body: RetentionBody) -> dict[RetentionKind, float | None]:
     given = {kind: getattr(body, kind) for kind in KINDS}
-    return {kind: None if days == "forever" else days for kind, days in given.items() if days is not None}
+    return {
+        kind: None if days == "forever" else days
+        for kind, days in given.items()
+        if days not in (None, "default")
+    }
+
+
+def _inherited(body: RetentionBody) -> list[RetentionKind]:
+    return [kind for kind in KINDS if getattr(body, kind) == "default"]
 
 
 def _public(terms: Mapping[RetentionKind, Term]) -> dict[str, RetentionTerm]:

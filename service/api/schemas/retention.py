@@ -8,8 +8,10 @@ from typing_extensions import TypeAliasType
 from service.api.schemas.base import Answer, Body, Identified, ItemList
 from service.db.retention.rules import RetentionKind
 
-RetentionDays = TypeAliasType("RetentionDays", Annotated[float, Field(gt=0, le=36_500)] | Literal["forever"])
-"""Days, or `forever`."""
+RetentionDays = TypeAliasType(
+    "RetentionDays", Annotated[float, Field(gt=0, le=36_500)] | Literal["forever", "default"]
+)
+"""Days, `forever`, or `default`: as without a term of one's own."""
 
 
 class RetentionBody(Body):

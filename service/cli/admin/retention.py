@@ -8,6 +8,7 @@ import typer
 from service.cli.admin.limits import check_changes
 from service.cli.admin.projects import Project, app, find_project
 from service.cli.commands import api_command
+from service.cli.confirming import Yes, confirm
 from service.cli.failures import USAGE, CommandFailed
 from service.cli.output import Columns, Output, date
 from service.cli.remote import Api
@@ -43,17 +44,29 @@ def retention(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KIND=DAYS", help="Such as files=90 or events=forever; repeat it."),
+        typer.Option(
+            "--set", metavar="KIND=DAYS", help="Such as files=90, events=forever or usage=default; repeat it."
+        ),
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Return to the default.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Show or change for how long a project keeps what it has. What you do not name stays as it is."""
     check_changes(changes, reset=reset)
-    path = f"{_ROOT}/retention" if project is None else f"{_of(api, project)}/retention"
     body = dict(_term(change) for change in changes or ())
-    found = api.delete(path) if reset else api.post(path, body) if body else api.get(path)
-    kinds = [name for name in found if name not in ("object", "id")]
-    output.item(found, {kind: _shown_term(kind) for kind in kinds})
+    path = f"{_ROOT}/retention" if project is None else f"{_of(api, project)}/retention"
+    terms = api.get(path)
+    kinds = [name for name in terms if name not in ("object", "id")]
+    if unknown := [kind for kind in body if kind not in kinds]:
+        raise CommandFailed(f"There is no kind '{unknown[0]}': write one of {', '.join(kinds)}.", USAGE)
+    if body or reset:
+        wanted = ", ".join(f"{kind}={_shown_days(days)}" for kind, days in body.items()) or "the default"
+        whose = project or "the organization"
+        confirm(
+            f"Change the retention of {whose} to {wanted}? What is due then is deleted for good.", yes=yes
+        )
+        terms = api.delete(path) if reset else api.post(path, body)
+    output.item(terms, {kind: _shown_term(kind) for kind in kinds})
 
 
 @api_command(app, "due")
@@ -99,8 +112,10 @@ def release(
     output: Output,
     project: Project,
     hold: Annotated[str, typer.Argument(metavar="HOLD", help="The id of a legal hold.")],
+    yes: Yes = False,
 ) -> None:
     """Release a legal hold: what was held can be deleted again."""
+    confirm(f"Release {hold} of {project}? People and retention can then delete what it holds.", yes=yes)
     released = api.delete(f"{_of(api, project)}/legal_holds/{hold}")
     output.done(released, f"The legal hold {hold} is released.")
 
@@ -130,15 +145,19 @@ def _term(change: str) -> tuple[str, float | str]:
     if not separator:
         raise CommandFailed(f"'{change}' is no term: write KIND=DAYS.", USAGE)
     try:
-        return kind, days if days == "forever" else float(days)
+        return kind, days if days in ("forever", "default") else float(days)
     except ValueError:
-        raise CommandFailed(f"'{days}' is neither a number of days nor `forever`.", USAGE) from None
+        raise CommandFailed(
+            f"'{days}' is not a number of days: write one, `forever` or `default`.", USAGE
+        ) from None
 
 
 def _shown_term(kind: str) -> Callable[[Mapping[str, Any]], str]:
     def shown(terms: Mapping[str, Any]) -> str:
-        days, setter = terms[kind]["days"], terms[kind]["set_by"]
-        kept = days if days == "forever" else f"{days:g} day{'' if days == 1 else 's'}"
-        return f"{kept} (set by the {setter})"
+        return f"{_shown_days(terms[kind]['days'])} (set by the {terms[kind]['set_by']})"
 
     return shown
+
+
+def _shown_days(days: float | str) -> str:
+    return days if isinstance(days, str) else f"{days:g} day{'' if days == 1 else 's'}"

@@ -1,5 +1,6 @@
 """The retention terms of projects and organizations."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -41,13 +42,22 @@ def all_terms(session: Session, rules: RetentionRules) -> list[tuple[Tenant, dic
     ]
 
 
-def change_terms(session: Session, rules: RetentionRules, tenant: Tenant, days: Days) -> None:
-    """Of the project; what is absent stays as it is. Raises NotFound, Conflict if it is archived, and
-    InvalidRequest (`retention_out_of_bounds`)."""
+def change_terms(
+    session: Session,
+    rules: RetentionRules,
+    tenant: Tenant,
+    days: Days,
+    *,
+    inherited: Collection[RetentionKind] = (),
+) -> None:
+    """Of the project. Kinds that are `inherited` go back to the organization's terms, and what is in neither
+    stays as it is. Raises NotFound, Conflict if the project is archived, and InvalidRequest
+    (`retention_out_of_bounds`)."""
     rules.check(days)
     row = _active(session, tenant)
-    row.retention = {**(row.retention or {}), **_stored(days)}
-    record(session, tenant, "project.retention.updated", row.id, changes_requested=dict(days))
+    row.retention = _changed(row.retention, days, inherited)
+    requested = _requested(days, inherited)
+    record(session, tenant, "project.retention.updated", row.id, changes_requested=requested)
 
 
 def reset_terms(session: Session, tenant: Tenant) -> None:
@@ -63,12 +73,21 @@ def organization_days(session: Session, organization_id: str) -> dict[RetentionK
     return dict(stored)
 
 
-def change_organization_terms(session: Session, rules: RetentionRules, tenant: Tenant, days: Days) -> None:
-    """`tenant` is the project that the caller acts in. Raises InvalidRequest (`retention_out_of_bounds`)."""
+def change_organization_terms(
+    session: Session,
+    rules: RetentionRules,
+    tenant: Tenant,
+    days: Days,
+    *,
+    inherited: Collection[RetentionKind] = (),
+) -> None:
+    """Like `change_terms`, with the server's terms behind the organization's. `tenant` is the project that
+    the caller acts in."""
     rules.check(days)
     row = _organization(session, tenant)
-    row.retention = {**(row.retention or {}), **_stored(days)}
-    record(session, tenant, "organization.retention.updated", row.id, changes_requested=dict(days))
+    row.retention = _changed(row.retention, days, inherited)
+    requested = _requested(days, inherited)
+    record(session, tenant, "organization.retention.updated", row.id, changes_requested=requested)
 
 
 def reset_organization_terms(session: Session, tenant: Tenant) -> None:
@@ -77,8 +96,15 @@ def reset_organization_terms(session: Session, tenant: Tenant) -> None:
     record(session, tenant, "organization.retention.deleted", row.id)
 
 
-def _stored(days: Days) -> dict[str, float | None]:
-    return {str(kind): value for kind, value in days.items()}
+def _changed(
+    stored: Mapping[str, Any] | None, days: Days, inherited: Collection[RetentionKind]
+) -> dict[str, Any]:
+    kept = {kind: value for kind, value in (stored or {}).items() if kind not in inherited}
+    return kept | {str(kind): value for kind, value in days.items()}
+
+
+def _requested(days: Days, inherited: Collection[RetentionKind]) -> Mapping[RetentionKind, object]:
+    return {**days, **dict.fromkeys(inherited, "default")}
 
 
 def _active(session: Session, tenant: Tenant) -> tables.Project:

@@ -42,12 +42,18 @@ def test_a_project_keeps_its_files_for_as_long_as_an_administrator_says(live: Li
     project, client = live.project.tenant.project_id, live.openai()
     id = live.upload()
     assert "files\tforever (set by the server)" in tunery(live, admin, "retention", project)
-    tunery(live, admin, "retention", "--set", "files=90", "--set", "usage=30.5")
+    tunery(live, admin, "retention", "--set", "files=90", "--set", "usage=730.5", "--yes")
     assert "files\t90 days (set by the organization)" in tunery(live, admin, "retention", project)
-    shown = tunery(live, admin, "retention", project, "--set", "files=30", "--set", "usage=forever")
+    own = ("--set", "files=30", "--set", "usage=forever", "--set", "events=1")
+    shown = tunery(live, admin, "retention", project, *own, "--yes")
     assert "files\t30 days (set by the project)" in shown
     assert "usage\tforever (set by the project)" in shown
     assert "exports\t7 days (set by the server)" in shown
+    back = ("--set", "usage=default", "--set", "events=default")
+    shown = tunery(live, admin, "retention", project, *back, "--yes")
+    assert "usage\t730.5 days (set by the organization)" in shown
+    assert "events\tforever (set by the server)" in shown
+    assert "files\t30 days (set by the project)" in shown
     pass_days(live.state.database, 20)
     assert tunery(live, admin, "due", project).splitlines()[0] == "files\t0\t0\t"
     size = client.files.retrieve(id).bytes
@@ -60,8 +66,25 @@ def test_a_project_keeps_its_files_for_as_long_as_an_administrator_says(live: Li
     assert id in deleted
     refused = run_tunery(live, "projects", "retention", project, "--reset", "--set", "files=1", key=admin)
     assert (refused.exit_code, "either --set or --reset" in refused.stderr) == (2, True)
-    assert "files\t90 days" in tunery(live, admin, "retention", project, "--reset")
-    assert "files\tforever" in tunery(live, admin, "retention", "--reset")
+    assert "files\t90 days" in tunery(live, admin, "retention", project, "--reset", "--yes")
+    tunery(live, admin, "retention", "--set", "files=default", "--yes")
+    assert "files\tforever (set by the server)" in tunery(live, admin, "retention", project)
+    assert "usage\tforever" in tunery(live, admin, "retention", "--reset", "--yes")
+
+
+def test_terms_are_changed_only_on_a_yes_and_for_kinds_that_there_are(live: LiveApi, admin: str) -> None:
+    for change, why in (
+        (("--set", "files=1"), "Add --yes"),
+        (("--reset",), "Add --yes"),
+        (("--set", "foo=3", "--yes"), "There is no kind 'foo': write one of files, results, events, usage, "),
+        (
+            ("--set", "files=soon", "--yes"),
+            "'soon' is not a number of days: write one, `forever` or",
+        ),
+    ):
+        refused = run_tunery(live, "projects", "retention", *change, key=admin)
+        assert (refused.exit_code, why in refused.stderr) == (2, True), refused.stderr
+    assert "files\tforever (set by the server)" in tunery(live, admin, "retention")
 
 
 def test_terms_stay_within_the_operators_bounds(state: AppState, project: Project) -> None:
@@ -115,11 +138,11 @@ def test_what_is_held_is_not_deleted_and_only_administrators_read_why(live: Live
     assert len(listed.splitlines()) == 2
     assert "Smith v. Jones" in listed
     assert run_tunery(live, "projects", "holds", project).exit_code != 0
-    tunery(live, admin, "release", project, whole)
+    tunery(live, admin, "release", project, whole, "--yes")
     client.files.delete(file.id)
     with pytest.raises(openai.ConflictError):
         client.models.delete(model)
-    tunery(live, admin, "retention", project, "--set", "files=1", "--set", "events=1")
+    tunery(live, admin, "retention", project, "--set", "files=1", "--set", "events=1", "--yes")
     with live.state.database.write() as session:
         session.get_one(tables.Job, job.id).finished_at = 1
     swept(live)

@@ -16,6 +16,7 @@ DESTRUCTIVE = (
     ("models", "unalias", "support@prod"),
     ("projects", "archive", "product"),
     ("projects", "delete", "proj_1"),
+    ("projects", "release", "product", "hold_1"),
     ("webhooks", "rm", "we_1"),
     ("webhooks", "rotate", "we_1"),
     ("bases", "rm", "tunery-tiny-1"),

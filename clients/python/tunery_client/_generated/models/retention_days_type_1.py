@@ -1,8 +1,9 @@
 from typing import Literal
 
-RetentionDaysType1 = Literal["forever"]
+RetentionDaysType1 = Literal["default", "forever"]
 
 RETENTION_DAYS_TYPE_1_VALUES: set[RetentionDaysType1] = {
+    "default",
     "forever",
 }
 

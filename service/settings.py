@@ -325,8 +325,9 @@ class Settings(BaseSettings):
     `{"files": 365, "events": 90}`. The kinds are `files`, `results`, `events`, `usage`, `checkpoints`,
     `resume_states`, `data_reports` and `exports`. What is left out is kept for good, but resume states for
     `resume_state_seconds` and exports for `export_seconds`."""
-    min_retention_days: dict[RetentionKind, Annotated[float, Field(gt=0)]] = {}
-    """The shortest that organizations and projects may set, in the same form."""
+    min_retention_days: dict[RetentionKind, Annotated[float, Field(gt=0)]] = {"usage": 400}
+    """The shortest that organizations and projects may set, in the same form. By default, a year of usage
+    stays, and a month to bill it: costs are computed from it."""
     max_retention_days: dict[RetentionKind, Annotated[float, Field(gt=0)]] = {}
     """The longest that anything is kept, in the same form, whatever organizations and projects have set."""
 

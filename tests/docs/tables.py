@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Sequence
@@ -267,6 +268,8 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if value is PydanticUndefined or value is None or value in ("", ()):
         return "—"
+    if isinstance(value, dict):
+        return code(json.dumps(value))
     return code(f"{value:g}" if isinstance(value, float) else value)
 
 

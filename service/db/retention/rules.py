@@ -1,5 +1,5 @@
-"""How long things of a project are kept: by its own terms, or else its organization's, or else the server's,
-and always within the bounds that the operator sets."""
+"""How long things of a project are kept: by its own terms, or else its organization's, both within the bounds
+that the operator sets, or else by the server's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,9 @@ class RetentionRules:
 
     days: Days = field(default_factory=dict)
     least: Mapping[RetentionKind, float] = field(default_factory=dict)
+    """Days that organizations and projects may not go below."""
     most: Mapping[RetentionKind, float] = field(default_factory=dict)
+    """Days after which nothing is kept, whatever `days` and `least` say."""
 
     def terms(self, project: Days | None, organization: Days | None) -> dict[RetentionKind, Term]:
         return {kind: self._term(kind, project or {}, organization or {}) for kind in KINDS}
@@ -42,28 +44,34 @@ class RetentionRules:
     def check(self, days: Days) -> None:
         """Raises InvalidRequest (`retention_out_of_bounds`)."""
         for kind, wanted in days.items():
-            least, most = self.least.get(kind), self.most.get(kind)
-            is_too_short = wanted is not None and least is not None and wanted < least
-            is_too_long = most is not None and (wanted is None or wanted > most)
-            if is_too_short or is_too_long:
-                bounds = [] if least is None else [f"at least {least:g}"]
-                bounds += [] if most is None else [f"at most {most:g}"]
-                raise InvalidRequest(
-                    f"This server keeps {kind} for {' and '.join(bounds)} days.",
-                    code="retention_out_of_bounds",
-                    param=kind,
-                )
+            if self._bounded(kind, wanted) == wanted:
+                continue
+            least, most = self._least(kind), self.most.get(kind)
+            bounds = [] if least is None else [f"at least {least:g}"]
+            bounds += [] if most is None else [f"at most {most:g}"]
+            said = "forever" if wanted is None else f"{wanted:g} days"
+            raise InvalidRequest(
+                f"This server keeps {kind} for {' and '.join(bounds)} days, and not for {said}.",
+                code="retention_out_of_bounds",
+                param=kind,
+            )
 
     def _term(self, kind: RetentionKind, project: Days, organization: Days) -> Term:
         if kind in project:
             return Term(self._bounded(kind, project[kind]), "project")
         if kind in organization:
             return Term(self._bounded(kind, organization[kind]), "organization")
-        return Term(self._bounded(kind, self.days.get(kind)), "server")
+        return Term(self._capped(kind, self.days.get(kind)), "server")
 
     def _bounded(self, kind: RetentionKind, days: float | None) -> float | None:
-        """The operator may have changed the bounds since."""
-        least, most = self.least.get(kind), self.most.get(kind)
-        if most is not None:
-            days = most if days is None else min(days, most)
-        return days if days is None or least is None else max(days, least)
+        """The operator may have changed the bounds since the days were set."""
+        least = self._least(kind)
+        return self._capped(kind, days if days is None or least is None else max(days, least))
+
+    def _capped(self, kind: RetentionKind, days: float | None) -> float | None:
+        most = self.most.get(kind)
+        return days if most is None else most if days is None else min(days, most)
+
+    def _least(self, kind: RetentionKind) -> float | None:
+        least = self.least.get(kind)
+        return None if least is None else self._capped(kind, least)

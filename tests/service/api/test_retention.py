@@ -96,7 +96,7 @@ def test_terms_stay_within_the_operators_bounds(state: AppState, project: Projec
         for terms, why in (
             ({"files": "forever"}, "at most 365 days"),
             ({"files": 400}, "at most 365 days"),
-            ({"events": 7}, "at least 30 days"),
+            ({"events": 7}, "at least 30 days, and not for 7 days"),
         ):
             for url in (path, "/v1/organization/retention"):
                 error = http.post(url, json=terms).json()["error"]

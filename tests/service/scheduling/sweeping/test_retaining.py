@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from cluster.contracts.errors import Conflict
+from cluster.contracts.errors import Conflict, InvalidRequest
 from cluster.contracts.jobs import JobStatus
 from cluster.storage.keys import dataset_key, report_key
 from service.db import tables
@@ -23,6 +23,7 @@ from service.db.retention.stored import stored_by_kind, stored_of
 from service.db.retention.terms import change_organization_terms, change_terms, terms_of
 from service.db.usage.usage import HOUR, UsageCounts, UsageKey, write_totals
 from service.scheduling.sweeping.sweep import SweepOptions, SweepReport, sweep
+from service.settings import Settings
 from tests.service.db.rows import OTHER, TENANT, add_file, get_job, messages, pass_days, resume_state
 from tests.service.scheduling.world import World
 
@@ -106,6 +107,17 @@ def test_terms_are_the_projects_or_the_organizations_or_the_servers_within_bound
     stricter = RetentionRules(least={"usage": 500.0}, most={"files": 60.0})
     assert stricter.terms({"files": None}, {"usage": 400.0})["files"].days == 60.0
     assert stricter.terms({"files": None}, {"usage": 400.0})["usage"].days == 500.0
+
+
+def test_the_least_that_others_may_set_leaves_the_servers_own_terms_alone() -> None:
+    assert Settings().retention.terms({}, {"usage": 30.0})["usage"].days == 400.0
+    with pytest.raises(InvalidRequest, match="at least 400 days, and not for 30 days"):
+        Settings().retention.check({"usage": 30.0})
+    own = Settings(retention_days={"usage": 90}).retention
+    assert own.terms({}, {})["usage"].days == 90.0
+    capped = Settings(max_retention_days={"usage": 90}).retention
+    assert capped.terms({}, {"usage": 30.0})["usage"].days == 90.0
+    capped.check({"usage": 90.0})
 
 
 def test_two_years_of_retention_keep_what_their_terms_say_and_every_model(long_world: World) -> None:

@@ -13,6 +13,7 @@ from service.cli.failures import USAGE, CommandFailed
 from service.cli.files.check import check_or_fail, refusal_of_jobs
 from service.cli.files.uploads import upload
 from service.cli.jobs import options
+from service.cli.jobs.rights import check_rights
 from service.cli.jobs.starting import confirm, create, estimated, finish
 from service.cli.lookups import find_model
 from service.cli.output import Output
@@ -85,6 +86,7 @@ def run(
     if not yes and not sys.stdin.isatty():
         raise CommandFailed("Add --yes to start a job without being asked.", USAGE)
     find_model(api, model)
+    check_rights(api, body)
     body["training_file"] = _uploaded(api, output, file)
     if validation is not None:
         body["validation_file"] = _uploaded(api, output, validation)

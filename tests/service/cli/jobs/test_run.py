@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api import BASE, LiveApi, jsonl, preferences
+from tests.api import BASE, LiveApi, add_admin_key, jsonl, preferences
 from tests.service.cli.running import run_tunery
 from tests.service.cli.terminal import on_terminal, piped
 from tests.service.cli.training import begin, fail, only_job, report_steps, succeed
@@ -191,7 +191,7 @@ def test_a_failed_job_ends_with_5_and_its_reason(live: LiveApi, file: Path, tmp_
     assert run_tunery(live, "jobs", "wait", only_job(live)).exit_code == 5
 
 
-def test_nothing_is_uploaded_if_the_file_the_model_or_the_key_is_wrong(
+def test_nothing_is_uploaded_if_the_file_the_model_the_key_or_a_right_is_wrong(
     live: LiveApi, file: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.jsonl"
@@ -210,6 +210,15 @@ def test_nothing_is_uploaded_if_the_file_the_model_or_the_key_is_wrong(
     assert run_tunery(live, "run", file, "--model", BASE.alias, "--yes", key="wrong").exit_code == 3
     assert run_tunery(live, "run", tmp_path / "absent", "--model", BASE.alias, "--yes").exit_code == 2
     assert run_tunery(live, "run", file, "--model", BASE.alias, "--metadata", "x", "--yes").exit_code == 2
+    admin, project = add_admin_key(live.state.database, live.project.tenant), live.project.tenant.project_id
+    run_tunery(live, "projects", "rights", project, "--method", "dpo", "--training-type", "lora", key=admin)
+    for option, value, why in (
+        ("--priority", "high", "the priority 'high', only low or normal."),
+        ("--method", "supervised", "the method 'supervised', only dpo."),
+        ("--type", "full", "the training type 'full', only lora."),
+    ):
+        forbidden = run_tunery(live, "run", file, "--model", BASE.alias, option, value, "--yes")
+        assert (forbidden.exit_code, why in forbidden.stderr) == (3, True), forbidden.stderr
     assert live.openai().files.list().data == []
 
 

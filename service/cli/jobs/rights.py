@@ -1,0 +1,28 @@
+"""Whether a project may start a job, asked before its files are uploaded."""
+
+from typing import Any
+
+from service.cli.failures import AUTH, CommandFailed
+from service.cli.remote import Api
+
+
+def check_rights(api: Api, body: dict[str, Any]) -> None:
+    """Raises CommandFailed if the body of a create request names a priority, a method or a training type that
+    the project may not use. The server judges what the body leaves out."""
+    named = {
+        "priorities": ("priority", body.get("tunery", {}).get("priority")),
+        "methods": ("method", body.get("method", {}).get("type")),
+        "training_types": ("training type", body.get("training", {}).get("type")),
+    }
+    if not any(value for _, value in named.values()):
+        return
+    rights = api.get("/rights")
+    for kind, (what, value) in named.items():
+        allowed = rights[kind]
+        if value is not None and allowed is not None and value not in allowed:
+            may = " or ".join(allowed) or "none"
+            raise CommandFailed(
+                f"This project's jobs may not have the {what} '{value}', only {may}. An administrator can "
+                "change that.",
+                AUTH,
+            )

@@ -159,7 +159,9 @@ ALLOWED = {
         "service.metrics",
         "service.oidc",
         "service.scheduling.interfaces",
-        # The policy, which is pure, and what it decides about.
+        # The policy, which is pure, and what it decides about: the pools as the settings name them.
+        "service.scheduling.cluster.cluster_pools",
+        "service.scheduling.cluster.pool_states",
         "service.scheduling.policy",
         "service.scheduling.snapshots",
         "service.webhooks.sending",

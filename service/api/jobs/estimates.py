@@ -94,7 +94,7 @@ def estimate(
         unknown["plan.device_memory"] = _UNPLANNED
     gangs = gangs_of(candidate.method, job, server.past)
     new = waiting(_NEW, project_id, priority, gangs, at=server.queue.pending.at)
-    wait = expected_wait(server.queue, new, settings.pools, settings.training_devices, rules_of(settings))
+    wait = expected_wait(server.queue, new, settings.pools, rules_of(settings))
     if wait.problem is not None:
         unknown["queue.seconds"] = wait.problem
     return FineTuningJobEstimate(

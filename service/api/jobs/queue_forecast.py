@@ -13,20 +13,14 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.devices import Pool
 from cluster.contracts.jobs import Priority
 from service.db.jobs.past_runs import PastRun, past_runs, training_file_sizes
-from service.db.scheduler.pending_work import Holding, PendingWork, pending_work
+from service.db.scheduler.pending_work import PendingWork, pending_work
 from service.db.scheduler.queue_window import PlannedGang, WaitingJob
 from service.db.scheduler.standings import ProjectStanding, standings
 from service.run_times import likely_seconds
+from service.scheduling.cluster.cluster_pools import ClusterPools
+from service.scheduling.cluster.pool_states import Limits
 from service.scheduling.policy.decide import decide
-from service.scheduling.policy.snapshot import (
-    NodeState,
-    PoolState,
-    Rules,
-    RunningJob,
-    Snapshot,
-    Start,
-    WaitReason,
-)
+from service.scheduling.policy.snapshot import Rules, RunningJob, Snapshot, Start, WaitReason
 from service.scheduling.snapshots import queued_job, snapshot_of
 
 _MAINTENANCE = "No job starts during maintenance."
@@ -85,20 +79,22 @@ def read_queue(
     return QueueState(replace(pending, queued=[*pending.queued, *coming]), found)
 
 
-def expected_wait(
-    state: QueueState, new: WaitingJob, pools: Sequence[Pool], slots: int, rules: Rules
-) -> ExpectedWait:
+def expected_wait(state: QueueState, new: WaitingJob, pools: Sequence[Pool], rules: Rules) -> ExpectedWait:
     """Pure. What can start before the job is there does so first. Whoever must make room for it does so at
     once."""
     pending = state.pending
     holdings = pending.holdings
-    snapshot = snapshot_of(pending, holdings, _whole(pools, holdings, slots), state.standings, rules)
-    present = _after(snapshot, decide(snapshot, rules).starts)
-    with_it = [*present.queue, queued_job(new, snapshot.pools)]
-    decision = decide(replace(present, queue=with_it), rules, explains=True)
+    limits = Limits(slots=sum(pool.all_devices for pool in pools), device=pools[0].kind)
+    # Attempts of an earlier release say no pool.
+    placed = [replace(held, pool=held.pool or pools[0].name) for held in holdings]
+    present = ClusterPools(None, pools, limits).states(placed)
+    snapshot = snapshot_of(pending, holdings, present, state.standings, rules)
+    before = _after(snapshot, decide(snapshot, rules).starts)
+    with_it = [*before.queue, queued_job(new, snapshot.pools)]
+    decision = decide(replace(before, queue=with_it), rules, explains=True)
     wait = decision.waits.get(new.job_id)
     leaving = {preempt.job_id for preempt in decision.preempts if preempt.for_job == new.job_id}
-    ahead = {job.job_id for job in present.running} - leaving
+    ahead = {job.job_id for job in before.running} - leaving
     if wait is not None:
         ahead |= {id for id, other in decision.waits.items() if other.position < wait.position}
     if pending.maintenance is not None:
@@ -146,19 +142,3 @@ def _after(snapshot: Snapshot, starts: Sequence[Start]) -> Snapshot:
         for pool in snapshot.pools
     ]
     return replace(snapshot, queue=list(queued.values()), running=running, pools=pools)
-
-
-def _whole(pools: Sequence[Pool], holdings: Sequence[Holding], slots: int) -> list[PoolState]:
-    """The pools with all their nodes, and no more free devices than `slots` leaves."""
-    left = slots - sum(each.workers for each in holdings)
-    states = []
-    for pool in pools:
-        held = sum(each.workers for each in holdings if (each.pool or pools[0].name) == pool.name)
-        nodes = []
-        for number in range(pool.nodes):
-            taken = min(held, pool.devices)
-            free = max(0, min(pool.devices - taken, left))
-            held, left = held - taken, left - free
-            nodes.append(NodeState(f"{pool.name}-{number}", pool.devices, free))
-        states.append(PoolState(pool.name, pool.devices, tuple(nodes)))
-    return states

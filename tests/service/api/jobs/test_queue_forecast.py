@@ -51,6 +51,7 @@ def wait(
     held: list[Holding],
     queued: list[WaitingJob],
     maintenance: bool = False,
+    pool: Pool = BOX,
 ) -> ExpectedWait:
     pending = PendingWork(
         at=AT,
@@ -64,7 +65,7 @@ def wait(
         maintenance=Maintenance(since=1, pauses_jobs=False) if maintenance else None,
     )
     standing = {name: ProjectStanding(0.0, 1, None, None) for name in ("busy", "fresh")}
-    return expected_wait(QueueState(pending, standing), new, [BOX], BOX.devices, Rules())
+    return expected_wait(QueueState(pending, standing), new, [pool], Rules())
 
 
 FULL = [holding("a", workers=2, ends_in=100)]
@@ -89,6 +90,14 @@ def test_a_job_starts_when_the_policy_lets_it(
     new: WaitingJob, held: list[Holding], queued: list[WaitingJob], expected: ExpectedWait
 ) -> None:
     assert wait(new, held=held, queued=queued) == expected
+
+
+def test_a_job_that_needs_a_node_of_its_own_waits_for_one() -> None:
+    """Of two nodes with four devices each, gangs of three and of two leave one and two free."""
+    pool = Pool.model_construct(name="box", kind="cpu", devices=4, nodes=2)
+    held = [holding("a", workers=3, ends_in=100), holding("b", workers=2, ends_in=80)]
+    assert wait(job("new", workers=3, at=AT), held=held, queued=[], pool=pool) == ExpectedWait(2, 80.0, None)
+    assert wait(job("new", workers=2, at=AT), held=held, queued=[], pool=pool).seconds == 0.0
 
 
 def test_what_nobody_can_know_is_said_to_be_unknown() -> None:

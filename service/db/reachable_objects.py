@@ -224,10 +224,14 @@ def _report_seconds(
     rows = select(file.sha256, file.project_id).where(
         file.sha256.in_(file_sha256s), file.deleted_at.is_(None)
     )
+    owners = session.execute(rows.distinct()).tuples().all()
+    seconds = {
+        id: terms_of(session, retention, id)["data_reports"].seconds for id in {owner for _, owner in owners}
+    }
     kept: dict[str, float] = {}
-    for sha256, project_id in session.execute(rows.distinct()):
-        seconds = terms_of(session, retention, project_id)["data_reports"].seconds
-        kept[sha256] = max(kept.get(sha256, 0.0), inf if seconds is None else seconds)
+    for sha256, project_id in owners:
+        term = seconds[project_id]
+        kept[sha256] = max(kept.get(sha256, 0.0), inf if term is None else term)
     return kept
 
 
@@ -236,13 +240,17 @@ def _reachable_files(session: Session, ids: Collection[str]) -> frozenset[str]:
         return frozenset()
     written = select(tables.File.id).where(tables.File.id.in_(ids), tables.File.deleted_at.is_(None))
     on_their_way = select(tables.IncomingFile.file_id).where(tables.IncomingFile.file_id.in_(ids))
-    # A trained job that has failed may be published again.
-    may_be_published = (JobStatus.PUBLISHING, JobStatus.FAILED)
+    found = frozenset([*session.scalars(written), *session.scalars(on_their_way)])
+    # Jobs are only looked through for what is left: few files of a page, as a rule none.
+    return found if found.issuperset(ids) else found | _result_files(session)
+
+
+def _result_files(session: Session) -> frozenset[str]:
+    """Those of trained jobs that are being published, or have failed and may be published again."""
     publishing = select(tables.Job.id).where(
-        tables.Job.status.in_(may_be_published), tables.Job.publishing.is_not(None)
+        tables.Job.status.in_((JobStatus.PUBLISHING, JobStatus.FAILED)), tables.Job.publishing.is_not(None)
     )
-    results = [of(job) for job in session.scalars(publishing) for of in (result_file_id, event_file_id)]
-    return frozenset([*session.scalars(written), *session.scalars(on_their_way), *results])
+    return frozenset(of(job) for job in session.scalars(publishing) for of in (result_file_id, event_file_id))
 
 
 def _reachable_imports(session: Session, ids: Collection[str]) -> frozenset[str]:

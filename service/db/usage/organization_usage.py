@@ -95,11 +95,15 @@ class OrganizationUsage:
         job = tables.Job
         owned = [job.organization_id == self._organization_id, *_selected(job, wanted)]
         ended_at = func.coalesce(job.trained_at, job.finished_at)
-        ended = select(job, ended_at).where(*owned, ended_at >= wanted.start, ended_at < wanted.end)
-        for row, at in self._session.execute(ended).tuples():
-            group: Group = tuple((name, getattr(row, name)) for name in wanted.group_by)
-            bucket = at - at % wanted.width
-            buckets[bucket][group] += TrainingUsage(1, row.trained_tokens or 0)
+        groups = [getattr(job, name) for name in wanted.group_by]
+        ended = (
+            select(ended_at, job.trained_tokens, *groups)
+            .where(*owned, ended_at >= wanted.start, ended_at < wanted.end)
+            .order_by(ended_at, job.id)
+        )
+        for at, trained_tokens, *values in self._session.execute(ended):
+            group: Group = tuple(zip(wanted.group_by, values, strict=True))
+            buckets[at - at % wanted.width][group] += TrainingUsage(1, trained_tokens or 0)
         for part in device_time(self._session, owned, wanted.start, wanted.end):
             group = tuple((name, getattr(part, name)) for name in wanted.group_by)
             for bucket, seconds in _in_buckets(part, wanted.width):

@@ -419,10 +419,17 @@ def parallelisms(options: TrainingOptions, num_workers: int, *, nodes: int) -> t
 
 
 def why_not_sharded(options: TrainingOptions) -> str | None:
-    """What workers cannot share about the model; None if they can."""
-    if options.type in ("qlora", "peft") or options.use_dora:
-        return "of adapters only plain LoRA on a base in full precision"
-    return None if options.optimizer == "adamw" else "only moments in full precision (optimizer 'adamw')"
+    """Why workers cannot share the model, and the option that makes it so; None if they can."""
+    what = None
+    if options.type == "qlora":
+        what = "weights in 4 bits (training.type 'qlora')"
+    elif options.type == "peft":
+        what = "a model with other adapters than plain LoRA (training.type 'peft')"
+    elif options.use_dora:
+        what = "a model with other adapters than plain LoRA (training.use_dora)"
+    elif options.optimizer == "adamw_8bit":
+        what = "moments in 8 bits (training.optimizer 'adamw_8bit')"
+    return what and f"workers cannot share {what}"
 
 
 def _check_virtual_tokens(options: TrainingOptions, base: BaseSpec) -> None:
@@ -444,7 +451,7 @@ def _check_sharing(options: TrainingOptions) -> None:
     is_shared = options.parallelism in ("fsdp", "hsdp") and options.num_workers != 1
     if is_shared and (problem := why_not_sharded(options)) is not None:
         raise InvalidRequest(
-            f"With parallelism '{options.parallelism}' workers can share {problem}; use parallelism 'ddp'.",
+            f"training.parallelism is '{options.parallelism}', but {problem}. Use 'ddp' or 'auto'.",
             param="training.parallelism",
         )
 

@@ -77,7 +77,7 @@ def _why_not_shared(task: Task, pool: Pool) -> str:
     problem = why_not_sharded(task.options)
     if problem is None or pool.all_devices == 1:
         return ""
-    return f" More devices do not help: workers can share {problem}."
+    return f" More devices do not help: {problem}."
 
 
 def _proposals(task: Task, pools: Sequence[Pool], slots: int) -> Iterator[str]:

@@ -7,6 +7,7 @@ from cluster.contracts.hyperparameters import (
     Method,
     TrainingOptions,
     base_rate,
+    check_options,
     held_out_count,
     parallelisms,
     resolve,
@@ -173,12 +174,6 @@ def test_ada_lora_needs_steps_between_its_first_and_its_last(last: int, is_refus
             "training.peft_config.num_virtual_tokens",
         ),
         ({"type": "qlora", "use_dora": True}, "training.use_dora"),
-        ({"type": "qlora", "num_workers": 2, "parallelism": "fsdp"}, "training.parallelism"),
-        ({"use_dora": True, "num_workers": 2, "parallelism": "fsdp"}, "training.parallelism"),
-        (
-            {"type": "full", "num_workers": 2, "optimizer": "adamw_8bit", "parallelism": "fsdp"},
-            "training.parallelism",
-        ),
         ({"num_workers": 2, "parallelism": "single"}, "training.parallelism"),
         ({"num_workers": {"min": 1, "max": 2}, "parallelism": "single"}, "training.parallelism"),
         ({"max_seq_length": 513}, "training.max_seq_length"),
@@ -189,6 +184,41 @@ def test_what_can_never_run_is_refused_with_its_parameter(options: dict[str, obj
     with pytest.raises(InvalidRequest) as refused:
         resolve(Hyperparameters(), training, BASE, n_examples=100, seed=0)
     assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"type": "qlora"}, "weights in 4 bits (training.type 'qlora')"),
+        ({"type": "full", "optimizer": "adamw_8bit"}, "moments in 8 bits (training.optimizer 'adamw_8bit')"),
+        ({"optimizer": "adamw_8bit"}, "moments in 8 bits (training.optimizer 'adamw_8bit')"),
+        ({"use_dora": True}, "a model with other adapters than plain LoRA (training.use_dora)"),
+        (
+            {"type": "peft", "peft_config": {"peft_type": "IA3"}},
+            "a model with other adapters than plain LoRA (training.type 'peft')",
+        ),
+    ],
+)
+def test_a_model_that_workers_cannot_share_is_refused_with_the_reason_and_else_copied(
+    options: dict[str, object], reason: str
+) -> None:
+    for parallelism in ("fsdp", "hsdp"):
+        training = TrainingOptions.model_validate({**options, "num_workers": 2, "parallelism": parallelism})
+        with pytest.raises(InvalidRequest) as refused:
+            check_options(training, BASE, "supervised")
+        assert refused.value.param == "training.parallelism"
+        assert refused.value.message == (
+            f"training.parallelism is '{parallelism}', but workers cannot share {reason}. "
+            "Use 'ddp' or 'auto'."
+        )
+    _, config = resolve(
+        Hyperparameters(),
+        TrainingOptions.model_validate({**options, "num_workers": 2}),
+        BASE,
+        n_examples=100,
+        seed=0,
+    )
+    assert config.parallelism == "ddp"
 
 
 def test_a_type_without_a_rate_is_refused() -> None:

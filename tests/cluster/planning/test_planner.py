@@ -235,11 +235,15 @@ def test_nothing_is_refused_that_is_not_known() -> None:
         ),
         (task("70B", parallelism="ddp", num_workers=8), gpus(8), ["training.parallelism 'auto'"]),
         (task("70B", num_workers=1), gpus(8), ["training.num_workers 'auto'"]),
-        (task("70B", type="qlora"), gpus(8, 24), ["1 x", "can share of adapters only plain LoRA"]),
+        (
+            task("70B", type="qlora"),
+            gpus(8, 24),
+            ["needs 1 x", "More devices do not help: workers cannot share weights in 4 bits"],
+        ),
         (
             task("8B", type="full", optimizer="adamw_8bit"),
             gpus(8),
-            ["More devices do not help: workers can share only moments in full precision", "type 'lora'"],
+            ["More devices do not help: workers cannot share moments in 8 bits", "type 'lora'"],
         ),
         (
             task("8B", tokens=131072, type="full"),

@@ -10,7 +10,7 @@ from cluster.bases.configs import read_config as read_fields
 from cluster.bases.configs import why_not_trained
 from cluster.bases.layers import StoredTensor, stored_tensors
 from cluster.bases.pretrained import LOADING, read_config
-from cluster.bases.resolve import not_available
+from cluster.bases.resolve import folder_here, not_available
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, InvalidConfiguration
 
@@ -19,28 +19,32 @@ _SHOWN = 3
 
 
 def check_trainable(spec: BaseSpec, folder: Path) -> None:
-    """Raises InvalidConfiguration (`model_not_available`) if it can be told from the configuration in
-    `folder` that no job can train the base. Needs no torch."""
+    """Raises InvalidConfiguration (`model_not_available`) if no job can train the base in `folder`."""
     try:
         problem = why_not_trained(read_fields(folder))
-        read_config(folder)
     except InvalidConfiguration as error:
         problem = error.message.rstrip(".")
-    if problem is not None:
-        raise _untrainable(spec, problem)
-
-
-def check_whole(spec: BaseSpec, folder: Path) -> None:
-    """Does the same, and compares the files of weights in `folder` with the configuration."""
-    check_trainable(spec, folder)
-    if problem := why_unusable(spec, folder):
-        raise _untrainable(spec, problem)
+    if problem := problem or why_unusable(spec, folder):
+        raise InvalidConfiguration(
+            f"The base model '{spec.alias}' cannot be trained: {problem}. The operator of this server must "
+            "mend that.",
+            code=MODEL_NOT_AVAILABLE,
+            param="model",
+        )
 
 
 def check_usable(spec: BaseSpec, folder: Path) -> None:
     """Raises Unavailable (`model_not_available`) if no engine can load the base in `folder`."""
     if problem := why_unusable(spec, folder):
         raise not_available(spec, problem)
+
+
+def why_unusable_here(spec: BaseSpec) -> str | None:
+    """What `check_usable` would say of a base that is on this machine; None if it can be used, or is not
+    here. Asks nobody."""
+    folder = folder_here(spec)
+    problem = None if folder is None else why_unusable(spec, folder)
+    return problem and not_available(spec, problem).message
 
 
 def why_unusable(spec: BaseSpec, folder: Path) -> str | None:
@@ -54,15 +58,6 @@ def why_unusable(spec: BaseSpec, folder: Path) -> str | None:
         return error.message.rstrip(".")
     except OSError as error:
         return f"its config.json cannot be read ({type(error).__name__})"
-
-
-def _untrainable(spec: BaseSpec, problem: str) -> InvalidConfiguration:
-    return InvalidConfiguration(
-        f"The base model '{spec.alias}' cannot be trained: {problem}. The operator of this server must mend "
-        "that.",
-        code=MODEL_NOT_AVAILABLE,
-        param="model",
-    )
 
 
 @lru_cache(maxsize=64)
@@ -96,9 +91,11 @@ def _load_without_weights(config: Any, is_encoder: bool, shapes: Mapping[str, tu
     versions, and joins experts that lie apart. Nothing has any memory."""
     import torch
     from transformers import AutoModel, AutoModelForCausalLM
+    from transformers.utils import logging
 
     kind = AutoModel if is_encoder else AutoModelForCausalLM
     with LOADING:
+        logging.disable_progress_bar()  # It would say that weights are being loaded.
         with torch.device("meta"):
             family = type(kind.from_config(config))
         return family.from_pretrained(

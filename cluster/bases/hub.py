@@ -5,7 +5,8 @@ The hub's library keeps what it has downloaded in HF_HOME, once per machine or s
 folder keeps processes from downloading the same file twice. It reads the operator's token from HF_TOKEN.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,22 +37,23 @@ def download(source: HubSource, *, weights: bool, report: Callable[[int, int], N
     )
 
 
-def is_here(source: HubSource) -> bool:
-    """Whether `download` has nothing to fetch, weights included. Asks nobody."""
+def folder_here(source: HubSource) -> Path | None:
+    """What `download` returns if it has nothing to fetch, weights included; otherwise None. Asks nobody."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        snapshot_download(
-            source.repository,
-            revision=source.revision,
-            allow_patterns=[_WEIGHTS, *_TEXT_FILES],
-            ignore_patterns=_IGNORED,
-            local_files_only=True,
+        return Path(
+            snapshot_download(
+                source.repository,
+                revision=source.revision,
+                allow_patterns=[_WEIGHTS, *_TEXT_FILES],
+                ignore_patterns=_IGNORED,
+                local_files_only=True,
+            )
         )
     except LocalEntryNotFoundError:
-        return False
-    return True
+        return None
 
 
 def weight_digests(source: HubSource) -> dict[str, str] | None:
@@ -68,9 +70,10 @@ def weight_digests(source: HubSource) -> dict[str, str] | None:
     return digests if digests and len(digests) == len(files) else None
 
 
-def stored_tensors(source: HubSource) -> dict[str, tuple[str, tuple[int, ...]]]:
+@lru_cache(maxsize=64)
+def stored_tensors(source: HubSource) -> Mapping[str, tuple[str, tuple[int, ...]]]:
     """safetensors' name of the type, and the shape, of every tensor, by name, from the headers of the files
-    of weights."""
+    of weights. Fetched once by a process: a commit does not change."""
     from huggingface_hub import get_safetensors_metadata
 
     metadata = get_safetensors_metadata(source.repository, revision=source.revision)

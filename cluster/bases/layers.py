@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from cluster.bases import hub
 from cluster.bases.configs import read_config
-from cluster.bases.resolve import ask_hub, is_here, local_folder, tokenizer_folder
+from cluster.bases.resolve import ask_hub, folder_here, local_folder, tokenizer_folder
 from cluster.contracts.adapter_layers import BaseLayers
 from cluster.contracts.bases import BaseSpec, HubSource
 from cluster.contracts.errors import InvalidConfiguration
@@ -49,7 +49,7 @@ def stored_tensors(spec: BaseSpec, folder: Path) -> dict[str, StoredTensor]:
     """Returns all tensors in the files of weights of the base in `folder`, by name. Of a hub model that is
     not here yet, only the headers of its files are fetched. Raises Unavailable like `tokenizer_folder`, and
     InvalidConfiguration if the files cannot be read."""
-    if isinstance(spec.source, HubSource) and not is_here(spec):
+    if isinstance(spec.source, HubSource) and folder_here(spec) is None:
         found = ask_hub(spec, spec.source, hub.stored_tensors)
         return {name: StoredTensor(*tensor) for name, tensor in found.items()}
     with _readable(folder):

@@ -47,10 +47,13 @@ def tokenizer_folder(spec: BaseSpec) -> Path:
     return folder if isinstance(spec.source, HubSource) else _complete(spec, folder)
 
 
-def is_here(spec: BaseSpec) -> bool:
-    """Whether this machine has the base, so that nothing is left to download."""
-    source = spec.source
-    return hub.is_here(source) if isinstance(source, HubSource) else _problem(local_folder(source)) is None
+def folder_here(spec: BaseSpec) -> Path | None:
+    """The base's folder if this machine has all its files, so that nothing is left to download; otherwise
+    None."""
+    if isinstance(spec.source, HubSource):
+        return hub.folder_here(spec.source)
+    folder = local_folder(spec.source)
+    return folder if _problem(folder) is None else None
 
 
 def why_unavailable(spec: BaseSpec) -> str | None:
@@ -95,7 +98,7 @@ def base_digest(folder: Path) -> str:
 def current_base_digest(spec: BaseSpec) -> str:
     """The `base_digest` of the base as it is now. A hub model is not downloaded for it if the hub knows the
     digests of its files."""
-    if isinstance(spec.source, HubSource) and not hub.is_here(spec.source):
+    if isinstance(spec.source, HubSource) and hub.folder_here(spec.source) is None:
         digests = ask_hub(spec, spec.source, hub.weight_digests)
         if digests is not None:
             names = sorted(digests)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from cluster.bases.fit import check_whole
+from cluster.bases.fit import check_trainable
 from cluster.bases.pretrained import stop_tokens
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec
@@ -64,7 +64,7 @@ def run_attempt(
         with span("fetch weights"), fetching:
             # Downloads it if this machine does not have it yet, which may take an hour.
             folder_of_base = base_folder(spec.base, report=lambda _done, _total: hooks.heartbeat())
-            check_whole(spec.base, folder_of_base)
+            check_trainable(spec.base, folder_of_base)
             start = find_starting_point(spec, copies, data.training)
         hooks.heartbeat()
         return _train(attempt, data, start)

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cluster.bases.configs import config_here
+from cluster.bases.fit import why_unusable_here
 from cluster.bases.resolve import tokenizer_folder, why_unavailable
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSource
 from cluster.contracts.data_report import DataReportRequest
@@ -235,6 +236,7 @@ def _bases(bases: list[BaseSpec], settings: EngineSettings, failures: dict[str, 
     """`failures`: why vLLM does not start, by `ModelRef.weights`. Those of fine-tunes are theirs alone."""
     reasons = {
         base.alias: why_unavailable(base)
+        or why_unusable_here(base)
         or why_not_served(base, settings)
         or failures.get(ModelRef(base=base).weights)
         for base in bases

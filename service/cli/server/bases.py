@@ -22,7 +22,7 @@ from cluster.bases.catalogue import (
 from cluster.bases.configs import read_config, why_not_trained
 from cluster.bases.file_digests import changed_files
 from cluster.bases.layers import base_layers, stored_tensors
-from cluster.bases.resolve import base_folder, is_here, tokenizer_folder, why_unavailable
+from cluster.bases.resolve import base_folder, folder_here, tokenizer_folder, why_unavailable
 from cluster.bases.suggest import alias_of, suggest_base
 from cluster.contracts.bases import BaseSpec, FolderSource, HubSource, TrainingType
 from cluster.contracts.devices import Pool
@@ -311,7 +311,7 @@ def _described(spec: BaseSpec) -> dict[str, Any]:
         where = source.path if isinstance(source, FolderSource) else "built in"
     return spec.model_dump(mode="json") | {
         "source": where,
-        "state": "unavailable" if problem else "here" if is_here(spec) else "not downloaded",
+        "state": "unavailable" if problem else "here" if folder_here(spec) else "not downloaded",
         "problem": problem,
     }
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cluster.bases.fit import check_trainable, check_usable, check_whole
+from cluster.bases.fit import check_trainable, check_usable
 from cluster.contracts.errors import MODEL_NOT_AVAILABLE, InvalidConfiguration, Unavailable
 from cluster.training.failure import failed_state
 from tests.families import FAMILIES, make_family
@@ -38,7 +38,7 @@ def test_every_family_can_work(family: str, tmp_path: Path) -> None:
     base = make_family(family, tmp_path)
     if family in ENCODERS:
         stored(tmp_path, lambda tensors: [tensors.pop(name) for name in list(tensors) if "pooler" in name])
-    check_whole(base, tmp_path)
+    check_trainable(base, tmp_path)
     check_usable(base, tmp_path)
 
 
@@ -79,7 +79,7 @@ def test_a_broken_base_is_refused_with_the_reason_and_never_retried(how: str, tm
     breaks, reason = BROKEN[how]
     breaks(tmp_path)
     with pytest.raises(InvalidConfiguration, match=reason) as refused:
-        check_whole(base, tmp_path)
+        check_trainable(base, tmp_path)
     state = failed_state(refused.value)
     assert (state.code, state.param, state.is_user_fault) == (MODEL_NOT_AVAILABLE, "model", True)
     assert str(tmp_path.parent) not in state.message
@@ -99,4 +99,4 @@ def test_quantized_weights_are_served_and_not_trained(tmp_path: Path) -> None:
 def test_tensors_that_no_model_needs_do_no_harm(tmp_path: Path) -> None:
     made = make_family("llama", tmp_path)
     stored(tmp_path, lambda tensors: tensors.update({"inv_freq": torch.zeros(3)}))
-    check_whole(made, tmp_path)
+    check_trainable(made, tmp_path)

@@ -260,11 +260,11 @@ def test_tokenizer_and_digest_of_a_hub_model_need_no_weights(tmp_path: Path) -> 
         found = Path(resolve_in_a_process(url, tmp_path, what="tokenizer_folder"))
         assert (found / "tokenizer.model").read_bytes() == b"tokenizer"
         assert not (found / "model.safetensors").exists()
-        assert resolve_in_a_process(url, tmp_path, what="is_here") == "False"
+        assert resolve_in_a_process(url, tmp_path, what="folder_here") == "None"
         digest = resolve_in_a_process(url, tmp_path, what="current_base_digest")
         assert not [path for path in requested if path.endswith(".safetensors")]
 
         assert Path(resolve_in_a_process(url, tmp_path)) == found
         assert base_digest(found) == digest
-    assert resolve_in_a_process(url, tmp_path, what="is_here") == "True"
+    assert Path(resolve_in_a_process(url, tmp_path, what="folder_here")) == found
     assert resolve_in_a_process(url, tmp_path, what="current_base_digest") == digest

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save, save_file
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message
@@ -83,14 +84,29 @@ def check_request(base: BaseSpec, put_rows: Callable[..., tuple[str, str]], rows
     return DatasetCheckRequest(base=base, key=key, sha256=sha256).model_dump_json()
 
 
-def test_unavailable_bases_are_named(app: datasets.DatasetsApp, base: BaseSpec, tmp_path: Path) -> None:
-    absent = base.model_copy(
-        update={"alias": "absent", "source": FolderSource(path=str(tmp_path / "nowhere"))}
+def test_unavailable_bases_are_named_with_the_reason_until_they_are_mended(
+    app: datasets.DatasetsApp, base: BaseSpec, tmp_path: Path
+) -> None:
+    broken, absent = (
+        base.model_copy(update={"alias": name, "source": FolderSource(path=str(tmp_path / name))})
+        for name in ("broken", "absent")
     )
-    content = BasesRequest(bases=[base, absent]).model_dump_json()
-    answer = BasesAnswer.model_validate_json(asyncio.run(post(app, "/datasets/bases", content)).body)
-    assert list(answer.unavailable) == ["absent"]
-    assert "its folder does not exist" in answer.unavailable["absent"]
+    shutil.copytree(base_folder(base), tmp_path / "broken")
+    weights = tmp_path / "broken" / "model.safetensors"
+    tensors = load_file(weights)
+    save_file({name: value for name, value in tensors.items() if "layers.1.mlp" not in name}, weights)
+    content = BasesRequest(bases=[base, broken, absent]).model_dump_json()
+
+    def reasons() -> dict[str, str]:
+        answer = asyncio.run(post(app, "/datasets/bases", content))
+        return BasesAnswer.model_validate_json(answer.body).unavailable
+
+    found = reasons()
+    assert list(found) == ["broken", "absent"]
+    assert "its files lack model.layers.1.mlp.down_proj.weight, " in found["broken"]
+    assert "its folder does not exist" in found["absent"]
+    save_file(tensors, weights)
+    assert list(reasons()) == ["absent"]
 
 
 def test_a_base_that_vllm_does_not_start_is_named_and_one_whose_fine_tune_fails_is_not(

@@ -1,18 +1,26 @@
 """Stored files are compiled once, and checked without being trained on."""
 
 import hashlib
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from cluster.bases.resolve import base_folder
 from cluster.contracts.bases import BaseSpec, FolderSource
 from cluster.contracts.datasets import DatasetCheck, DatasetCheckRequest
-from cluster.contracts.errors import CorruptArtefact, InvalidDataset, InvalidRequest, NotFound, Unavailable
+from cluster.contracts.errors import (
+    MODEL_NOT_AVAILABLE,
+    CorruptArtefact,
+    InvalidConfiguration,
+    InvalidDataset,
+    InvalidRequest,
+    NotFound,
+    Unavailable,
+)
 from cluster.contracts.hyperparameters import OnOverlength, TrainingOptions
 from cluster.storage.local import LocalStore
 from cluster.training.data.compiled import check_dataset, compiled_dataset
@@ -152,12 +160,18 @@ def test_a_check_verifies_the_layers_that_a_job_names(base: BaseSpec, store: Loc
     assert "it has down_proj" in refused.value.message
 
 
-def test_a_check_does_not_import_torch() -> None:
-    """The dataset compiler runs in a small process, so its imports must stay light."""
-    code = (
-        "import sys, cluster.training.data.compiled; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_a_check_finds_that_the_base_lacks_weights_before_a_job_begins(
+    check: Check, base: BaseSpec, tmp_path: Path
+) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(base_folder(base), folder)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.norm.weight"]
+    save_file(tensors, folder / "model.safetensors")
+    broken = base.model_copy(update={"source": FolderSource(path=str(folder))})
+    with pytest.raises(InvalidConfiguration, match=r"its files lack model\.norm\.weight") as refused:
+        check([chat("hi", "ok")], base=broken, training=TrainingOptions())
+    assert (refused.value.code, refused.value.param) == (MODEL_NOT_AVAILABLE, "model")
 
 
 def test_a_bad_file_is_an_error_with_its_line(compiled: Callable[..., Dataset]) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -91,3 +93,10 @@ def test_a_report_with_a_base_has_its_tokens_and_is_kept_by_base(
     limits = [report.overlength and report.overlength.limit for report in reports]
     assert limits == [None, base.context_length, small.context_length]
     assert [kept_report(request, store) for request in requests] == reports
+
+
+def test_the_process_that_reads_a_large_file_for_a_report_imports_neither_torch_nor_ray() -> None:
+    """One is started for each such report, and must not take seconds to begin."""
+    code = "import sys, cluster.training.data.report_process as _; print({'torch', 'ray'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    assert done.stdout == "set()\n"

@@ -229,7 +229,7 @@ bench-plans: install  ## planned memory of training beside what runs take, in 15
 bench-estimates: install  ## estimates of jobs beside what the jobs take; about 3 minutes
 	$(BIN)/python -m tests.benchmarks.estimates
 
-simulate: install  ## the scheduling policy beside others, 10,000 jobs in each of 9 simulated clusters; a few minutes on one core
+simulate: install  ## the scheduling policy beside others, 10,000 jobs in each of 9 simulated clusters; a few minutes on one core, and goes on where it was stopped
 	$(BIN)/python -m tests.benchmarks.simulate --write
 
 bench-fairness: install  ## a tenant's latency beside another one's flood; about 3 minutes on two cores

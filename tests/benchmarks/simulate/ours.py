@@ -6,6 +6,7 @@ from service.db.usage.decay import decayed, decayed_use
 from service.scheduling.policy.decide import decide
 from service.scheduling.policy.fair_order import by_age
 from service.scheduling.policy.placement import Places
+from service.scheduling.policy.resizing import Settling
 from service.scheduling.policy.snapshot import (
     Decision,
     Gang,
@@ -17,7 +18,7 @@ from service.scheduling.policy.snapshot import (
     Snapshot,
     Standing,
 )
-from tests.benchmarks.simulate.simulator import Cluster, Run
+from tests.benchmarks.simulate.simulator import Cluster, Moves, Return, Run
 from tests.benchmarks.simulate.workloads import PER_NODE, Job
 
 _POOL = "gpus"
@@ -33,23 +34,38 @@ class Ours:
         self._rules = rules
         self._forecasts = forecasts
         self._lines: dict[tuple[str, str], list[QueuedJob]] = {}
+        self._resizing: dict[str, QueuedJob] = {}
         self._jobs: dict[str, Job] = {}
         self._used: dict[str, float] = {}
         self._at = 0.0
         self._held: dict[str, int] = {}
         self._nodes: list[NodeState] = []
-        self._running: dict[str, RunningJob] = {}
         self.forecasts: list[tuple[str, float, float, float]] = []
         """Job, when it was asked for, expected start and end."""
         self.decisions = 0
+        self._settling = Settling()
+        self._displaced: set[str] = set()
+        """Jobs that were preempted."""
 
-    def add(self, job: Job, *, was_preempted: bool) -> None:
+    def add(self, job: Job, back: Return | None = None) -> None:
         self._jobs[job.job_id] = job
-        gang = Gang(_POOL, job.workers, job.estimate)
-        queued = QueuedJob(job.job_id, job.project_id, job.priority, job.sent_at, (gang,), not was_preempted)
-        insort(self._lines.setdefault((job.project_id, job.priority), []), queued, key=by_age)
+        resize_to = None if back is None else back.resize_to
+        sizes = (job.workers, *job.smaller)
+        most, *smaller = [size for size in sizes if resize_to is None or size <= resize_to]
+        seconds = job.estimate * (1.0 if back is None else back.left) * job.workers / most
+        gang = Gang(_POOL, most, seconds, tuple(smaller))
+        if back is not None and resize_to is None:
+            self._displaced.add(job.job_id)
+        queued = QueuedJob(
+            job.job_id, job.project_id, job.priority, job.sent_at, (gang,),
+            may_preempt=job.job_id not in self._displaced, is_resizing=resize_to is not None,
+        )  # fmt: skip
+        if queued.is_resizing:
+            self._resizing[job.job_id] = queued
+        else:
+            insort(self._lines.setdefault((job.project_id, job.priority), []), queued, key=by_age)
 
-    def decide(self, cluster: Cluster) -> tuple[list[tuple[Job, Places]], list[Job]]:
+    def decide(self, cluster: Cluster) -> Moves:
         snapshot = self.snapshot(cluster)
         decision = decide(snapshot, self._rules)
         self.decisions += 1
@@ -57,8 +73,13 @@ class Ours:
             for job_id, wait in decide(snapshot, self._rules, explains=True).waits.items():
                 if wait.starts_at is not None and wait.ends_at is not None:
                     self.forecasts.append((job_id, cluster.at, wait.starts_at, wait.ends_at))
-        places = self._started(decision)
-        return places, [self._jobs[each.job_id] for each in decision.preempts]
+        growths = self._settling.settled(decision.growths, cluster.at, self._rules)
+        leaving: list[tuple[Job, int | None]] = [
+            *((self._jobs[each.job_id], None) for each in decision.preempts),
+            *((self._jobs[each.job_id], each.workers) for each in (*decision.shrinks, *growths)),
+        ]
+        is_idle = len(growths) < len(decision.growths)
+        return Moves(self._started(decision), leaving, self._rules.settle_seconds + 1 if is_idle else None)
 
     def snapshot(self, cluster: Cluster) -> Snapshot:
         self._account(cluster)
@@ -69,37 +90,39 @@ class Ours:
                 self._nodes[index] = NodeState(str(index), PER_NODE, free)
         return Snapshot(
             cluster.at,
-            [job for line in self._lines.values() for job in line[: self._rules.window]],
-            [self._seen(run) for run in cluster.runs.values()],
+            [
+                *self._resizing.values(),
+                *(job for line in self._lines.values() for job in line[: self._rules.window]),
+            ],
+            [run.seen or _seen(run) for run in cluster.runs.values()],
             [PoolState(_POOL, PER_NODE, tuple(self._nodes))],
             {project_id: Standing(used) for project_id, used in self._used.items()},
         )
 
-    def _seen(self, run: Run) -> RunningJob:
-        """Made anew only if something has changed."""
-        job = run.job
-        known = self._running.get(job.job_id)
-        if known is None or (known.ends_at, known.is_leaving) != (run.ends_at, run.is_leaving):
-            known = self._running[job.job_id] = RunningJob(
-                job.job_id, job.project_id, job.priority, job.sent_at, _POOL, job.workers, run.started_at,
-                run.ends_at, run.started_at, run.is_leaving, {str(index): held for index, held in run.places},
-            )  # fmt: skip
-        return known
-
     def _account(self, cluster: Cluster) -> None:
-        since, self._at, half_life = self._at, cluster.at, self._rules.half_life_seconds
-        for project_id, used in self._used.items():
-            self._used[project_id] = decayed(used, since=since, at=cluster.at, half_life=half_life)
+        since, at, half_life = self._at, cluster.at, self._rules.half_life_seconds
+        left = decayed(1.0, since=since, at=at, half_life=half_life)
+        of_each = decayed_use(1, since, at, at=at, half_life=half_life)
         for project_id, held in self._held.items():
-            used = decayed_use(held, since, cluster.at, at=cluster.at, half_life=half_life)
-            self._used[project_id] = self._used.get(project_id, 0.0) + used
-        self._held = dict(cluster.held)
+            self._used[project_id] = self._used.get(project_id, 0.0) * left + held * of_each
+        self._at, self._held = at, dict(cluster.held)
 
     def _started(self, decision: Decision) -> list[tuple[Job, Places]]:
         starts = []
         for start in decision.starts:
             job = self._jobs[start.job_id]
-            line = self._lines[job.project_id, job.priority]
-            line.remove(next(each for each in line if each.job_id == job.job_id))
+            if self._resizing.pop(job.job_id, None) is None:
+                line = self._lines[job.project_id, job.priority]
+                line.remove(next(each for each in line if each.job_id == job.job_id))
             starts.append((job, [(int(node), held) for node, held in start.nodes.items()]))
         return starts
+
+
+def _seen(run: Run) -> RunningJob:
+    job = run.job
+    run.seen = RunningJob(
+        job.job_id, job.project_id, job.priority, job.sent_at, _POOL, run.workers, run.started_at,
+        run.ends_at, run.started_at, run.is_leaving, {str(index): held for index, held in run.places},
+        (job.workers, *job.smaller) if job.smaller else (),
+    )  # fmt: skip
+    return run.seen

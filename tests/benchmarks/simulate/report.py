@@ -1,81 +1,68 @@
-"""Figures of simulated runs, and how they are written."""
+"""The bars, and how figures are written."""
 
-import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.benchmarks.simulate.simulator import Result
-from tests.benchmarks.simulate.workloads import PER_NODE
+from tests.benchmarks.simulate.figures import Figures, quantile
 
-CLASSES: dict[str, Callable[[int], bool]] = {
-    "1": lambda workers: workers == 1,
-    "2-4": lambda workers: 1 < workers < PER_NODE,
-    "8": lambda workers: workers == PER_NODE,
-    "16-64": lambda workers: workers > PER_NODE,
-}
-"""Sizes of gangs, in devices."""
-_STARVED_SECONDS = 24 * 3600.0
+_NOTHING = 0.1
+"""Minutes. Waits that differ by less are the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Waits are in minutes."""
+class Bar:
+    name: str
+    limit: float
+    is_least: bool
+    """Whether the figure is to be at least the limit, not at most."""
+    of: Callable[[Figures, Figures, Figures], float]
+    """The figure, of ours, greedy backfill and FIFO."""
 
-    mean: float
-    p99: float
-    means: dict[str, float]
-    """By class of size, as are the next ones."""
-    p99s: dict[str, float]
-    longest_8: float
-    starved: int
-    """Jobs that waited for more than a day."""
-    utilisation: float
-    jain: float
-    preemptions: int
+    def is_met(self, value: float) -> bool:
+        return value >= self.limit if self.is_least else value <= self.limit
 
+    def text(self, value: float) -> str:
+        return f"{value:,.0f}" if self.limit > 10 else f"{value:.2f}"
 
-def figures(result: Result, devices: int) -> Figures:
-    waits = [wait / 60 for _, wait in result.waits]
-    by_class = {
-        name: [wait / 60 for job, wait in result.waits if holds(job.workers)]
-        for name, holds in CLASSES.items()
-    }
-    return Figures(
-        mean=statistics.fmean(waits),
-        p99=_quantile(waits, 0.99),
-        means={name: statistics.fmean(each) for name, each in by_class.items() if each},
-        p99s={name: _quantile(each, 0.99) for name, each in by_class.items() if each},
-        longest_8=max(by_class["8"], default=0.0),
-        starved=sum(wait > _STARVED_SECONDS for _, wait in result.waits),
-        utilisation=result.held_seconds / (result.last_sent_at * devices),
-        jain=result.fairness,
-        preemptions=result.preemptions,
-    )
+    def __str__(self) -> str:
+        return f"{self.name} {'≥' if self.is_least else '≤'} {self.limit:,g}"
 
 
-def misses(ours: Figures, greedy: Figures, fifo: Figures, decisions_per_second: float) -> list[str]:
-    """The bars that are not met. Waits of less than a tenth of a minute are the same."""
-    bars = {
-        "mean": ours.mean <= 1.05 * greedy.mean + 0.1,
-        "longest 8": ours.longest_8 <= fifo.longest_8 + 0.1,
-        "utilisation": ours.utilisation >= 0.95 * greedy.utilisation,
-        "Jain": ours.jain >= 0.95,
-        "decisions": decisions_per_second >= 1000,
-    }
-    return [name for name, is_met in bars.items() if not is_met]
+BARS = (
+    Bar("Mean wait / greedy's", 1.05, False, lambda ours, greedy, _: _ratio(ours.mean, greedy.mean)),
+    Bar("Longest of 8 / FIFO's", 1.0, False, lambda ours, _, fifo: _ratio(ours.longest_8, fifo.longest_8)),
+    Bar("Utilisation / greedy's", 0.95, True, lambda ours, greedy, _: ours.utilisation / greedy.utilisation),
+    Bar("Jain", 0.95, True, lambda ours, *_: ours.jain),
+    Bar("Decisions/s", 1000, True, lambda ours, *_: ours.decisions_per_second),
+)
 
 
-def forecast_errors(
-    forecasts: Iterable[tuple[str, float, float, float]], result: Result
-) -> tuple[list[float], list[float]]:
-    """The logarithms of the factors by which the times until starts and ends were longer than forecast. A
-    minute more or less counts for little."""
-    starts, ends = [], []
-    for job_id, asked_at, starts_at, ends_at in forecasts:
-        starts.append(_log_ratio(result.first_starts[job_id] - asked_at, starts_at - asked_at))
-        ends.append(_log_ratio(result.ends[job_id] - asked_at, ends_at - asked_at))
-    return starts, ends
+def bar_figures(draws: Sequence[Mapping[str, Figures]]) -> list[list[float]]:
+    """For each bar, its figure in each draw of the jobs. A draw has figures by policy."""
+    return [[bar.of(draw["ours"], draw["greedy"], draw["fifo"]) for draw in draws] for bar in BARS]
+
+
+def bar_cells(found: Sequence[Sequence[float]]) -> list[str]:
+    """Those that are missed on average are bold."""
+    cells = []
+    for bar, values in zip(BARS, found, strict=True):
+        text = spread(values, bar.text)
+        cells.append(text if bar.is_met(statistics.fmean(values)) else f"**{text}**")
+    return cells
+
+
+def misses(cell: str, found: Sequence[Sequence[float]]) -> list[str]:
+    """A line for each bar that is missed on average, or in some draw."""
+    lines = []
+    for bar, values in zip(BARS, found, strict=True):
+        mean, missed = statistics.fmean(values), sum(not bar.is_met(value) for value in values)
+        if missed:
+            how = "is met on average" if bar.is_met(mean) else "is missed"
+            lines.append(
+                f"- {cell}: {bar} {how}, with {bar.text(mean)}; {missed} of {len(values)} draws miss it."
+            )
+    return lines
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -84,16 +71,19 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def minutes(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+    # What was added up is not always exactly nothing.
+    return f"{value:,.0f}" if value >= 10 else f"{max(0.0, value):.1f}"
+
+
+def spread(values: Sequence[float], text: Callable[[float], str]) -> str:
+    """The mean, and the range if it shows."""
+    mean, low, high = text(statistics.fmean(values)), text(min(values)), text(max(values))
+    return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def median_and_p90(values: Sequence[float]) -> tuple[float, float]:
-    return (_quantile(values, 0.5), _quantile(values, 0.9)) if values else (0.0, 0.0)
+    return (quantile(values, 0.5), quantile(values, 0.9)) if values else (0.0, 0.0)
 
 
-def _log_ratio(seconds: float, expected: float) -> float:
-    return math.log((seconds + 60) / (expected + 60))
-
-
-def _quantile(values: Sequence[float], part: float) -> float:
-    return sorted(values)[min(int(part * len(values)), len(values) - 1)]
+def _ratio(ours: float, other: float) -> float:
+    return max(0.0, ours - _NOTHING) / max(other, _NOTHING)

@@ -4,7 +4,7 @@ from collections import deque
 
 from service.db.usage.decay import decayed
 from service.scheduling.policy.placement import Places
-from tests.benchmarks.simulate.simulator import Cluster
+from tests.benchmarks.simulate.simulator import Cluster, Moves, Return
 from tests.benchmarks.simulate.workloads import Job
 
 _Started = list[tuple[Job, Places]]
@@ -16,15 +16,15 @@ class Fifo:
     def __init__(self) -> None:
         self._queue: deque[Job] = deque()
 
-    def add(self, job: Job, *, was_preempted: bool) -> None:
+    def add(self, job: Job, back: Return | None = None) -> None:
         self._queue.append(job)
 
-    def decide(self, cluster: Cluster) -> tuple[_Started, list[Job]]:
+    def decide(self, cluster: Cluster) -> Moves:
         starts: _Started = []
         while self._queue and (places := _taken(cluster, self._queue[0])):
             starts.append((self._queue.popleft(), places))
         _give_back(cluster, starts)
-        return starts, []
+        return Moves(starts)
 
 
 class Greedy:
@@ -34,10 +34,10 @@ class Greedy:
         self._queues: dict[int, deque[Job]] = {}
         """By the gang's size, since the oldest of each size tells whether any of it fits."""
 
-    def add(self, job: Job, *, was_preempted: bool) -> None:
+    def add(self, job: Job, back: Return | None = None) -> None:
         self._queues.setdefault(job.workers, deque()).append(job)
 
-    def decide(self, cluster: Cluster) -> tuple[_Started, list[Job]]:
+    def decide(self, cluster: Cluster) -> Moves:
         starts: _Started = []
         sizes = {size for size, queue in self._queues.items() if queue}
         while sizes:
@@ -49,7 +49,7 @@ class Greedy:
             if not places or not queue:
                 sizes.remove(oldest)
         _give_back(cluster, starts)
-        return starts, []
+        return Moves(starts)
 
 
 class StrictFairShare:
@@ -62,10 +62,10 @@ class StrictFairShare:
         self._used: dict[str, float] = {}
         self._at = 0.0
 
-    def add(self, job: Job, *, was_preempted: bool) -> None:
+    def add(self, job: Job, back: Return | None = None) -> None:
         self._queues.setdefault(job.project_id, deque()).append(job)
 
-    def decide(self, cluster: Cluster) -> tuple[_Started, list[Job]]:
+    def decide(self, cluster: Cluster) -> Moves:
         for project_id, used in self._used.items():
             self._used[project_id] = decayed(used, since=self._at, at=cluster.at, half_life=self._half_life)
         self._at = cluster.at
@@ -80,7 +80,7 @@ class StrictFairShare:
             # Charged at once, as the policy does.
             self._used[project_id] = self._used.get(project_id, 0.0) + job.workers * job.estimate
         _give_back(cluster, starts)
-        return starts, []
+        return Moves(starts)
 
 
 def _taken(cluster: Cluster, job: Job) -> Places | None:

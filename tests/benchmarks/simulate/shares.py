@@ -21,7 +21,7 @@ class Shares:
 
     def pass_time(self, seconds: float) -> None:
         waiting = [project_id for project_id, wanted in self._wanted.items() if wanted]
-        if len(waiting) < 2:
+        if len(waiting) < 2 or not seconds:
             return
         demand = {
             project_id: held + self._wanted.get(project_id, 0)

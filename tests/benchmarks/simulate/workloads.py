@@ -27,6 +27,8 @@ class Job:
     """What is expected before it starts."""
     eta: float
     """What is expected once it trains: the whole time, from its start."""
+    smaller: tuple[int, ...] = ()
+    """Fewer workers with which an elastic job may run, the most first. Its times are in proportion."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 PLACING_SECONDS = 120.0
 """How long a gang waits for the very nodes that the scheduler chose. Something else must have taken them."""
 
-DRAIN_SECONDS = 2.0
-"""Time between two looks for nodes that are about to go."""
+LOOK_SECONDS = 2.0
+"""Time between two looks at the cluster's nodes: whether those of the run are there, or about to go."""
 
 WAIT_REPORT_SECONDS = 15.0
 """How long a run waits for devices before it says so. Workers need a few seconds to start in any case."""
@@ -178,13 +178,18 @@ class RayRun:
 
         needs = (spec.config.num_workers, resources_per_worker(spec.device))
         reported, placed, began = "", self._actor.wait_for_devices.remote(), time.monotonic()
-        while not ray.wait([placed], timeout=WAIT_REPORT_SECONDS)[0]:
+        report_at = began + WAIT_REPORT_SECONDS
+        while not ray.wait([placed], timeout=LOOK_SECONDS)[0]:
+            at = time.monotonic()
+            if reason := why_give_up(spec.placement, at - began, nodes_alive()):
+                ray.get(self._actor.leave.remote(reason))
+            if at < report_at:
+                continue
+            report_at = at + WAIT_REPORT_SECONDS
             message = waiting_message(*needs, ray.cluster_resources(), ray.available_resources())
             if message != reported:
                 self._actor.push.remote([RunnerMessage(message=message)])
                 reported = message
-            if reason := why_give_up(spec.placement, time.monotonic() - began):
-                ray.get(self._actor.leave.remote(reason))
 
     def _leave_draining_nodes(self) -> None:
         """Saves the run's state while a node that is about to go, such as a spot instance, still stands."""
@@ -195,7 +200,7 @@ class RayRun:
             if leaving and not leaving.isdisjoint(ray.get(self._actor.nodes.remote())):
                 ray.get(self._actor.leave.remote("a node that it runs on is about to be taken away."))
                 return
-            time.sleep(DRAIN_SECONDS)  # Ray sends no notification.
+            time.sleep(LOOK_SECONDS)  # Ray sends no notification.
 
     def _end(self, failure: Failed) -> None:
         """Sets the final state through the actor, which holds the first worker's last events and may have its
@@ -209,12 +214,23 @@ class RayRun:
             ray.get(self._actor.finish.remote(failure))
 
 
-def why_give_up(placement: Placement | None, waited_seconds: float) -> str | None:
-    """Why a gang that has waited for so long for its devices goes back to the queue; None if it waits on. A
-    job that was given no nodes waits for as long as it takes."""
-    if placement is None or not placement.nodes or waited_seconds < PLACING_SECONDS:
+def why_give_up(placement: Placement | None, waited_seconds: float, alive: Collection[str]) -> str | None:
+    """Why a gang that has waited for so long for its devices goes back to the queue; None if it waits on.
+    `alive` are the ids of all nodes that stand. A job that was given no nodes waits for as long as it
+    takes."""
+    if placement is None or not placement.nodes:
+        return None
+    if not placement.nodes.keys() <= set(alive):
+        return "a node that it was to run on is gone."
+    if waited_seconds < PLACING_SECONDS:
         return None
     return "the devices that it was to have are held by something else on the cluster."
+
+
+def nodes_alive() -> set[str]:
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 def draining_nodes() -> set[str]:

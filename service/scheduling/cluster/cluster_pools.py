@@ -40,7 +40,8 @@ class ClusterPools:
 
     @property
     def are_seen(self) -> bool:
-        """Whether the last states were of Ray's nodes, so that a gang can be sent to them by their ids."""
+        """Whether Ray's nodes were there a moment ago, so that a gang can be sent to them by their ids. A
+        cluster that does not answer may be another one when it answers again."""
         return self._are_seen
 
     def states(
@@ -49,8 +50,7 @@ class ClusterPools:
         """`holdings` are the devices that attempts hold: they are not free, even where the cluster has not
         given them away yet. `faults` are those of nodes on which attempts keep failing."""
         report = self._look()
-        self._are_seen = report is not None
-        gangs = [_gang(each, is_seen=self._are_seen) for each in holdings]
+        gangs = [_gang(each, is_seen=report is not None) for each in holdings]
         report = report or _configured(self._pools, self._limits)
         return pool_states(report, self._pools, gangs, self._limits, faults=faults or {})
 
@@ -63,10 +63,10 @@ class ClusterPools:
         if self._view is not None and at >= self._look_at:
             try:
                 self._report, self._reported_at = self._view.look(self._waiting), at
-                self._look_at = at + _LOOK_SECONDS
+                self._look_at, self._are_seen = at + _LOOK_SECONDS, True
             except (Unavailable, Overloaded) as error:
                 _log.warning("the cluster's nodes are not known", error=error.message)
-                self._look_at = at + _RETRY_SECONDS
+                self._look_at, self._are_seen = at + _RETRY_SECONDS, False
         return self._report if at - self._reported_at <= _STALE_SECONDS else None
 
 

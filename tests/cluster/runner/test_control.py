@@ -50,7 +50,13 @@ async def test_a_gang_that_does_not_get_its_devices_ends_at_once_and_starts_no_w
 
 def test_only_a_gang_whose_nodes_were_chosen_goes_back_to_the_queue_after_a_while() -> None:
     chosen, anywhere = Placement(pool="gpu", nodes={"a": 1}), Placement(pool="gpu")
-    assert why_give_up(chosen, PLACING_SECONDS - 1) is None
-    assert why_give_up(chosen, PLACING_SECONDS) is not None
-    assert why_give_up(anywhere, 1e9) is None
-    assert why_give_up(None, 1e9) is None
+    assert why_give_up(chosen, PLACING_SECONDS - 1, {"a", "b"}) is None
+    assert why_give_up(chosen, PLACING_SECONDS, {"a", "b"}) is not None
+    assert why_give_up(anywhere, 1e9, {"b"}) is None
+    assert why_give_up(None, 1e9, {"b"}) is None
+
+
+def test_a_gang_goes_back_to_the_queue_at_once_if_a_node_that_was_chosen_is_gone() -> None:
+    chosen = Placement(pool="gpu", nodes={"a": 1, "b": 2})
+    assert why_give_up(chosen, 0.0, {"a", "b", "c"}) is None
+    assert why_give_up(chosen, 0.0, {"a", "c"}) == "a node that it was to run on is gone."

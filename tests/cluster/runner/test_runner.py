@@ -27,6 +27,7 @@ from cluster.contracts.jobs import (
     WorkersStarted,
 )
 from cluster.niceness import COMPUTE_NICENESS
+from cluster.runner.control import PLACING_SECONDS
 from cluster.storage.keys import spec_key
 from cluster.storage.local import LocalStore
 from tests.cluster.runner.fake_service import FakeService, fake_service
@@ -209,6 +210,16 @@ def test_a_job_grows_onto_a_node_and_shrinks_when_nodes_are_lost_or_taken_away_w
         assert fourth.wait(300) == 0
     losses.update((step.step, step.train_loss) for step in steps(service))
     assert [losses[step] for step in sorted(losses)] == pytest.approx(alone.losses, abs=1e-4)
+
+
+def test_a_job_whose_node_is_gone_before_it_starts_goes_back_at_once(
+    start: Start, service: FakeService
+) -> None:
+    process = start({"placement": Placement(pool="any", nodes={"f" * 56: 1})})
+    wait_for(service, lambda: isinstance(service.state, Stopped), PLACING_SECONDS)
+    assert service.state == Stopped(reason="a node that it was to run on is gone.")
+    assert process.wait(20) == 0
+    assert steps(service) == []
 
 
 def test_a_job_for_gpus_waits_for_them_and_never_trains_without(

@@ -17,6 +17,7 @@ class RayPorts:
     gcs: int
     dashboard: int
     dashboard_agent: int
+    dashboard_agent_grpc: int
     runtime_env_agent: int
     metrics: int
     client: int
@@ -31,6 +32,8 @@ def ray_command(ports: RayPorts, folder: Path) -> list[str]:
         *("--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1"),
         *("--port", str(ports.gcs), "--dashboard-port", str(ports.dashboard)),
         *("--dashboard-agent-listen-port", str(ports.dashboard_agent)),
+        # A node ends if an agent whose port it has to ask for does not start within 15 seconds.
+        *("--dashboard-agent-grpc-port", str(ports.dashboard_agent_grpc)),
         *("--runtime-env-agent-port", str(ports.runtime_env_agent)),
         *("--metrics-export-port", str(ports.metrics), "--ray-client-server-port", str(ports.client)),
         *("--min-worker-port", "0", "--max-worker-port", "0"),
@@ -63,6 +66,8 @@ def ray_environment(
         # Otherwise Ray replaces 127.0.0.1 by the machine's address and listens on all interfaces, to be ready
         # for a cluster of several machines. Only then can other nodes join this one.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": inherited.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0"),
+        # In seconds. On a busy machine, the dashboard may need longer than Ray waits by default.
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": inherited.get("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "300"),
         # Nothing collects the metrics, and their ports would answer anyone who reaches them.
         "RAY_enable_metrics_collection": "0",
         # There is no other node that could take over during the 30 s of draining.

@@ -115,8 +115,8 @@ class _Plan:
 
     @staticmethod
     def make(folder: Path, host: str, port: int, ray_folder: Path) -> "_Plan":
-        gcs, dashboard, agent, runtime_agent, metrics, client, serving, internal = free_ports(8)
-        ray_ports = RayPorts(gcs, dashboard, agent, runtime_agent, metrics, client)
+        serving, internal, *of_ray = free_ports(9)
+        ray_ports = RayPorts(*of_ray)
         reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
         ray_token = _secret(folder / "ray.token")
         inherited = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
@@ -130,7 +130,7 @@ class _Plan:
             _JOBS_API_VARIABLE: ray_token,
             "PYTHONUNBUFFERED": "1",
         }
-        ray_url = f"http://127.0.0.1:{dashboard}"
+        ray_url = f"http://127.0.0.1:{ray_ports.dashboard}"
         devices = divide_devices(inherited, gpu_bytes(), workers=Settings().training_slots)
         if devices.serving:
             shared |= {

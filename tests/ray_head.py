@@ -97,7 +97,7 @@ def ray_head(
 ) -> Iterator[RayHead]:
     """Runs `ray start --head`, then ends all its processes. Workers inherit `environment`. Ray believes
     `num_gpus`. An autoscaler adds nodes of the type `autoscaled`, which are processes here too."""
-    gcs, dashboard, agent, runtime_agent, metrics, client = free_ports(6)
+    gcs, dashboard, agent, agent_grpc, runtime_agent, metrics, client = free_ports(7)
     token = secrets.token_hex(32)
     # A short path, because Ray puts Unix sockets in it, and their paths are limited to 107 bytes.
     sessions = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
@@ -105,7 +105,8 @@ def ray_head(
         *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
         *("--disable-usage-stats", "--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1"),
         *("--port", str(gcs), "--dashboard-port", str(dashboard), "--temp-dir", str(sessions)),
-        *("--dashboard-agent-listen-port", str(agent), "--runtime-env-agent-port", str(runtime_agent)),
+        *("--dashboard-agent-listen-port", str(agent), "--dashboard-agent-grpc-port", str(agent_grpc)),
+        *("--runtime-env-agent-port", str(runtime_agent)),
         *("--metrics-export-port", str(metrics), "--ray-client-server-port", str(client)),
         *("--min-worker-port", "0", "--max-worker-port", "0"),
         *("--num-cpus", str(num_cpus), "--num-gpus", str(num_gpus)),
@@ -176,11 +177,12 @@ def start_node(
     labels: str = "",
 ) -> subprocess.Popen[bytes]:
     """A node that joins the cluster at the GCS's `address`. Its workers inherit `environment`."""
-    agent, runtime_agent, metrics = free_ports(3)
+    agent, agent_grpc, runtime_agent, metrics = free_ports(4)
     command = [
         *(str(Path(sys.executable).with_name("ray")), "start", "--address", address, "--block"),
         *("--disable-usage-stats", "--node-ip-address", "127.0.0.1"),
-        *("--dashboard-agent-listen-port", str(agent), "--runtime-env-agent-port", str(runtime_agent)),
+        *("--dashboard-agent-listen-port", str(agent), "--dashboard-agent-grpc-port", str(agent_grpc)),
+        *("--runtime-env-agent-port", str(runtime_agent)),
         *("--metrics-export-port", str(metrics), "--min-worker-port", "0", "--max-worker-port", "0"),
         *("--num-cpus", str(num_cpus), "--num-gpus", str(num_gpus)),
         *("--object-store-memory", str(100 * 2**20)),

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from service.local_ray import temporary_ray_folder
+from service.local_ray import RayPorts, ray_command, temporary_ray_folder
 
 
 def test_rays_folder_is_private_and_its_logs_outlive_it(tmp_path: Path) -> None:
@@ -37,3 +37,17 @@ def write_log(ray: Path) -> None:
     logs = ray / "session_1" / "logs"
     logs.mkdir(parents=True)
     (logs / "raylet.out").write_text("a line\n")
+
+
+def test_ray_has_to_wait_for_no_agent_to_choose_a_port(tmp_path: Path) -> None:
+    ports = range(20_001, 20_008)
+    command = ray_command(RayPorts(*ports), tmp_path)
+    options = {command[command.index(str(port)) - 1] for port in ports}
+    assert len(options) == len(ports)
+    # Ray asks its dashboard's agent for each of these that it is not given.
+    assert options >= {
+        "--dashboard-agent-listen-port",
+        "--dashboard-agent-grpc-port",
+        "--metrics-export-port",
+        "--runtime-env-agent-port",
+    }

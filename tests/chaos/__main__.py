@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from pathlib import Path
 from cluster.storage.location import open_store
 from service.db.database import Database
 from tests.chaos.auditor import audit, audit_end, most_lost_steps
-from tests.chaos.faults import draw
+from tests.chaos.faults import KINDS, Draws, FaultKind
 from tests.chaos.history import History, read_history, record_transitions
 from tests.chaos.installation import Installation, installed
 from tests.chaos.owner import STEPS_OF_AN_EPOCH, Owner
@@ -39,6 +39,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0, help="of faults (30)")
     parser.add_argument("--every", type=float, default=8.0, help="seconds between two faults, on average (8)")
     parser.add_argument("--settle", type=float, default=10.0, help="minutes for the rest to end (10)")
+    parser.add_argument(
+        "--only", nargs="+", choices=[kind.name for kind in KINDS], help="faults of these kinds"
+    )
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--keep", action="store_true", help="keep logs and objects")
     options = parser.parse_args()
@@ -50,10 +53,10 @@ def main() -> None:
     ):
         os.environ.update(installation.endpoint.environment)
         record_transitions(database)
-        run = Run(installation, options.seed, options.jobs)
+        kinds = [kind for kind in KINDS if kind.name in (options.only or kind.name)]
+        run = Run(installation, options.seed, options.jobs, kinds)
         try:
-            installation.start()
-            installation.wait_ready()
+            installation.start_whole()
             run.break_things(60 * options.minutes, options.every)
             run.settle(60 * options.settle)
         finally:
@@ -72,11 +75,12 @@ def main() -> None:
 
 
 class Run:
-    def __init__(self, installation: Installation, seed: int, jobs: int) -> None:
+    def __init__(self, installation: Installation, seed: int, jobs: int, kinds: Sequence[FaultKind]) -> None:
         self._installation = installation
         self._rng = random.Random(seed)
+        self._draws = Draws(kinds, self._rng)
         self.owner = Owner(installation, random.Random(seed + 1), jobs)
-        self.faults: Counter[str] = Counter()
+        self.faults = Counter({kind.name: 0 for kind in kinds})
         self.problems: list[str] = []
         self._begun = time.monotonic()
         self._is_over = threading.Event()
@@ -90,9 +94,8 @@ class Run:
         ]
         while time.monotonic() - self._begun < seconds:
             time.sleep(self._rng.expovariate(1 / every))
-            kind = draw(self._rng)
             at = time.monotonic() - self._begun
-            if kind.strike(self._installation, self._rng):
+            if (kind := self._draws.strike(self._installation)) is not None:
                 self.faults[kind.name] += 1
                 print(f"{at:7.1f} s  {kind.name}", flush=True)
         self._is_over.set()
@@ -152,7 +155,9 @@ def _report(run: Run, history: History, problems: list[str]) -> None:
     for name, count in sorted((run.faults + run.owner.requests).items()):
         print(f"| {name} | {count} |")
     ends = Counter(job.status for job in history.jobs)
-    print(f"\n{len(history.jobs)} jobs ({dict(ends)}) in {len(history.attempts)} attempts;")
+    nodes = {node for attempt in history.attempts for node in attempt.nodes}
+    print(f"\n{len(history.jobs)} jobs ({dict(ends)});")
+    print(f"{len(history.attempts)} attempts on {len(nodes)} nodes;")
     print(
         f"{len(history.models)} models, {len(history.transitions)} transitions, {len(history.events)} events;"
     )

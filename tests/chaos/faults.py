@@ -4,7 +4,7 @@ replaced by what keeps it up."""
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -53,11 +53,11 @@ def _stop(name: str, seconds: float) -> Callable[[Installation, random.Random], 
 
 def _lose_node(installation: Installation, rng: random.Random) -> bool:
     """All processes of a node at once. Another node joins later."""
-    alive = [node for node in installation.nodes if node.poll() is None]
+    alive = [node for node in installation.nodes if node.runs]
     if not alive:
         return False
-    node = psutil.Process(rng.choice(alive).pid)
     with suppress(psutil.NoSuchProcess):
+        node = psutil.Process(rng.choice(alive).process.pid)
         for process in [*node.children(recursive=True), node]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -67,7 +67,7 @@ def _lose_node(installation: Installation, rng: random.Random) -> bool:
 
 def _kill_node_raylet(installation: Installation, rng: random.Random) -> bool:
     """Of a node beside the head."""
-    nodes = {node.pid for node in installation.nodes}
+    nodes = {node.process.pid for node in installation.nodes}
     raylets = [one for one in installation.find("raylet/raylet") if one.ppid() in nodes]
     if raylets:
         with suppress(psutil.NoSuchProcess):
@@ -125,5 +125,19 @@ KINDS = (
 )
 
 
-def draw(rng: random.Random) -> FaultKind:
-    return rng.choices(KINDS, [kind.weight for kind in KINDS])[0]
+class Draws:
+    """Faults in a random order: each kind once before any comes again, and then by weight, so that a short
+    run meets every kind, too."""
+
+    def __init__(self, kinds: Sequence[FaultKind], rng: random.Random) -> None:
+        self._kinds, self._rng = kinds, rng
+        self._unmet = rng.sample(kinds, len(kinds))
+
+    def strike(self, installation: Installation) -> FaultKind | None:
+        """Returns what was broken; None if there was nothing to break."""
+        (by_weight,) = self._rng.choices(self._kinds, [kind.weight for kind in self._kinds])
+        for kind in [*self._unmet, by_weight]:
+            if kind.strike(installation, self._rng):
+                self._unmet = [unmet for unmet in self._unmet if unmet is not kind]
+                return kind
+        return None

@@ -78,6 +78,8 @@ class AttemptRow:
     created_at: float = 0.0
     ended_at: float | None = None
     is_released: bool = True
+    nodes: frozenset[str] = frozenset()
+    """Ray's ids of those that it was placed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,7 @@ def _attempts(session: Session) -> tuple[AttemptRow, ...]:
             created_at=row.created_at,
             ended_at=row.ended_at,
             is_released=row.released_at is not None,
+            nodes=frozenset(row.nodes or ()),
         )
         for row in rows
     )

@@ -26,6 +26,7 @@ from tests.ray_head import start_node
 from tests.s3_servers import S3Endpoint, rclone_server
 
 HEARTBEAT_SECONDS, GRACE_SECONDS, LEADER_SECONDS = 8, 4, 3
+_WHOLE_SECONDS = 2 * READY_SECONDS
 NODES = 2
 """Besides the head. Each has room for one worker, as the head has."""
 SETTINGS = {
@@ -76,6 +77,22 @@ class ShakyStore:
         return CutAfter(self.rng.randrange(100)) if drawn < self.error_share + self.cut_share else None
 
 
+@dataclass(frozen=True)
+class Node:
+    """A Ray node beside the head."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def runs(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def has_joined(self) -> bool:
+        return "Ray runtime started" in self.log.read_text()
+
+
 @dataclass
 class Installation:
     folder: Path
@@ -92,7 +109,9 @@ class Installation:
     second_scheduler: subprocess.Popen[bytes] | None = None
     ray_url: str = ""
     """Of the second scheduler's Ray."""
-    nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    num_nodes: int = 0
+    """How many nodes have been started."""
 
     @property
     def url(self) -> str:
@@ -103,19 +122,30 @@ class Installation:
 
     def start(self) -> None:
         """Starts what does not run."""
-        if self.process is None or self.process.poll() is not None:
-            command = [str(TUNERY), "up", "--data", str(self.folder / "data"), "--port", str(self.port)]
-            self.process = self._run(command, self.environment, "up")
+        self._start_services()
+        # What is to be found may be about to end or to start.
         with suppress(psutil.NoSuchProcess, StopIteration):
             self._start_second_scheduler()
+        with suppress(psutil.NoSuchProcess, ValueError):
             self._start_nodes()
+
+    def start_whole(self) -> None:
+        """Starts everything and waits for it. Nodes that look for a head too early only take its CPU time."""
+        self._start_services()
+        await_true(self._is_ready, _WHOLE_SECONDS, "the API is ready")
+
+        def is_whole() -> bool:
+            self.start()
+            return self.is_whole()
+
+        await_true(is_whole, _WHOLE_SECONDS, "all nodes stand")
 
     def processes(self) -> list[psutil.Process]:
         """All that run for the installation."""
         found = []
-        for root in (self.process, self.second_scheduler, *self.nodes):
+        for root in self._roots():
             with suppress(psutil.NoSuchProcess):
-                if root is not None and root.poll() is None:
+                if root.poll() is None:
                     top = psutil.Process(root.pid)
                     found += [top, *top.children(recursive=True)]
         return found
@@ -129,20 +159,27 @@ class Installation:
                     found.append(process)
         return found
 
-    def is_ready(self) -> bool:
+    def is_whole(self) -> bool:
+        """Whether the API is ready and all nodes stand."""
+        joined = [node for node in self.nodes if node.runs and node.has_joined]
+        return len(joined) == NODES and self._is_ready()
+
+    def _start_services(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            command = [str(TUNERY), "up", "--data", str(self.folder / "data"), "--port", str(self.port)]
+            self.process = self._run(command, self.environment, "up")
+
+    def _is_ready(self) -> bool:
         with suppress(httpx2.TransportError):
             return httpx2.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
         return False
 
-    def wait_ready(self) -> None:
-        await_true(self.is_ready, READY_SECONDS, "readyz is 200")
-
     def stop(self) -> list[str]:
         """Ends everything in order. Returns the command lines of processes that it left behind."""
         running = self.processes()
-        for root in (self.second_scheduler, *self.nodes, self.process):
-            if root is not None and root.poll() is None:
-                root.terminate()
+        for root in self._roots():
+            root.terminate()
+            with suppress(subprocess.TimeoutExpired):
                 root.wait(30)
         _, alive = psutil.wait_procs(running, timeout=5)
         left = set(alive) | set(self._marked())
@@ -152,6 +189,11 @@ class Installation:
                 lines.append(" ".join(process.cmdline())[:200])
                 process.kill()
         return lines
+
+    def _roots(self) -> list[subprocess.Popen[bytes]]:
+        """Processes that are started here, in the order in which they can end."""
+        roots = (self.second_scheduler, *(node.process for node in self.nodes), self.process)
+        return [root for root in roots if root is not None]
 
     def _marked(self) -> Iterator[psutil.Process]:
         """Processes of this installation, whoever their parent is now."""
@@ -177,12 +219,17 @@ class Installation:
             self.second_scheduler = self._run(first.cmdline(), environment, "scheduler-2")
 
     def _start_nodes(self) -> None:
-        self.nodes = [node for node in self.nodes if node.poll() is None]
-        if len(self.nodes) < NODES and (head := self.find("--head")) and self.find("gcs_server"):
-            command = head[0].cmdline()
-            address = f"127.0.0.1:{command[command.index('--port') + 1]}"
-            log = self.folder / "nodes.log"
-            self.nodes.append(start_node(address, head[0].environ(), log, num_cpus=1))
+        """One after the other: nodes of one machine that start at the same time choose the same sockets."""
+        self.nodes = [node for node in self.nodes if node.runs]
+        is_joining = not all(node.has_joined for node in self.nodes)
+        if len(self.nodes) == NODES or is_joining or not self.find("gcs_server"):
+            return
+        (head, *_) = self.find("--head")
+        command = head.cmdline()
+        address = f"127.0.0.1:{command[command.index('--port') + 1]}"
+        self.num_nodes += 1
+        log = self.folder / f"node-{self.num_nodes}.log"
+        self.nodes.append(Node(start_node(address, head.environ(), log, num_cpus=1), log))
 
     def _run(self, command: list[str], environment: Mapping[str, str], name: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:

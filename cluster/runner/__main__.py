@@ -19,6 +19,7 @@ from cluster.contracts.jobs import Failed, JobSpec, RunnerState
 from cluster.logs import configure_logs
 from cluster.niceness import reset_niceness
 from cluster.runner.control import RayRun
+from cluster.runner.parent import end_with_parent
 from cluster.runner.supervise import SupervisedRun, supervise, tell_stopped
 from cluster.runner.sync import FencedError, ServiceLink
 from cluster.runner.tracked import Trackers
@@ -31,6 +32,7 @@ SYNC_TIMEOUT_SECONDS = 10.0
 
 def main() -> int:
     signal.signal(signal.SIGTERM, _end)
+    end_with_parent()
     # Before other threads start, because they inherit the niceness.
     reset_niceness()
     configure_logs(sys.stderr, process="runner")

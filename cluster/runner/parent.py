@@ -1,0 +1,27 @@
+"""Ties the runner's life to that of the process that started it."""
+
+import logging
+import os
+import select
+import signal
+import threading
+
+
+def end_with_parent() -> None:
+    """Sends this process SIGTERM once its parent has ended.
+
+    The parent is Ray's supervisor of the job, or its shell. If a cluster is lost while the runner still looks
+    for it, nothing else would ever end the runner: the service of a lost installation does not answer, and
+    so cannot fence it."""
+    try:
+        parent = os.pidfd_open(os.getppid())
+    except OSError as error:
+        # Such as a sandbox that does not know the call. Jobs run without it, too.
+        logging.warning("The runner's parent is not watched: %s", error)
+        return
+
+    def wait() -> None:
+        select.select([parent], [], [])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()

@@ -1,5 +1,6 @@
 """`python -m cluster.runner` as a process on a Ray head, against a service over HTTP."""
 
+import json
 import os
 import signal
 import subprocess
@@ -32,11 +33,13 @@ from cluster.storage.keys import spec_key
 from cluster.storage.local import LocalStore
 from tests.cluster.runner.fake_service import FakeService, fake_service
 from tests.cluster.tracking.fake_trackers import FakeMlflow, serving
+from tests.cluster.training.little_memory import FITTING
 from tests.cluster.training.recording import record
 from tests.ray_head import RayHead, ray_head, ray_node
 
 pytestmark = pytest.mark.ray
 
+_ROOT = Path(__file__).parents[3]
 ENDLESS = {"n_epochs": 100_000, "batch_size": 1}
 """Two million steps take hours, so such a job is always still running when a test ends it."""
 
@@ -60,11 +63,13 @@ def service() -> Iterator[FakeService]:
 def start(
     head: RayHead, make_spec: MakeSpec, store: LocalStore, service: FakeService, tmp_path: Path
 ) -> Iterator[Start]:
-    """Starts a runner with a specification made from the keywords. Kills it at the end if it is still
-    running."""
+    """Starts a runner with a specification made from the keywords. With `fitting_tokens`, larger passes run
+    out of memory. Kills the runner at the end if it is still running."""
     processes: list[subprocess.Popen[bytes]] = []
 
-    def start(spec: dict[str, Any] | None = None, **config: Any) -> subprocess.Popen[bytes]:
+    def start(
+        spec: dict[str, Any] | None = None, *, fitting_tokens: int | None = None, **config: Any
+    ) -> subprocess.Popen[bytes]:
         job = make_spec({"service_url": service.url, **(spec or {})}, **config)
         store.put(spec_key(job.job_id, job.attempt), job.model_dump_json().encode())
         environment = {
@@ -75,6 +80,14 @@ def start(
             "TUNERY_JOB_SPEC": spec_key(job.job_id, job.attempt),
             "TUNERY_STORAGE_URL": f"file://{tmp_path}/store",
         }
+        if fitting_tokens is not None:
+            # As `ray job submit` hands a runtime environment to a driver.
+            runtime = {
+                "worker_process_setup_hook": "tests.cluster.training.little_memory.begin",
+                # The hook runs before Ray gives a worker its driver's path.
+                "env_vars": {FITTING: str(fitting_tokens), "PYTHONPATH": str(_ROOT)},
+            }
+            environment["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps({"runtime_env": runtime})
         with (tmp_path / "runner.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "cluster.runner"], env=environment, stdout=log, stderr=log
@@ -116,18 +129,24 @@ def worker(head: RayHead, name: str) -> psutil.Process:
     return found
 
 
-def test_two_workers_train_a_job_to_its_end_and_its_tracker_hears_of_every_step(
-    start: Start, service: FakeService, store: LocalStore
+def test_two_workers_train_in_passes_that_fit_into_memory_and_their_tracker_hears_of_every_step(
+    start: Start, service: FakeService, make_spec: MakeSpec, store: LocalStore
 ) -> None:
+    """The losses are those of one worker with enough memory."""
+    alone = record(make_spec({"job_id": "ftjob-alone"}), store)
     mlflow = FakeMlflow()
     with serving(mlflow):
         tracker = MlflowTracker(url=mlflow.url, options=MlflowOptions(experiment="orders"))
-        process = start({"tracking": Tracking(trackers=[tracker], config={})}, num_workers=2)
-        wait_for(service, lambda: len(service.requests) > 0, 30)
+        tracked = {"tracking": Tracking(trackers=[tracker], config={})}
+        process = start(tracked, num_workers=2, microbatch_tokens=96, fitting_tokens=48)
+        wait_for(service, lambda: len(service.requests) > 0, 240)
         wait_for(service, lambda: not isinstance(service.state, Running), 240)
         assert process.wait(300) == 0
     assert isinstance(service.state, Finished)
+    halved = [message for message in messages(service) if "fit" in message]
+    assert [message.partition(":")[0] for message in halved] == ["Step 1 did not fit into memory"]
     assert [step.step for step in steps(service)] == list(range(1, 13))
+    assert [step.train_loss for step in steps(service)] == pytest.approx(alone.losses, abs=1e-5)
     saved = [event for event in service.events if isinstance(event, CheckpointSaved)]
     assert [event.step for event in saved] == [6, 12]
     assert saved[-1].manifest_key == service.state.manifest_key

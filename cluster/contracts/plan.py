@@ -15,6 +15,19 @@ ActivationCheckpointing = Literal["none", "full", "offload"]
 MICROBATCH_TOKENS = 8192
 """Tokens of a forward pass, where there is memory for them."""
 
+CPU_PASS_TOKENS = 2048
+"""On a CPU, larger passes are no faster than this and need twice the memory."""
+
+LOSS_LOGITS = 1 << 24
+"""Logits that the loss of answers computes at once: 64 MB in fp32."""
+
+LEAST_LOSS_ROWS = 256
+"""Tokens of which the loss computes all logits at once, however many that are: with fewer, matrix
+multiplications would be too small."""
+
+PAIR_LOGITS = 1 << 26
+"""Logits for which log-probabilities, such as those of pairs, are computed at once: 256 MB in fp32."""
+
 
 class DeviceMemory(FrozenModel):
     """Bytes on each device at the peak of a step: of a GPU, or of the worker's process on a CPU."""

@@ -17,10 +17,9 @@ def trained_weights(shape: ModelShape, options: TrainingOptions) -> int:
         return _prefix(shape, options)
     config = options.peft_config or {}
     wanted = config.get("target_modules", "all-linear") if options.type == "peft" else options.target_modules
-    has_magnitudes = bool(options.use_dora or config.get("use_dora"))
     rank = adapter_rank(options) * (2 if options.peft_type == "LOHA" else 1)
     weights = sum(
-        (rank * (layer.inputs + layer.outputs) + has_magnitudes * layer.outputs)
+        (rank * (layer.inputs + layer.outputs) + has_magnitudes(options) * layer.outputs)
         * _adapted_blocks(layer, wanted)
         for layer in shape.linear
     )
@@ -33,6 +32,11 @@ def adapter_rank(options: TrainingOptions) -> int:
         return 0
     config = options.peft_config or {}
     return int(config.get("init_r") or config.get("r") or _PEFT_RANK) if options.type == "peft" else options.r
+
+
+def has_magnitudes(options: TrainingOptions) -> bool:
+    """Whether the adapter learns the magnitudes of weight columns (DoRA)."""
+    return bool(options.use_dora or (options.peft_config or {}).get("use_dora"))
 
 
 def _adapted_blocks(layer: LinearShape, wanted: object) -> int:

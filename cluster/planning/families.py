@@ -48,6 +48,10 @@ def _none(_: Config) -> int:
     return 0
 
 
+def _last_norm(config: Config) -> int:
+    return config.hidden
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     block: Block
@@ -90,11 +94,19 @@ def _llama_like(
 
     return Family(
         block,
-        rest=(lambda config: config.hidden) if norms else _none,
+        rest=_last_norm if norms else _none,
         is_tied=is_tied,
         defaults=defaults,
     )
 
+
+_MAMBA2: Mapping[str, Any] = {
+    "mamba_expand": 2,
+    "mamba_d_conv": 4,
+    "mamba_conv_bias": True,
+    "mamba_n_groups": 1,
+    "mamba_chunk_size": 256,
+}
 
 FAMILIES: dict[str, Family] = {
     "llama": _llama_like(),
@@ -151,10 +163,10 @@ FAMILIES: dict[str, Family] = {
         bias=True, output_bias=False, feed_forward=sparse, use_sliding_window=False, max_window_layers=28
     ),
     "qwen3_moe": _llama_like(norm="head", feed_forward=sparse, use_sliding_window=False),
-    "qwen3_next": Family(qwen3_next_block, lambda config: config.hidden),
+    "qwen3_next": Family(qwen3_next_block, _last_norm),
     "jamba": Family(
         jamba_block,
-        lambda config: config.hidden,
+        _last_norm,
         defaults={
             "attn_layer_period": 8,
             "attn_layer_offset": 4,
@@ -168,41 +180,29 @@ FAMILIES: dict[str, Family] = {
     ),
     "falcon_h1": Family(
         falcon_h1_block,
-        lambda config: config.hidden,
-        defaults={
-            "mamba_expand": 2,
-            "mamba_d_conv": 4,
-            "mamba_conv_bias": True,
-            "mamba_n_groups": 1,
-            "mamba_chunk_size": 256,
-        },
+        _last_norm,
+        defaults=_MAMBA2,
     ),
     "granitemoehybrid": Family(
         granite_hybrid_block,
-        lambda config: config.hidden,
-        defaults={
-            "mamba_expand": 2,
-            "mamba_d_conv": 4,
-            "mamba_conv_bias": True,
-            "mamba_n_groups": 1,
-            "mamba_chunk_size": 256,
-        },
+        _last_norm,
+        defaults=_MAMBA2,
     ),
     "nemotron_h": Family(
         nemotron_block,
-        lambda config: config.hidden,
+        _last_norm,
         layers=lambda config: len(nemotron_kinds(config)),
         is_gated=False,
         defaults={"conv_kernel": 4, "use_conv_bias": True, "n_groups": 8, "chunk_size": 128},
     ),
     "gpt_oss": Family(
         gpt_oss_block,
-        lambda config: config.hidden,
+        _last_norm,
         defaults={"sliding_window": 128, "sliding_window_pattern": 2},
     ),
-    "deepseek_v2": Family(deepseek_block, lambda config: config.hidden),
-    "deepseek_v3": Family(deepseek_block, lambda config: config.hidden),
-    "phi3": Family(phi3_block, lambda config: config.hidden),
+    "deepseek_v2": Family(deepseek_block, _last_norm),
+    "deepseek_v3": Family(deepseek_block, _last_norm),
+    "phi3": Family(phi3_block, _last_norm),
     "phi": Family(phi_block, lambda config: 2 * config.hidden + config.size("vocab_size"), is_gated=False),
     "gpt2": Family(
         gpt2_block,

@@ -7,10 +7,18 @@ from cluster.contracts.devices import Pool
 from cluster.contracts.hyperparameters import Method, TrainingOptions
 from cluster.contracts.model_shape import ModelShape
 from cluster.contracts.peft_options import PREFIXES
-from cluster.contracts.plan import ActivationCheckpointing as Checkpointing
-from cluster.contracts.plan import DeviceMemory, Footprint, Parallelism
+from cluster.contracts.plan import (
+    CPU_PASS_TOKENS,
+    LEAST_LOSS_ROWS,
+    LOSS_LOGITS,
+    PAIR_LOGITS,
+    ActivationCheckpointing,
+    DeviceMemory,
+    Footprint,
+    Parallelism,
+)
 from cluster.planning.activations import Precision, activation_bytes
-from cluster.planning.adapters import adapter_rank, trained_weights
+from cluster.planning.adapters import adapter_rank, has_magnitudes, trained_weights
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 _FOUR_BITS = 0.5 + 1 / 64 + 4 / (64 * 256)
@@ -24,12 +32,6 @@ _RETAINED = {"float32": 1.75, "bfloat16": 0.9}
 the activations, by the type of the passes. To return all of it at once would take 45 % more time."""
 _PROCESS = 3_000_000_000
 """Host memory of a worker on a GPU."""
-_CPU_PASS_TOKENS = 2048
-"""The most tokens that training takes at once on a CPU."""
-_CHUNK = 1 << 24
-_PAIR_CHUNK = 1 << 26
-"""Logits that the head computes at once: for answers, and for pairs of them."""
-_LEAST_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Way:
 
     num_workers: int
     parallelism: Parallelism
-    activation_checkpointing: Checkpointing
+    activation_checkpointing: ActivationCheckpointing
     microbatch_tokens: int
 
     @property
@@ -138,7 +140,7 @@ def _precision(task: Task, way: Way) -> Precision:
 
 
 def _pass_tokens(task: Task, way: Way, pool: Pool) -> int:
-    limit = min(way.microbatch_tokens, _CPU_PASS_TOKENS) if pool.kind == "cpu" else way.microbatch_tokens
+    limit = min(way.microbatch_tokens, CPU_PASS_TOKENS) if pool.kind == "cpu" else way.microbatch_tokens
     return max(limit, task.lengths.example)
 
 
@@ -158,9 +160,8 @@ def _gathered(task: Task, way: Way, precision: Precision) -> int:
 def _one_layer(task: Task, precision: Precision) -> int:
     """The largest layer's weights as QLoRA dequantizes them, or as DoRA adds the adapter to them in fp32."""
     largest = max(layer.outputs * layer.inputs for layer in task.shape.linear)
-    has_magnitudes = task.options.use_dora or bool((task.options.peft_config or {}).get("use_dora"))
     is_quantized = task.options.type == "qlora"
-    return largest * (2 * 4 * has_magnitudes + precision.compute * is_quantized)
+    return largest * (2 * 4 * has_magnitudes(task.options) + precision.compute * is_quantized)
 
 
 def _head(task: Task, precision: Precision, tokens: int) -> int:
@@ -168,7 +169,7 @@ def _head(task: Task, precision: Precision, tokens: int) -> int:
     if task.base.architecture == "encoder":
         return 0
     is_pairs = task.method == "dpo"
-    rows = min(tokens, max(_LEAST_ROWS, (_PAIR_CHUNK if is_pairs else _CHUNK) // shape.vocab_size))
+    rows = min(tokens, max(LEAST_LOSS_ROWS, (PAIR_LOGITS if is_pairs else LOSS_LOGITS) // shape.vocab_size))
     logits = rows * shape.vocab_size * ((3 * 4) if is_pairs else (4 + 2 * precision.compute))
     weights = shape.vocab_size * shape.hidden_size
     # The sum over chunks in fp32, a chunk's own, and the weights in the type of the products.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cluster.contracts.hyperparameters import TrainingConfig
+from cluster.contracts.plan import CPU_PASS_TOKENS
 from cluster.training.data.dataset import Dataset, Indices
 from cluster.training.model.attention import Segments
 
@@ -21,9 +22,6 @@ Layout = Literal["packed", "padded", "masked"]
 """How examples share a forward pass. `packed`: end to end in one row. `padded`: one row each, with padding at
 the end, which no real token of a causal model sees. `masked`: such rows with an attention mask, for
 encoders."""
-
-CPU_PASS_TOKENS = 2048
-"""On a CPU, larger passes are no faster than this and need twice the memory."""
 
 BUCKETED_STEPS = 50
 """How many steps are sorted by length together, where padding would cost time."""

@@ -10,10 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-_CHUNK_ELEMENTS = 1 << 24
-"""The number of logits in one chunk: 64 MB in fp32."""
-_LEAST_ROWS = 256
-"""With fewer rows, matrix multiplications would be too small."""
+from cluster.contracts.plan import LEAST_LOSS_ROWS, LOSS_LOGITS
 
 
 class HeadShape(NamedTuple):
@@ -62,7 +59,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # In fp32 whatever the weight's type: the sum over chunks would lose small terms in bf16.
         weight_gradient = _zeros_like(weight) if learns_weight else None
         bias_gradient = _zeros_like(bias) if learns_bias and bias is not None else None
-        size = max(_LEAST_ROWS, _CHUNK_ELEMENTS // len(weight))
+        size = max(LEAST_LOSS_ROWS, LOSS_LOGITS // len(weight))
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
             logits = torch.nn.functional.linear(used[part], matrix).float()

@@ -9,12 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from cluster.contracts.plan import PAIR_LOGITS
 from cluster.training.data.batches import Microbatch
 from cluster.training.model.cross_entropy import HeadShape, linear_cross_entropy
-
-CHUNK_ELEMENTS = 1 << 26
-"""The number of logits for which log-probabilities are computed at once: 256 MB in fp32. More are computed in
-chunks, which are recomputed in the backward pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +50,9 @@ class Head:
         return linear_cross_entropy(rows, head.weight, head.bias, targets, head_shape(model))
 
     def logprobs(self, model: Any, rows: Tensor, targets: Tensor) -> Tensor:
-        """float32 (S,): the log-probability of each target; differentiable."""
-        size = max(1, CHUNK_ELEMENTS // causal_model(model).config.get_text_config().vocab_size)
+        """float32 (S,): the log-probability of each target; differentiable. More than PAIR_LOGITS logits are
+        computed in chunks, and again in the backward pass."""
+        size = max(1, PAIR_LOGITS // causal_model(model).config.get_text_config().vocab_size)
         chunks = list(zip(torch.split(rows, size), torch.split(targets, size), strict=True))
         if len(chunks) == 1 or not torch.is_grad_enabled():
             return torch.cat([self._logprobs(model, *chunk) for chunk in chunks])

@@ -32,7 +32,7 @@ def tensors(*, learns_weight: bool, has_bias: bool) -> tuple[Tensor, Tensor, Ten
 def test_loss_and_gradients_equal_autograd_over_all_logits(
     monkeypatch: pytest.MonkeyPatch, shape: HeadShape, learns_weight: bool, has_bias: bool
 ) -> None:
-    monkeypatch.setattr(cross_entropy, "_CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr(cross_entropy, "LOSS_LOGITS", 1)
     rows, weight, bias, targets = tensors(learns_weight=learns_weight, has_bias=has_bias)
     learned = [tensor for tensor in (rows, weight, bias) if tensor is not None and tensor.requires_grad]
     expected = plain(rows, weight, bias, targets, shape)
@@ -88,7 +88,7 @@ def test_the_gradient_of_a_head_in_bf16_is_summed_in_fp32_over_chunks() -> None:
     (expected,) = torch.autograd.grad(plain(rows, exact, None, targets, HeadShape()), exact)
     learned = weight.clone().requires_grad_()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cross_entropy, "_CHUNK_ELEMENTS", 1)
+        patch.setattr(cross_entropy, "LOSS_LOGITS", 1)
         loss, _ = linear_cross_entropy(rows, learned, None, targets)
     (found,) = torch.autograd.grad(loss, learned)
     assert found.dtype == torch.bfloat16

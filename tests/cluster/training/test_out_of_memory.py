@@ -8,7 +8,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-import torch
 from torch import distributed
 
 from cluster.contracts.jobs import Failed, JobSpec
@@ -17,6 +16,7 @@ from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import RESUME_MANIFEST
 from cluster.training.failure import failed_state
 from tests.cluster.training.forks import exit_codes, start_fork
+from tests.cluster.training.little_memory import run_out_of_memory
 from tests.cluster.training.recording import record
 
 pytestmark = pytest.mark.slow
@@ -24,16 +24,8 @@ pytestmark = pytest.mark.slow
 
 def train(rank: int, folder: Path, fitting: int, passes: int) -> None:
     """One of the two workers."""
-    seen = 0
-
-    def run_out(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        nonlocal seen
-        if isinstance(module, torch.nn.Embedding) and torch.is_grad_enabled():
-            seen += 1
-            if rank == 1 and seen > passes and inputs[0].numel() > fitting:
-                raise torch.OutOfMemoryError("pretended")
-
-    torch.nn.modules.module.register_module_forward_pre_hook(run_out)
+    if rank == 1:
+        run_out_of_memory(fitting, after=passes)
     distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
     spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
     try:

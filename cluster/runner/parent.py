@@ -8,11 +8,14 @@ import threading
 
 
 def end_with_parent() -> None:
-    """Sends this process SIGTERM once its parent has ended.
+    """Sends this process SIGTERM once its parent has ended, or at once if init has adopted it.
 
     The parent is Ray's supervisor of the job, or its shell. If a cluster is lost while the runner still looks
     for it, nothing else would ever end the runner: the service of a lost installation does not answer, and
     so cannot fence it."""
+    if os.getppid() == 1:
+        # It ended before this process could ask for it.
+        os.kill(os.getpid(), signal.SIGTERM)
     try:
         parent = os.pidfd_open(os.getppid())
     except OSError as error:

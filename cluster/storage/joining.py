@@ -30,15 +30,14 @@ def can_be_parts(sizes: Sequence[int]) -> bool:
     )
 
 
-def join_objects(client: "S3Client", bucket: str, name: str, sources: Sequence[str]) -> bool:
-    """Makes the object `name` of those named `sources`. Returns False, without the object, if the store
-    does not offer that. Raises ClientError and BotoCoreError, and leaves an unfinished upload to nobody."""
-    created = client.create_multipart_upload(Bucket=bucket, Key=name)
-    target: dict[str, Any] = {"Bucket": bucket, "Key": name, "UploadId": created["UploadId"]}
+def join_objects(client: "S3Client", target: dict[str, Any], sources: Sequence[str]) -> bool:
+    """Completes the multipart upload `target` (Bucket, Key, UploadId) with the objects named `sources` as its
+    parts. Returns False, and aborts it, if the store does not offer that. Raises ClientError and
+    BotoCoreError, and leaves an unfinished upload to nobody."""
 
     def copy(number: int) -> "CompletedPartTypeDef | None":
         answer = client.upload_part_copy(
-            **target, PartNumber=number, CopySource={"Bucket": bucket, "Key": sources[number - 1]}
+            **target, PartNumber=number, CopySource={"Bucket": target["Bucket"], "Key": sources[number - 1]}
         )
         # Stores that do not know the request take it for a part without content.
         etag = answer.get("CopyPartResult", {}).get("ETag")

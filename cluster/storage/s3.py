@@ -1,18 +1,25 @@
 """Objects in an S3-compatible store, through boto3."""
 
+import copy
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError
 
-from cluster.contracts.errors import InsufficientStorage, NotFound, TuneryError, Unavailable
+from cluster.contracts.errors import (
+    InsufficientStorage,
+    InvalidConfiguration,
+    NotFound,
+    TuneryError,
+    Unavailable,
+)
 from cluster.storage.files import as_domain_error, sha256_of, unobserved
 from cluster.storage.joining import can_be_parts, join_objects
 from cluster.storage.keys import checked_key, checked_prefix
@@ -22,7 +29,13 @@ from cluster.storage.transfers import fetch_file, send_file
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef, PartTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        CreateMultipartUploadOutputTypeDef,
+        ObjectIdentifierTypeDef,
+        PartTypeDef,
+        PutObjectOutputTypeDef,
+    )
 
     Parts = list[CompletedPartTypeDef]
 
@@ -53,6 +66,8 @@ class S3Store(ObjectStore):
         self._bucket = bucket
         self._prefix = prefix + "/" if prefix else ""
         self._part_bytes = part_bytes
+        self._encryption: dict[str, Any] = {}
+        """Parameters of the requests that begin an object."""
         config = Config(
             signature_version="s3v4",
             s3={"addressing_style": "path"},
@@ -68,13 +83,23 @@ class S3Store(ObjectStore):
             "s3", endpoint_url=endpoint_url, config=config
         )
 
+    def encrypted_with(self, key: str | None) -> Self:
+        bound = copy.copy(self)
+        bound.encryption_key = key
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+        bound._encryption = {} if key is None else {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+        return bound
+
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
         name = self._name(key)
         reader = io.BytesIO(source) if isinstance(source, bytes) else source
         first = _read_part(reader, self._part_bytes)
         with _mapped_errors(key):
             if len(first) < self._part_bytes:
-                self._client.put_object(Bucket=self._bucket, Key=name, Body=first)
+                answer = self._client.put_object(
+                    Bucket=self._bucket, Key=name, Body=first, **self._encryption
+                )
+                self._check_encryption(name, answer)
                 size, digest = len(first), hashlib.sha256(first).hexdigest()
             else:
                 size, digest = self._put_in_parts(name, first, reader)
@@ -84,7 +109,13 @@ class S3Store(ObjectStore):
         name = self._name(key)
         with _mapped_errors(key), _mapped_file_errors(path):
             size, digest = send_file(
-                self._client, self._bucket, name, path, on_progress, smallest=self._part_bytes
+                self._client,
+                self._bucket,
+                name,
+                path,
+                on_progress,
+                smallest=self._part_bytes,
+                parameters=self._encryption,
             )
         return self._accepted(key, size, digest)
 
@@ -140,7 +171,7 @@ class S3Store(ObjectStore):
         if not can_be_parts(list(sources.values())):
             return False
         with _mapped_errors(key):
-            if not join_objects(self._client, self._bucket, name, names):
+            if not join_objects(self._client, self._begin(name), names):
                 return False
         if self.stat(key).bytes != sum(sources.values()):
             # A store that answers as if it had copied, and has not.
@@ -207,6 +238,18 @@ class S3Store(ObjectStore):
     def _name(self, key: str) -> str:
         return self._prefix + checked_key(key)
 
+    def _check_encryption(
+        self, name: str, answer: "PutObjectOutputTypeDef | CreateMultipartUploadOutputTypeDef"
+    ) -> None:
+        """Some S3-compatible stores ignore that they are asked to encrypt, and even repeat the request's
+        headers when they are asked about the object. Their answer to the request does not have them."""
+        # A store may name a key in full that was given by its id alone.
+        if self.encryption_key and not answer.get("SSEKMSKeyId", "").endswith(self.encryption_key):
+            raise InvalidConfiguration(
+                f"Storage takes {name!r} and does not encrypt it with the key {self.encryption_key}.",
+                code="encryption_unsupported",
+            )
+
     def _accepted(self, key: str, size: int, digest: str) -> ObjectInfo:
         try:
             # The size is not compared: by now the object may be another writer's.
@@ -214,10 +257,20 @@ class S3Store(ObjectStore):
         except NotFound as error:
             raise Unavailable(f"Storage accepted {key!r} and does not have it.") from error
 
-    def _put_in_parts(self, name: str, first: bytes, reader: BinaryIO) -> tuple[int, str]:
+    def _begin(self, name: str) -> dict[str, Any]:
+        """Begins a multipart upload. Returns what names it in requests."""
         target: dict[str, Any] = {"Bucket": self._bucket, "Key": name}
-        created = self._client.create_multipart_upload(Bucket=self._bucket, Key=name)
+        created = self._client.create_multipart_upload(**target, **self._encryption)
         target["UploadId"] = _present(created, "UploadId")
+        try:
+            self._check_encryption(name, created)
+        except InvalidConfiguration as error:
+            self._abort(target, error)
+            raise
+        return target
+
+    def _put_in_parts(self, name: str, first: bytes, reader: BinaryIO) -> tuple[int, str]:
+        target = self._begin(name)
         size, sha256 = 0, hashlib.sha256()
         parts: Parts = []
         try:

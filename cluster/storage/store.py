@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
+from cluster.contracts.errors import InvalidConfiguration
 from cluster.storage.files import unobserved
 
 
@@ -39,6 +40,22 @@ class ObjectStore(Protocol):
     object that does not exist, and Unavailable when the store does not answer or cannot take the bytes.
     Stores may be shared between threads.
     """
+
+    encryption_key: str | None = None
+    """The store's own key that new objects are encrypted with. None leaves that to the store."""
+
+    def encrypted_with(self, key: str | None) -> Self:
+        """Returns the same space of objects, in which `put`, `upload` and `join` have the store encrypt with
+        this one of its keys. Reading names no key. Contacts nothing.
+
+        Raises InvalidConfiguration (`encryption_unsupported`) if the store has no keys. So do `put` and
+        `join` if the store ignores the key; what it has stored by then may remain."""
+        if key is None:
+            return self
+        raise InvalidConfiguration(
+            "This storage does not encrypt with keys of its own: only S3 with a key management service does.",
+            code="encryption_unsupported",
+        )
 
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
         """Stores all of `source`, read in chunks, and returns its size and SHA-256.

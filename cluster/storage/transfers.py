@@ -4,7 +4,7 @@ One connection carries what fits into its window per round trip, often less than
 and the store can do.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,16 +26,26 @@ _QUEUED_PIECES = 64
 
 
 def send_file(
-    client: "S3Client", bucket: str, name: str, path: Path, on_progress: Callable[[], None], *, smallest: int
+    client: "S3Client",
+    bucket: str,
+    name: str,
+    path: Path,
+    on_progress: Callable[[], None],
+    *,
+    smallest: int,
+    parameters: Mapping[str, Any],
 ) -> tuple[int, str]:
-    """Uploads a file and returns its size and SHA-256, which is computed meanwhile. Memory does not depend on
+    """Uploads a file, as an object with these `parameters`, and returns its size and SHA-256, which is
+    computed meanwhile. Memory does not depend on
     the size of the file or of its parts, which are read piece by piece as they are sent. An upload that fails
     is aborted."""
     size = path.stat().st_size
     with ThreadPoolExecutor(1, thread_name_prefix="sha256") as hashing:
         digest = hashing.submit(sha256_of, path, on_progress)
         with _transfers(client, part_bytes_of(size, smallest=smallest)) as transfers:
-            sent = transfers.upload(str(path), bucket, name, subscribers=[_Progress(on_progress)])
+            sent = transfers.upload(
+                str(path), bucket, name, extra_args=dict(parameters), subscribers=[_Progress(on_progress)]
+            )
             sent.result()
         return size, digest.result()
 

@@ -151,3 +151,5 @@ class DataReportRequest(FrozenModel):
     """The file whose prompts must not occur in `file`."""
     base: BaseSpec | None = None
     """Lengths are in this base's tokens; in characters if there is none."""
+    encryption_key: str | None = None
+    """The project's key, with which storage encrypts what is written for it. None: it has none."""

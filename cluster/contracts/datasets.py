@@ -52,6 +52,8 @@ class DatasetCheckRequest(FrozenModel):
     class_names: list[str] = []
     """The only classes that the file may use; for a validation file, those of the training file. If empty,
     the file defines its classes."""
+    encryption_key: str | None = None
+    """The project's key, with which storage encrypts what is written for it. None: it has none."""
 
 
 class DatasetCheck(FrozenModel):

@@ -29,6 +29,8 @@ class ExportRequest(FrozenModel):
     format: ExportFormat
     quantization: Quantization | None = None
     """None for `merged`."""
+    encryption_key: str | None = None
+    """The project's key, with which storage encrypts what is written for it. None: it has none."""
 
 
 class ExportManifest(FrozenModel):

@@ -37,6 +37,8 @@ class ImportRequest(FrozenModel):
     config: StoredFile
     weights: StoredFile
     max_weights_bytes: int = MAX_BYTES[WEIGHTS_FILE]
+    encryption_key: str | None = None
+    """The project's key, with which storage encrypts what is written for it. None: it has none."""
 
 
 class ImportedAdapter(FrozenModel):

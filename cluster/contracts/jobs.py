@@ -118,6 +118,8 @@ class JobSpec(NonFiniteModel):
     """None: wherever Ray finds room."""
     traceparent: str | None = None
     """The trace that the attempt continues (W3C Trace Context)."""
+    encryption_key: str | None = None
+    """The project's key, with which storage encrypts what is written for it. None: it has none."""
 
 
 def _now() -> int:

@@ -31,6 +31,7 @@ def export_weights(
     Raises InvalidRequest (`format_not_available`) if the model cannot be exported in this format, and what
     `open_source` raises. `report` is called from this thread."""
     key = export_manifest_key(request.export_id)
+    store = store.encrypted_with(request.encryption_key)
     if (body := _get(store, key)) is None:
         with scratch_folder() as scratch:
             source = open_source(request, store, scratch)

@@ -47,6 +47,7 @@ def run_attempt(
     Every worker of the gang calls this; only the first one reports, writes, and returns the final state.
     Raises the errors of `loop.train` and of storage, InvalidDataset, and CorruptArtefact if data or
     checkpoint are not what the specification names."""
+    store = store.encrypted_with(spec.encryption_key)
     world = joined_world(spec.config.parallelism)
     if not world.is_first:
         hooks = hooks.without_reports()

@@ -72,6 +72,7 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
     than expected (`base_changed`).
     """
     base = request.base
+    store = store.encrypted_with(request.encryption_key)
     if request.base_sha256 is not None and request.base_sha256 != current_base_digest(base):
         raise InvalidRequest(
             f"The weights of the base model '{base.alias}' are no longer those that the job to repeat was "
@@ -137,7 +138,7 @@ def fetch(store: ObjectStore, key: str, sha256: str, folder: Path) -> Path:
 
 def _compiled(store: ObjectStore, recipe: Recipe, key: str, sha256: str, folder: Path) -> Compiled:
     tokenizer = load_tokenizer(recipe.base)
-    kept_key = dataset_key(sha256, _digest(recipe, tokenizer))
+    kept_key = dataset_key(sha256, _digest(recipe, tokenizer, store.encryption_key))
     kept = folder / "compiled.safetensors"
     try:
         store.download(kept_key, kept)
@@ -171,8 +172,8 @@ def _notes(format: DatasetFormat | None, tokenizer: Any) -> list[str]:
     ]
 
 
-def _digest(recipe: Recipe, tokenizer: Any) -> str:
-    parts = [
+def _digest(recipe: Recipe, tokenizer: Any, encryption_key: str | None) -> str:
+    parts: list[object] = [
         FORMAT_VERSION,
         # Other releases may tokenize the same text differently.
         version("tokenizers"),
@@ -185,4 +186,7 @@ def _digest(recipe: Recipe, tokenizer: Any) -> str:
         recipe.policy,
         recipe.class_names,
     ]
+    if encryption_key is not None:
+        # Projects with the same file share what is compiled of it only if they share a key, too.
+        parts.append(encryption_key)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -46,6 +46,7 @@ def make_report(request: DataReportRequest, store: ObjectStore) -> DataReport:
 
     Raises CorruptArtefact if the stored bytes are not the expected ones; NotFound, Unavailable and
     InvalidConfiguration as storage and base do."""
+    store = store.encrypted_with(request.encryption_key)
     with tempfile.TemporaryDirectory() as folder:
         report = _report(request, store, Path(folder))
     key = report_key(request.file.sha256, _digest(request))
@@ -67,6 +68,9 @@ def _report(request: DataReportRequest, store: ObjectStore, folder: Path) -> Dat
 def _digest(request: DataReportRequest) -> str:
     validation = request.validation.sha256 if request.validation else None
     parts = [RULES_VERSION, validation, _tokens_digest(request.base) if request.base else None]
+    if request.encryption_key is not None:
+        # As for compiled files: one key's report is no other's.
+        parts.append(request.encryption_key)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -35,6 +35,7 @@ def import_adapter(request: ImportRequest, store: ObjectStore) -> ImportedAdapte
     Raises InvalidRequest (`invalid_adapter`, `unsupported_adapter`) if the files are no plain LoRA adapter of
     the base, CorruptArtefact if they are not the uploaded ones, and what storage and the base raise."""
     base = request.base
+    store = store.encrypted_with(request.encryption_key)
     if base.architecture == "encoder":
         raise InvalidRequest(
             f"Model {base.alias} is an encoder. An adapter of one needs a classification head, which an "

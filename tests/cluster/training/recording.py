@@ -85,6 +85,7 @@ def record_job(
     options: dict[str, Any],
     *,
     method: Method = "supervised",
+    encryption_key: str | None = None,
     **hyperparameters: Any,
 ) -> Recording:
     """Trains a whole job on twelve rows in batches of four. `options` are those of TrainingOptions."""
@@ -108,5 +109,6 @@ def record_job(
         config=config,
         training_key=data.key,
         training_sha256=data.sha256,
+        encryption_key=encryption_key,
     )
     return record(spec, store)

@@ -37,6 +37,8 @@ AuditType = Literal[
     "project.archived",
     "project.created",
     "project.deleted",
+    "project.encryption.deleted",
+    "project.encryption.updated",
     "project.limits.deleted",
     "project.limits.updated",
     "project.retention.deleted",

@@ -54,6 +54,8 @@ class Candidate:
     """The most training processes of a job."""
     source: Job | None = None
     """The job of the same base that it repeats."""
+    encryption_key: str | None = None
+    """Of its project: for what the check stores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,7 @@ def _request(
         max_length=job.training.max_seq_length,
         method=method,
         class_names=list(class_names),
+        encryption_key=job.encryption_key,
     )
 
 

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import math
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 
 import anyio.to_thread
@@ -16,6 +15,7 @@ from anyio import CapacityLimiter
 from cluster.contracts.errors import TuneryError, Unavailable
 from service.api.http.draining import Draining
 from service.api.state import AppState
+from service.api.storage_check import check_storage
 from service.db.scheduler.leases import READINESS, Leases
 from service.db.scheduler.store import LEASE
 
@@ -50,7 +50,7 @@ class Readiness:
     async def _check(self) -> dict[str, str]:
         checks: dict[str, Callable[[], Awaitable[None]]] = {
             "database": lambda: self._in_thread(_check_database),
-            "storage": lambda: self._in_thread(_check_storage),
+            "storage": lambda: self._in_thread(lambda state: check_storage(state.store)),
             "serving": self._state.engine.check_health,
             "scheduler": lambda: self._in_thread(_check_scheduler),
         }
@@ -79,17 +79,6 @@ def _check_database(state: AppState) -> None:
     """Writes a row: only a write reveals a full disk or a read-only replica."""
     with state.database.write() as session:
         Leases(session).acquire(READINESS, "api", seconds=0)
-
-
-def _check_storage(state: AppState) -> None:
-    """Writes, reads and deletes an object: only a write reveals a full disk or a read-only key."""
-    key = f"health/{uuid.uuid4().hex}"
-    state.store.put(key, b"ready")
-    try:
-        if state.store.get(key) != b"ready":
-            raise Unavailable("storage returned different bytes than were written")
-    finally:
-        state.store.delete(key)
 
 
 def _check_scheduler(state: AppState) -> None:

@@ -15,6 +15,8 @@ from service.api.inference.engine import Engine
 from service.api.jobs.unrecorded_requests import UnrecordedRequests
 from service.api.shared_reads import SharedReads
 from service.db.database import Database
+from service.db.organization.projects import encryption_key_of
+from service.db.tenancy import Tenant
 from service.oidc.tokens import Tokens
 from service.settings import Settings
 from service.webhooks.sending import HttpWebhooks
@@ -39,6 +41,16 @@ class AppState:
     webhook_tests: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))
     """Limits the threads that wait for receivers of test events."""
     unrecorded_requests: UnrecordedRequests = field(default_factory=UnrecordedRequests)
+
+    def encryption_key(self, tenant: Tenant) -> str | None:
+        """With which storage encrypts what is written for the project; None leaves that to storage."""
+        with self.database.read() as session:
+            return encryption_key_of(session, tenant.project_id)
+
+    def store_of(self, tenant: Tenant) -> ObjectStore:
+        """The store, for what is written for the project. Raises InvalidConfiguration
+        (`encryption_unsupported`) if it cannot encrypt with the project's key."""
+        return self.store.encrypted_with(self.encryption_key(tenant))
 
 
 async def _state(request: Request) -> AppState:

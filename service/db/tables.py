@@ -91,6 +91,8 @@ class Project(Table):
     """Which models and methods it may use; null allows everything."""
     retention: Mapped[dict[str, Any] | None]
     """Days by RetentionKind; null keeps for good. Without an entry, the organization's applies."""
+    encryption_key: Mapped[str | None]
+    """With which storage encrypts what is written for the project; null leaves that to storage."""
 
 
 class ServiceAccount(Table):

@@ -32,6 +32,7 @@ from service.db.models.exports import (
     note_progress,
     pending_exports,
 )
+from service.db.organization.projects import encryption_key_of
 from service.db.retention.rules import RetentionRules
 from service.db.retention.terms import terms_of
 from service.scheduling.interfaces import ServingClient
@@ -136,6 +137,8 @@ class Exporter:
         base = self._bases.get(one.base)
         if base is None:
             raise InvalidConfiguration(f"The base model '{one.base}' is no longer in the catalogue.")
+        with self._database.read() as session:
+            encryption_key = encryption_key_of(session, one.owner.project_id)
         return ExportRequest(
             export_id=one.id,
             project_id=one.owner.project_id,
@@ -144,6 +147,7 @@ class Exporter:
             weights=one.weights,
             format=one.format,
             quantization=one.quantization,
+            encryption_key=encryption_key,
         )
 
     def _fail(self, one: ModelExport, error: TuneryError) -> None:

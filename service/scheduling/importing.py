@@ -33,6 +33,7 @@ from service.db.models.imports import (
     publish_import,
     seconds_tried,
 )
+from service.db.organization.projects import encryption_key_of
 from service.scheduling.interfaces import ServingClient
 
 _log = structlog.get_logger()
@@ -131,6 +132,8 @@ class Importer:
         base = self._bases.get(one.base)
         if base is None:
             raise InvalidConfiguration(f"The base model '{one.base}' is no longer in the catalogue.")
+        with self._database.read() as session:
+            encryption_key = encryption_key_of(session, one.project_id)
         adapter = self._serving.import_adapter(
             ImportRequest(
                 import_id=one.id,
@@ -138,6 +141,7 @@ class Importer:
                 config=_stored(one.config),
                 weights=_stored(one.weights),
                 max_weights_bytes=self._max_weights_bytes,
+                encryption_key=encryption_key,
             )
         )
         scores = self._serving.score(ModelRef(base=base, adapter=adapter.weights), adapter.rows)

@@ -50,10 +50,11 @@ class Launcher:
         it."""
         try:
             spec = self._spec(jobs, job, claim)
+            store = self._store.encrypted_with(spec.encryption_key)
+            store.put(spec_key(job.id, claim.number), spec.model_dump_json().encode())
         except InvalidConfiguration as error:
             jobs.reject(job, code=error.code or "", message=error.message)
             return
-        self._store.put(spec_key(job.id, claim.number), spec.encode())
         self._submit(jobs, job.id, claim.number, claim.submission_id)
 
     def recover(self, jobs: SchedulerStore, attempt: Attempt, status: RayStatus) -> None:
@@ -76,7 +77,7 @@ class Launcher:
             return False
         return jobs.token_matches(attempt, spec.attempt_token)
 
-    def _spec(self, jobs: SchedulerStore, job: Job, claim: Claim) -> str:
+    def _spec(self, jobs: SchedulerStore, job: Job, claim: Claim) -> JobSpec:
         assert job.config is not None, "a queued job is resolved"
         config, placement = placed(job.config, claim, self._pools)
         files = jobs.files(job)
@@ -99,4 +100,5 @@ class Launcher:
             tracking=tracking_of(job, files, self._trackers),
             placement=placement,
             traceparent=traceparent() or job.traceparent,
-        ).model_dump_json()
+            encryption_key=jobs.encryption_key(job),
+        )

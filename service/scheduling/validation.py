@@ -36,6 +36,7 @@ def validate(
         pools=pools,
         slots=slots,
         source=source if source is not None and source.model == job.model else None,
+        encryption_key=jobs.encryption_key(job),
     )
     checked = _run(check_job(candidate), serving)
     gangs = gangs_of(job.method, checked, jobs.past_runs(job.model), jobs.past_runs)

@@ -14,7 +14,7 @@ from service.db.database import now
 from service.db.jobs.files import JobFiles
 from service.db.jobs.jobs import Job, Jobs, NewJob, check_start_by
 from service.db.limits.priorities import check_priority
-from service.db.organization.projects import Projects
+from service.db.organization.projects import Projects, encryption_key_of
 from service.db.tenancy import Tenant
 
 
@@ -46,6 +46,8 @@ class DryRun:
     files: JobFiles
     source: Job | None
     """The job of the same base that it repeats."""
+    encryption_key: str | None
+    """Of the project."""
 
 
 def dry_run(body: CreateJobBody, tenant: Tenant, state: AppState) -> DryRun:
@@ -56,9 +58,11 @@ def dry_run(body: CreateJobBody, tenant: Tenant, state: AppState) -> DryRun:
         jobs = Jobs(session, tenant)
         files = jobs.check_files(new)
         source = jobs.get(new.training.source_job) if new.training.source_job else None
+        encryption_key = encryption_key_of(session, tenant.project_id)
     return DryRun(
         new,
         state.catalogue[new.model],
         files,
         source if source is not None and source.model == new.model else None,
+        encryption_key,
     )

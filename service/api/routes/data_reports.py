@@ -90,7 +90,8 @@ async def _report(
         if validation_file is not None:
             validation = _stored(state, tenant, validation_file, "validation_file")
         file = _stored(state, tenant, file_id, "file_id")
-        return DataReportRequest(file=file, validation=validation, base=base)
+        encryption_key = state.encryption_key(tenant)
+        return DataReportRequest(file=file, validation=validation, base=base, encryption_key=encryption_key)
 
     try:
         reading = state.engine.data_report(await run_in_threadpool(wanted), project_id=tenant.project_id)

@@ -48,7 +48,8 @@ def create(
     limit = state.settings.max_file_bytes
     if (file.size or 0) > limit:
         raise PayloadTooLarge(f"The file has {file.size} bytes; at most {limit} are allowed.", param="file")
-    with stored(state, caller.tenant, lambda key: state.store.put(key, file.file)) as new:
+    store = state.store_of(caller.tenant)
+    with stored(state, caller.tenant, lambda key: store.put(key, file.file)) as new:
         file.file.seek(0)
         verdict = checked(purpose, file.file)
         with state.database.write() as session:

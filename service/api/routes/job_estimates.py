@@ -37,6 +37,7 @@ async def estimate_job(
         pools=state.settings.training_pools,
         slots=state.settings.most_workers,
         source=run.source,
+        encryption_key=run.encryption_key,
     )
     checking = checked(candidate, state.engine, project_id=caller.tenant.project_id)
     job = await while_connected(request, checking)

@@ -65,7 +65,7 @@ def create(caller: Writer, state: UsesAppState, upload_id: str, data: UploadFile
     _check_room(state, caller.tenant, upload_id, size)
     part_id = Uploads.new_part_id()
     try:
-        state.store.put(part_key(upload_id, part_id), data.file)
+        state.store_of(caller.tenant).put(part_key(upload_id, part_id), data.file)
         with state.database.write() as session:
             check_stored_bytes(session, caller.tenant, size, state.settings.project_limits)
             part = Uploads(session, caller.tenant).add_part(upload_id, part_id, size)

@@ -81,7 +81,7 @@ def _make_file(state: AppState, tenant: Tenant, claim: Claim, md5: str | None) -
     """Returns the completed upload and the ids of its former parts."""
     upload = claim.upload
     purpose = cast(UploadPurpose, upload.purpose)
-    parts = JoinedParts(state.store, claim.parts, with_md5=md5 is not None)
+    parts = JoinedParts(state.store_of(tenant), claim.parts, with_md5=md5 is not None)
     with stored(state, tenant, parts.put) as file:
         with parts.stored_content(file.object.key) as content:
             verdict = checked(purpose, content)

@@ -6,7 +6,9 @@ from urllib.parse import quote
 import typer
 
 from service.cli.admin.limits import Changes, change_limits
+from service.cli.admin.projects import ENCRYPTION
 from service.cli.commands import api_command
+from service.cli.failures import USAGE, CommandFailed
 from service.cli.output import Columns, Output, date
 from service.cli.remote import Api
 
@@ -40,14 +42,43 @@ def ls(api: Api, output: Output) -> None:
     output.items(api.list(_ROOT), _COLUMNS)
 
 
+Organization = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="An organization's id.")]
+
+
 @api_command(app, "limits")
 def limits(
     api: Api,
     output: Output,
-    organization: Annotated[str, typer.Argument(metavar="ORGANIZATION", help="An organization's id.")],
+    organization: Organization,
     changes: Changes = None,
     reset: Annotated[bool, typer.Option("--reset", help="Remove all limits.")] = False,
 ) -> None:
     """Show or change what all projects of an organization may use together. What you do not name stays as it
     is."""
     change_limits(api, output, f"{_ROOT}/{quote(organization, safe='')}/limits", changes, reset=reset)
+
+
+@api_command(app, "encryption")
+def encryption(
+    api: Api,
+    output: Output,
+    organization: Organization,
+    project: Annotated[str, typer.Argument(metavar="PROJECT", help="The id of a project of it.")],
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key", help="A key of the storage: of AWS's KMS by its ARN, of other stores by its name."
+        ),
+    ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Leave encryption to storage, as it is set up.")
+    ] = False,
+) -> None:
+    """Show or change with which key storage encrypts what is written for a project from now on.
+
+    What was written before stays as it is."""
+    if key is not None and remove:
+        raise CommandFailed("--remove takes the key away: give no --key with it.", USAGE)
+    path = f"{_ROOT}/{quote(organization, safe='')}/projects/{quote(project, safe='')}/encryption"
+    found = api.delete(path) if remove else api.get(path) if key is None else api.post(path, {"key": key})
+    output.item(found, ENCRYPTION)

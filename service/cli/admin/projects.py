@@ -24,6 +24,10 @@ _COLUMNS: Columns = {
     "STATUS": "status",
     "CREATED": lambda project: date(project["created_at"]),
 }
+ENCRYPTION: Columns = {
+    "PROJECT": "id",
+    "KEY": lambda encryption: encryption["key"] or "none: as storage is set up",
+}
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of up to 64 characters.")]
 Project = Annotated[
@@ -108,6 +112,14 @@ def rights(
         raise CommandFailed("--all allows everything: give nothing else with it.", USAGE)
     found = api.delete(path) if everything else api.post(path, changes) if changes else api.get(path)
     output.item(found, {name.upper().replace("_", " "): _allowed(name) for name in given})
+
+
+@api_command(app, "encryption")
+def encryption(api: Api, output: Output, project: Project) -> None:
+    """Show with which key storage encrypts what is written for a project.
+
+    The operator gives it, with `tunery organizations encryption`."""
+    output.item(api.get(f"{_ROOT}/{find_project(api, project)}/encryption"), ENCRYPTION)
 
 
 def _allowed(name: str) -> Callable[[Mapping[str, Any]], str]:

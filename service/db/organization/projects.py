@@ -93,6 +93,21 @@ class Projects:
         record(self._session, self._tenant_of(row), "project.rights.deleted", id)
         return Rights()
 
+    def encryption_key(self, id: str) -> str | None:
+        """Raises NotFound."""
+        return self._row(id).encryption_key
+
+    def set_encryption_key(self, id: str, key: str | None) -> None:
+        """Has storage encrypt with the key, which it was checked to have, what is written for the project
+        from now on. None leaves that to storage. Raises NotFound, and Conflict if the project is archived."""
+        row = self._lock_active(id)
+        row.encryption_key, tenant = key, self._tenant_of(row)
+        if key is None:
+            record(self._session, tenant, "project.encryption.deleted", id)
+        else:
+            changes = {"key": key}
+            record(self._session, tenant, "project.encryption.updated", id, changes_requested=changes)
+
     def tenant(self, id: str) -> Tenant:
         """Raises NotFound."""
         return self._tenant_of(self._row(id))
@@ -156,6 +171,20 @@ def lock_project(session: Session, tenant: Tenant) -> None:
     written."""
     project = select(tables.Project).where(tables.Project.id == tenant.project_id)
     session.scalar(project.with_for_update(key_share=True))
+
+
+def encryption_key_of(session: Session, project_id: str) -> str | None:
+    """With which storage encrypts what is written for the project. None leaves that to storage, and so does a
+    project that was deleted since."""
+    project = tables.Project
+    return session.scalar(select(project.encryption_key).where(project.id == project_id))
+
+
+def encryption_keys(session: Session) -> dict[str, str]:
+    """Those of the projects that have one, of all tenants, by the project's id."""
+    project = tables.Project
+    having = select(project.id, project.encryption_key).where(project.encryption_key.is_not(None))
+    return {id: key for id, key in session.execute(having) if key is not None}
 
 
 def check_active(session: Session, tenant: Tenant) -> None:

@@ -24,6 +24,7 @@ from service.db.jobs.jobs import Job, job_of
 from service.db.jobs.past_runs import PastRun, past_runs
 from service.db.jobs.publishing import postpone_publishing, refuse_publishing
 from service.db.jobs.queue_places import Place, record_places
+from service.db.organization.projects import encryption_key_of
 from service.db.retries import PublishPolicy, RetryPolicy
 from service.db.scheduler.attempts import DISPLACED, new_token, requeue, token_sha256
 from service.db.scheduler.dataset_checks import CheckedFile, check_events
@@ -97,6 +98,11 @@ class SchedulerStore:
                 validation=_file(session, job.validation_file),
                 general=_file(session, job.training.general_file),
             )
+
+    def encryption_key(self, job: Job) -> str | None:
+        """With which storage encrypts what is written for the job."""
+        with self._database.read() as session:
+            return encryption_key_of(session, job.tenant.project_id)
 
     def mark_validated(
         self,

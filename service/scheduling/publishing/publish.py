@@ -92,6 +92,7 @@ def publish(
     """
     publishing = job.publishing
     assert publishing is not None, "a job is published once it is trained"
+    store = store.encrypted_with(jobs.encryption_key(job))
     finished = jobs.outcome(job)
     if publishing.regression == "check":
         check_regression(finished.report, job.training.max_regression)

@@ -23,6 +23,9 @@ CHANGES_NOTHING = {
     "maintenance_end",
     "organization_limits_update",
     "organization_limits_reset",
+    # The operator's, with entries in the project's log; tests/service/api/test_encryption.py looks at them.
+    "organization_project_encryption_update",
+    "organization_project_encryption_reset",
     # They use models.
     "completions_create",
     "chat_completions_create",

@@ -292,6 +292,8 @@ from .project_api_keys_list_owner_project_access import (
     ProjectApiKeysListOwnerProjectAccess,
 )
 from .project_body import ProjectBody
+from .project_encryption import ProjectEncryption
+from .project_encryption_body import ProjectEncryptionBody
 from .project_limits import ProjectLimits
 from .project_limits_max_priority import ProjectLimitsMaxPriority
 from .project_rate_limit import ProjectRateLimit
@@ -736,6 +738,8 @@ __all__ = (
     "ProjectApiKeyUpdateBody",
     "ProjectApiKeyUpdateBodyScopesType0Item",
     "ProjectBody",
+    "ProjectEncryption",
+    "ProjectEncryptionBody",
     "ProjectLimits",
     "ProjectLimitsMaxPriority",
     "ProjectRateLimit",

@@ -1,0 +1,34 @@
+"""Whether storage does what is asked of it."""
+
+import uuid
+
+from cluster.contracts.errors import InvalidConfiguration, InvalidRequest, Unavailable
+from cluster.storage.store import ObjectStore
+
+
+def check_storage(store: ObjectStore) -> None:
+    """Writes, reads and deletes an object: only a write reveals a full disk or a read-only key. Raises
+    Unavailable, and InvalidConfiguration if the store cannot encrypt as it should."""
+    key = f"health/{uuid.uuid4().hex}"
+    store.put(key, b"ready")
+    try:
+        if store.get(key) != b"ready":
+            raise Unavailable("storage returned different bytes than were written")
+    finally:
+        store.delete(key)
+
+
+def check_encryption_key(store: ObjectStore, encryption_key: str) -> None:
+    """Raises InvalidRequest if the store has no keys (`encryption_unsupported`) or does not use this one
+    (`encryption_key_refused`), and Unavailable if it does not answer without a key either."""
+    check_storage(store)
+    try:
+        check_storage(store.encrypted_with(encryption_key))
+    except InvalidConfiguration as error:
+        raise InvalidRequest(error.message, code=error.code, param="key") from error
+    except Unavailable as error:
+        raise InvalidRequest(
+            f"With the key {encryption_key}, storage takes no object: {error.message}",
+            code="encryption_key_refused",
+            param="key",
+        ) from error

@@ -148,7 +148,7 @@ def _copy(entry: ObjectEntry, store: ObjectStore, writer: BackupWriter) -> Objec
                 file.write(chunk)
     except NotFound:
         return ObjectEntry(key=entry.key)
-    return ObjectEntry(key=entry.key, **file.stored().model_dump())
+    return entry.model_copy(update=file.stored().model_dump())
 
 
 def _line(entry: ObjectEntry) -> bytes:

@@ -13,7 +13,9 @@ from cluster.storage.keys import FOLDERS, DatasetKey, checked_key, folder_of, pa
 from cluster.storage.store import ObjectInfo, ObjectStore
 from service.db import tables
 from service.db.named_objects import joined, named_objects
+from service.db.organization.projects import encryption_keys
 from service.db.reachable_objects import find_reachable
+from service.db.retention.stored import owners_of
 from service.db.transitions import UNFINISHED
 
 T = TypeVar("T")
@@ -28,6 +30,8 @@ class ObjectEntry(FrozenModel):
     """None if the object was missing."""
     sha256: str | None = None
     """None if it was not copied."""
+    encryption_key: str | None = None
+    """Of the project that it belongs to."""
 
 
 def needed_objects(session: Session, store: ObjectStore) -> Iterator[ObjectEntry]:
@@ -35,6 +39,23 @@ def needed_objects(session: Session, store: ObjectStore) -> Iterator[ObjectEntry
 
     The newest states of unfinished jobs come first, because newer ones supersede them in the meantime.
     Compiled training files are left out: they are compiled again."""
+    keys = encryption_keys(session)
+    for page in pages(_found(session, store)):
+        places = {entry.key: parse_key(entry.key) for entry in page}
+        owner = owners_of(session, [place for place in places.values() if place is not None])
+        for entry in page:
+            place = places[entry.key]
+            key = None if place is None else keys.get(owner(place))
+            yield entry if key is None else entry.model_copy(update={"encryption_key": key})
+
+
+def pages(items: Iterable[T], size: int = _PAGE) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while page := list(islice(iterator, size)):
+        yield page
+
+
+def _found(session: Session, store: ObjectStore) -> Iterator[ObjectEntry]:
     urgent = _newest_states(session)
     for folder in urgent:
         for info in store.list(folder):
@@ -45,12 +66,6 @@ def needed_objects(session: Session, store: ObjectStore) -> Iterator[ObjectEntry
                 yield ObjectEntry(key=found.key, bytes=found.bytes)
             elif found is None and named is not None:
                 yield ObjectEntry(key=named.key)
-
-
-def pages(items: Iterable[T], size: int = _PAGE) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while page := list(islice(iterator, size)):
-        yield page
 
 
 def _newest_states(session: Session) -> list[str]:

@@ -5,10 +5,12 @@ that is interrupted leaves no rows, and can be started again.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from alembic import command
 from alembic.script import ScriptDirectory
@@ -16,7 +18,13 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, insert
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import Conflict, CorruptArtefact, InvalidRequest, NotFound
+from cluster.contracts.errors import (
+    Conflict,
+    CorruptArtefact,
+    InvalidConfiguration,
+    InvalidRequest,
+    NotFound,
+)
 from cluster.storage.keys import FOLDERS
 from cluster.storage.store import ObjectStore
 from service.backup.folder import OBJECT_LIST, BackupReader, StoredFile, object_name, table_name
@@ -30,6 +38,10 @@ from service.db.maintenance import set_maintenance
 _COPIES_AT_ONCE = 8
 _COPIES_A_ROUND = 256
 _JOBS = table_name("jobs")
+_PROJECTS = table_name("projects")
+
+KeyReplacements = Mapping[str, str | None]
+"""By a key of the backup's storage, the key that takes its place, or None for none. Others stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,22 @@ def check_empty(database: Database, store: ObjectStore, *, keeps_objects: bool) 
         )
 
 
+def check_encryption(backup: BackupReader, store: ObjectStore, replacements: KeyReplacements) -> None:
+    """Raises InvalidConfiguration if the store cannot encrypt with keys, and projects of a checked backup
+    have some."""
+    with backup.open(_PROJECTS) as lines:
+        for line in lines:
+            key = _replaced(json.loads(line).get("encryption_key"), replacements)
+            try:
+                store.encrypted_with(key)
+            except InvalidConfiguration as error:
+                raise InvalidConfiguration(
+                    f"{error.message} A project of the backup has the key {key}. To restore it "
+                    f"without a key, give --encryption-key {key}=",
+                    code=error.code,
+                ) from error
+
+
 def restore(
     backup: BackupReader,
     database: Database,
@@ -81,20 +109,22 @@ def restore(
     progress: Progress,
     *,
     begins_maintenance: bool = False,
+    replacements: KeyReplacements = MappingProxyType({}),
 ) -> Restored:
-    """Restores a checked backup. With `begins_maintenance`, no job goes on until the maintenance ends.
+    """Restores a checked backup, each project's objects with its key. With `begins_maintenance`, no job goes
+    on until the maintenance ends.
 
     Raises Conflict if rows have appeared, and Unavailable if the database or the store fails: then no row was
     written."""
     stored = kept = size = 0
     if backup.manifest.objects.are_copied:
-        stored, kept, size = _restore_objects(backup, store, progress)
+        stored, kept, size = _restore_objects(backup, store, progress, replacements)
     continuations = _continuations(backup, store)
     rows = 0
     with database.migrating() as connection:
         _check_no_rows(connection)
         _create_schema(connection, backup.manifest.revision)
-        rows = _insert(connection, backup, continuations, progress)
+        rows = _insert(connection, backup, continuations, replacements, progress)
         command.upgrade(migration_config(connection), "head")
         with Session(connection) as session, session.begin():
             put_back_unfinished(session, continuations)
@@ -136,13 +166,24 @@ def _check_no_rows(connection: Connection) -> None:
         )
 
 
-def _restore_objects(backup: BackupReader, store: ObjectStore, progress: Progress) -> tuple[int, int, int]:
+def _replaced(key: str | None, replacements: KeyReplacements) -> str | None:
+    return None if key is None else replacements.get(key, key)
+
+
+def _restore_objects(
+    backup: BackupReader, store: ObjectStore, progress: Progress, replacements: KeyReplacements
+) -> tuple[int, int, int]:
     """Returns how many objects were stored, how many were there, and the stored bytes."""
+
+    def put(entry: ObjectEntry) -> bool:
+        key = _replaced(entry.encryption_key, replacements)
+        return _put_if_absent(backup, store.encrypted_with(key), entry)
+
     stored = kept = size = done = 0
     with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
         for page in pages(_objects(backup), _COPIES_A_ROUND):
             copied = [entry for entry in page if entry.bytes is not None]
-            outcomes = pool.map(lambda entry: _put_if_absent(backup, store, entry), copied)
+            outcomes = pool.map(put, copied)
             for entry, is_new in zip(copied, outcomes, strict=True):
                 stored, kept = stored + is_new, kept + (not is_new)
                 size += (entry.bytes or 0) if is_new else 0
@@ -192,6 +233,7 @@ def _insert(
     connection: Connection,
     backup: BackupReader,
     continuations: dict[str, Continuation],
+    replacements: KeyReplacements,
     progress: Progress,
 ) -> int:
     done, total, tables = 0, sum(backup.manifest.rows.values()), schema_of(connection)
@@ -203,6 +245,8 @@ def _insert(
             for page in rows_from(table, lines):
                 if table.name == "jobs":
                     page = [continued(row, continuations.get(row["id"])) for row in page]
+                elif table.name == "projects":
+                    page = [_with_key(row, replacements) for row in page]
                 connection.execute(insert(table), page)
                 count += len(page)
                 progress("rows restored", done + count, total)
@@ -211,3 +255,9 @@ def _insert(
         done += count
         continue_sequences(connection, table)
     return done
+
+
+def _with_key(row: dict[str, Any], replacements: KeyReplacements) -> dict[str, Any]:
+    """A project's row. Those of earlier releases have no key."""
+    key = row.get("encryption_key")
+    return row if key is None else {**row, "encryption_key": _replaced(key, replacements)}

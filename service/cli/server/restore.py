@@ -8,10 +8,10 @@ import typer
 from cluster.contracts.errors import TuneryError
 from service.backup.folder import BackupReader
 from service.backup.installation import opened, read_secret
-from service.backup.restoring import check_backup, check_empty
+from service.backup.restoring import KeyReplacements, check_backup, check_empty, check_encryption
 from service.backup.restoring import restore as restore_backup
 from service.cli.commands import local_command
-from service.cli.failures import CommandFailed
+from service.cli.failures import USAGE, CommandFailed
 from service.cli.output import Output, date
 from service.cli.progress import bar
 from service.cli.server.options import DataFolder, KeyFile
@@ -38,6 +38,14 @@ def restore(
             "--maintenance", help="Begin maintenance: no job goes on before `tunery maintenance off`."
         ),
     ] = False,
+    encryption_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encryption-key",
+            metavar="OLD=NEW",
+            help="A key of the storage, instead of the key OLD of projects; OLD= for none. Repeat it.",
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only read the whole backup, and say whether it is intact.")
     ] = False,
@@ -47,6 +55,7 @@ def restore(
     The backup is checked first. Jobs that ran when it was made go on from their newest state. A backup of
     SQLite can be restored into PostgreSQL, and the reverse; one of an earlier version is migrated."""
     restored = None
+    replacements = _replacements(encryption_key or [])
     try:
         backup = BackupReader(folder, read_secret(key_file))
         with bar("checking", None, "percent", is_transient=True) as shown:
@@ -60,8 +69,14 @@ def restore(
                 with opened(data, is_new=True) as (database, store):
                     check_empty(database, store, keeps_objects=keep_objects)
                     check_backup(backup, progress)
+                    check_encryption(backup, store, replacements)
                     restored = restore_backup(
-                        backup, database, store, progress, begins_maintenance=maintenance
+                        backup,
+                        database,
+                        store,
+                        progress,
+                        begins_maintenance=maintenance,
+                        replacements=replacements,
                     )
     except TuneryError as error:
         raise CommandFailed(error.message) from error
@@ -85,3 +100,13 @@ def restore(
         f"{restored.bytes:,} bytes. {restored.unfinished_jobs:,} jobs are unfinished; all but paused ones go "
         f"on {when}. `tunery reconcile` says whether all is there.",
     )
+
+
+def _replacements(given: list[str]) -> KeyReplacements:
+    found: dict[str, str | None] = {}
+    for one in given:
+        old, separator, new = one.partition("=")
+        if not old or not separator:
+            raise CommandFailed(f"'{one}' is no pair of keys: write OLD=NEW, or OLD= for none.", USAGE)
+        found[old] = new or None
+    return found

@@ -26,6 +26,7 @@ from cluster.storage.keys import (
     part_key,
     spec_key,
 )
+from service.scheduling.sweeping.sweep import PROBES
 from service.settings import Settings
 from tests.deploy.manifests import (
     BASE,
@@ -563,6 +564,9 @@ def test_storage_policies_allow_each_side_what_it_does_and_no_more() -> None:
         ("s3:PutObject", parts),
     ):
         assert not may("cluster", action, key)
+    # What the API writes to see whether it is ready.
+    assert all(may("service", f"s3:{verb}Object", f"{PROBES}x") for verb in ("Put", "Get", "Delete"))
+    assert not may("cluster", "s3:PutObject", f"{PROBES}x")
     for policy in ("service", "cluster"):
         assert not may(policy, "s3:GetObject", "else/x")
         assert not may(policy, "s3:DeleteBucket", "")

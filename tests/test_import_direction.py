@@ -21,6 +21,7 @@ SERVING_BACKENDS = ("cluster.serving.embedded", "cluster.serving.encoders", "clu
 
 ALLOWED = {
     "cluster.contracts": (),
+    "cluster.garbage": (),
     "cluster.logs": (),
     "cluster.niceness": (),
     "cluster.tracing": (),
@@ -39,6 +40,7 @@ ALLOWED = {
         "cluster.storage",
         "cluster.bases",
         "cluster.data_checks",
+        "cluster.garbage",
         "cluster.logs",
         "cluster.niceness",
         "cluster.planning",

@@ -18,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cluster.bases.configs import config_here
-from cluster.bases.fit import why_unusable_here
 from cluster.bases.resolve import tokenizer_folder, why_unavailable
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSource
 from cluster.contracts.data_report import DataReportRequest
@@ -234,6 +233,9 @@ class DatasetsApp:
 
 def _bases(bases: list[BaseSpec], settings: EngineSettings, failures: dict[str, str]) -> BasesAnswer:
     """`failures`: why vLLM does not start, by `ModelRef.weights`. Those of fine-tunes are theirs alone."""
+    # Here, because it needs transformers, which what builds the application must not wait for.
+    from cluster.bases.fit import why_unusable_here
+
     reasons = {
         base.alias: why_unavailable(base)
         or why_unusable_here(base)

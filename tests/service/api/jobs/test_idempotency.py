@@ -209,8 +209,8 @@ def client(state: AppState, project: Project, body: dict[str, Any]) -> Client:
 
 
 def test_a_first_request_overtaken_by_its_retry_creates_no_second_job(client: Client) -> None:
-    job = client.send(1, age=1)
-    assert client.send(0, age=2) == job
+    job = client.send(1, age=60)
+    assert client.send(0, age=120) == job
     assert client.send(2, age=0) == job
     assert client.send(0, age=0) != job
 
@@ -241,7 +241,7 @@ def test_two_equal_calls_at_once_are_two_jobs(client: Client) -> None:
 def test_twenty_simultaneous_requests_of_one_call_are_one_job(client: Client) -> None:
     def one(retry_count: int) -> str | None:
         try:
-            return client.send(retry_count, age=20 - retry_count)
+            return client.send(retry_count, age=10 * (20 - retry_count))
         except InProgress:
             return None
 

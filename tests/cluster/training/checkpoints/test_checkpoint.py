@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import pytest
 import torch
@@ -182,8 +182,14 @@ def test_the_manifest_pins_base_data_template_and_configuration(
 class FailingStore:
     """A store that refuses upload number `fails_at`, and records the order of the uploads before it."""
 
+    encryption_key: str | None = None
+
     def __init__(self, inner: LocalStore, fails_at: int) -> None:
         self._inner, self._left = inner, fails_at
+
+    def encrypted_with(self, key: str | None) -> Self:
+        assert key is None
+        return self
 
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
         self._count(key)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from random import Random
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 from uuid import uuid4
 
 import hypothesis.strategies as st
@@ -88,11 +88,17 @@ NOTHING_IS_KEPT = RetentionRules(dict.fromkeys(KINDS, 0.0))
 class MemoryStore:
     """An ObjectStore that lets others act before, during and after each of its operations."""
 
+    encryption_key: str | None = None
+
     def __init__(self, between: Callable[[], None], is_needed: Callable[[str], bool]) -> None:
         self.objects: dict[str, bytes] = {}
         self.parts: dict[str, UnfinishedPut] = {}
         self._between = between
         self._is_needed = is_needed
+
+    def encrypted_with(self, key: str | None) -> Self:
+        assert key is None
+        return self
 
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
         content = source if isinstance(source, bytes) else source.read()

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from cluster.contracts.frozen import FrozenModel
 from cluster.storage.keys import FOLDERS, DatasetKey, checked_key, folder_of, parse_key
 from cluster.storage.store import ObjectInfo, ObjectStore
+from service.backup.rows import schema_of
 from service.db import tables
 from service.db.named_objects import joined, named_objects
-from service.db.organization.projects import encryption_keys
 from service.db.reachable_objects import find_reachable
 from service.db.retention.stored import owners_of
 from service.db.transitions import UNFINISHED
@@ -39,7 +39,7 @@ def needed_objects(session: Session, store: ObjectStore) -> Iterator[ObjectEntry
 
     The newest states of unfinished jobs come first, because newer ones supersede them in the meantime.
     Compiled training files are left out: they are compiled again."""
-    keys = encryption_keys(session)
+    keys = _encryption_keys(session)
     for page in pages(_found(session, store)):
         places = {entry.key: parse_key(entry.key) for entry in page}
         owner = owners_of(session, [place for place in places.values() if place is not None])
@@ -66,6 +66,16 @@ def _found(session: Session, store: ObjectStore) -> Iterator[ObjectEntry]:
                 yield ObjectEntry(key=found.key, bytes=found.bytes)
             elif found is None and named is not None:
                 yield ObjectEntry(key=named.key)
+
+
+def _encryption_keys(session: Session) -> dict[str, str]:
+    """Of the projects that have one, by the project's id. A database that has yet to be upgraded may be older
+    than these keys."""
+    project = next(table.c for table in schema_of(session.connection()) if table.name == "projects")
+    if "encryption_key" not in project:
+        return {}
+    having = select(project.id, project.encryption_key).where(project.encryption_key.is_not(None))
+    return dict(row.tuple() for row in session.execute(having))
 
 
 def _newest_states(session: Session) -> list[str]:

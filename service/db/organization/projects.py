@@ -180,13 +180,6 @@ def encryption_key_of(session: Session, project_id: str) -> str | None:
     return session.scalar(select(project.encryption_key).where(project.id == project_id))
 
 
-def encryption_keys(session: Session) -> dict[str, str]:
-    """Those of the projects that have one, of all tenants, by the project's id."""
-    project = tables.Project
-    having = select(project.id, project.encryption_key).where(project.encryption_key.is_not(None))
-    return {id: key for id, key in session.execute(having) if key is not None}
-
-
 def check_active(session: Session, tenant: Tenant) -> None:
     """Keeps the project from being archived until the transaction ends. Raises Conflict if it is archived, or
     deleted since."""

@@ -418,12 +418,13 @@ def test_the_scheduler_sees_what_is_free_and_asks_for_nodes_until_it_no_longer_d
 
     # It has its nodes, which are left to the job that they came for.
     here = WaitingGang(name="ftjob-2", device="cuda", workers=1, workers_per_node=1)
-    for _ in range(100):
+    deadline = time.monotonic() + 300
+    while True:
+        # Ray counts a group's GPU as free some time after the group is gone.
         (node,) = view.look([here]).nodes
-        if not deployed.groups():
+        if not deployed.groups() and node.free_gpus == 1:
             break
-    assert deployed.groups() == []
-    assert view.look([here]).nodes[0].free_gpus == 1
+        assert time.monotonic() < deadline, (deployed.groups(), node)
     view.close()
 
 

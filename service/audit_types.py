@@ -34,6 +34,7 @@ AuditType = Literal[
     "organization.limits.updated",
     "organization.retention.deleted",
     "organization.retention.updated",
+    "pool.updated",
     "project.archived",
     "project.created",
     "project.deleted",

@@ -23,6 +23,7 @@ KEPT = {
     "past_usage",
     "leases",
     "maintenance",
+    "pool_limits",
     "incoming_files",
     "superseded_folders",
 }

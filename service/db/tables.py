@@ -767,6 +767,16 @@ class Maintenance(Table):
     """Whether running jobs save a checkpoint and go back to the queue, instead of finishing."""
 
 
+class PoolLimit(Table):
+    """How many devices of a pool jobs may hold. A pool without a row has no limit but its size."""
+
+    __tablename__ = "pool_limits"
+
+    pool: Mapped[str] = mapped_column(primary_key=True)
+    """Its name in the operator's settings."""
+    max_devices: Mapped[int]
+
+
 class LegalHold(Table):
     """What must not be deleted until the row is."""
 

@@ -70,7 +70,7 @@ class Admission:
             return
         self._down_since = None
         holdings = [each for each in pending.holdings if (each.job_id, each.number) in held]
-        pools = self._cluster.states(holdings, self._node_faults(jobs, pending))
+        pools = self._cluster.states(holdings, self._node_faults(jobs, pending), pending.pool_limits)
         running = running_jobs(holdings, pools)
         pools = self._arbiter.divided(pools, running)
         project_ids = {job.project_id for job in pending.queued} | {each.project_id for each in holdings}

@@ -15,6 +15,8 @@ from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES
 from cluster.contracts.jsonl import check_jsonl
 from cluster.data_checks.check import check_data
 from service.db import tables
+from service.db.organization.api_keys import ApiKeys
+from service.db.scheduler.pool_limits import pool_limits
 from tests.dashboard.conftest import Dashboard
 from tests.dashboard.seed import EXAMPLES, STEPS, make_elastic, take_steps
 from tests.service.cli.running import run_tunery
@@ -319,6 +321,27 @@ def test_an_admin_says_what_a_project_may_use_and_moves_its_jobs(dashboard: Dash
     page.get_by_label(f"Priority of {job}").select_option("normal")
     expect(page.get_by_label(f"Priority of {job}")).to_have_value("normal")
     client.delete(f"{project}/limits", cast_to=object)
+
+
+def test_only_the_operator_limits_a_pool(dashboard: Dashboard) -> None:
+    page, database = dashboard.page, dashboard.live.state.database
+    dashboard.sign_in(dashboard.seeded.admin_key)
+    dashboard.open("cluster")
+    pool = page.get_by_role("region", name="Pools").get_by_role("row").nth(1)
+    expect(pool).to_contain_text("all")
+    expect(pool.get_by_role("spinbutton")).to_have_count(0)
+    with database.write() as session:
+        operator = ApiKeys(session).ensure_admin(None)
+    page.get_by_role("button", name="Sign out").click()
+    dashboard.sign_in(operator)
+    dashboard.open("cluster")
+    limit = page.get_by_label("Devices of training that jobs may hold")
+    for written, kept in (("0", {"training": 0}), ("", {})):
+        with page.expect_response(lambda answer: answer.url.endswith("/organization/pools/training")):
+            limit.fill(written)
+            limit.blur()
+        with database.read() as session:
+            assert pool_limits(session) == kept
 
 
 def test_a_job_may_be_given_only_the_priorities_of_its_project(dashboard: Dashboard) -> None:

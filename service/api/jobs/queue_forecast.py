@@ -87,7 +87,7 @@ def expected_wait(state: QueueState, new: WaitingJob, pools: Sequence[Pool], rul
     limits = Limits(slots=sum(pool.all_devices for pool in pools), device=pools[0].kind)
     # Attempts of an earlier release say no pool.
     placed = [replace(held, pool=held.pool or pools[0].name) for held in holdings]
-    present = ClusterPools(None, pools, limits).states(placed)
+    present = ClusterPools(None, pools, limits).states(placed, at_most=pending.pool_limits)
     snapshot = snapshot_of(pending, holdings, present, state.standings, rules)
     before = _after(snapshot, decide(snapshot, rules).starts)
     with_it = [*before.queue, queued_job(new, snapshot.pools)]

@@ -1,19 +1,30 @@
-"""`/v1/organization/queue` and `…/pools`: which jobs wait for which devices, and why."""
+"""`/v1/organization/queue` and `…/pools`: which jobs wait for which devices, why, and which they may have."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from sqlalchemy.orm import Session
 
-from service.api.http.auth import OrganizationAdmin
+from cluster.contracts.errors import InvalidRequest, NotFound
+from service.api.http.auth import Operator, OrganizationAdmin
+from service.api.http.strict_json import StrictJsonRoute
 from service.api.jobs.public_plans import public_plan
 from service.api.schemas.base import WholeNumber
 from service.api.schemas.jobs import JobQueue
-from service.api.schemas.organization_queue import DevicePool, DevicePoolList, Queue, QueuedJob
+from service.api.schemas.organization_queue import (
+    DevicePool,
+    DevicePoolList,
+    Queue,
+    QueuedJob,
+    UpdatePoolBody,
+)
 from service.api.state import UsesAppState
 from service.db.jobs.queue_places import queue_places
 from service.db.organization.queue import held_devices, num_queued, queued_jobs
+from service.db.scheduler.pool_limits import pool_limits, set_pool_limit
+from service.settings import Settings
 
-router = APIRouter(prefix="/organization", tags=["Queue"])
+router = APIRouter(prefix="/organization", tags=["Queue"], route_class=StrictJsonRoute)
 
 
 @router.get("/queue", operation_id="organization_queue_list", summary="List the organization's queued jobs")
@@ -49,16 +60,37 @@ def list_queue(
 def list_pools(_: OrganizationAdmin, state: UsesAppState) -> DevicePoolList:
     """The devices that jobs train on, which all organizations share, as the operator's settings name them. A
     Tunery extension."""
-    settings = state.settings
     with state.database.read() as session:
-        held, queued = held_devices(session), num_queued(session)
-    pools = settings.pools
-    first = pools[0].name
-    return DevicePoolList(
-        data=[
-            DevicePool.of(pool, sum(devices for name, devices in held if (name or first) == pool.name))
-            for pool in pools
-        ],
-        slots=settings.training_devices,
-        queued_jobs=queued,
-    )
+        queued = num_queued(session)
+        data = _pools(session, state.settings)
+    return DevicePoolList(data=data, slots=state.settings.training_devices, queued_jobs=queued)
+
+
+@router.post("/pools/{name}", operation_id="organization_pools_update", summary="Limit a pool of devices")
+def update_pool(name: str, body: UpdatePoolBody, caller: Operator, state: UsesAppState) -> DevicePool:
+    """Jobs of all organizations then hold no more of its devices. Those that hold more already go on with
+    them. A Tunery extension."""
+    pool = next((pool for pool in state.settings.pools if pool.name == name), None)
+    if pool is None:
+        raise NotFound(f"There is no pool '{name}'.", param="name")
+    if body.max_devices is not None and body.max_devices > pool.all_devices:
+        raise InvalidRequest(
+            f"max_devices is {body.max_devices}, but pool '{name}' has {pool.all_devices} devices.",
+            param="max_devices",
+        )
+    with state.database.write() as session:
+        set_pool_limit(session, caller.tenant, name, body.max_devices)
+        return next(found for found in _pools(session, state.settings) if found.name == name)
+
+
+def _pools(session: Session, settings: Settings) -> list[DevicePool]:
+    held, limits = held_devices(session), pool_limits(session)
+    first = settings.pools[0].name
+    return [
+        DevicePool.of(
+            pool,
+            sum(devices for name, devices in held if (name or first) == pool.name),
+            limits.get(pool.name),
+        )
+        for pool in settings.pools
+    ]

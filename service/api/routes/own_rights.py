@@ -22,6 +22,7 @@ def retrieve(caller: Reader, state: UsesAppState) -> OwnRights:
     return OwnRights(
         project_id=project_id,
         is_admin_key=caller.is_admin_key,
+        is_operators_key=caller.is_operators,
         **rights.to_json(),
         priorities=list(PRIORITIES[: highest + 1]),
     )

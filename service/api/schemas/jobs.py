@@ -270,6 +270,7 @@ QueueReason = TypeAliasType(
     "QueueReason",
     Literal[
         "pool_full",
+        "pool_limited",
         "behind_reservation",
         "preempting",
         "project_quota",
@@ -282,7 +283,8 @@ QueueReason = TypeAliasType(
         "pending",
     ],
 )
-"""Why a job waits: `pool_full`, its devices are taken; `behind_reservation`, devices are free, but kept for a
+"""Why a job waits: `pool_full`, its devices are taken; `pool_limited`, the operator lets jobs have fewer
+devices than it needs; `behind_reservation`, devices are free, but kept for a
 job that comes earlier; `preempting`, other jobs are making room; `project_quota`, its project
 holds as many devices as it may; `pool_growing`, nodes are being added; `no_pool`, it fits in no pool any
 more; `gpu_serving`, models are served on its GPUs; `cluster_unavailable`; `maintenance`, no job starts until

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from cluster.contracts.devices import Pool
 from cluster.contracts.jobs import Priority
-from service.api.schemas.base import Answer
+from service.api.schemas.base import Answer, Body
 from service.api.schemas.jobs import JobQueue
 from service.api.schemas.plans import JobPlan
 
@@ -43,11 +45,13 @@ class DevicePool(Answer):
     """Of all these nodes."""
     held_devices: int
     """By training, of all organizations."""
+    max_devices: int | None
+    """The most that jobs may hold at once, if an operator has limited them."""
     price: float
     """Of one device for a second, relative to the other pools'."""
 
     @classmethod
-    def of(cls, pool: Pool, held_devices: int) -> "DevicePool":
+    def of(cls, pool: Pool, held_devices: int, max_devices: int | None) -> "DevicePool":
         return cls(
             name=pool.name,
             kind=pool.kind,
@@ -55,8 +59,14 @@ class DevicePool(Answer):
             nodes=pool.nodes,
             devices=pool.all_devices,
             held_devices=held_devices,
+            max_devices=max_devices,
             price=pool.price,
         )
+
+
+class UpdatePoolBody(Body):
+    max_devices: int | None = Field(ge=0)
+    """The most devices that jobs may hold at once. With 0, none starts there; null removes the limit."""
 
 
 class DevicePoolList(Answer):

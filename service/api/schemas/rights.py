@@ -40,6 +40,8 @@ class OwnRights(Answer):
     """Of the project in which the key acts."""
     is_admin_key: bool
     """Whether the key may act in any project of the organization, and manage it."""
+    is_operators_key: bool
+    """Whether the key may also manage the installation."""
     models: list[str] | None
     """Base models."""
     methods: list[Method] | None

@@ -1,8 +1,12 @@
-"""`tunery pools`: needs an admin key."""
+"""`tunery pools`: needs an admin key, and the operator's to change something."""
+
+from typing import Annotated
 
 import typer
 
 from service.cli.commands import api_command
+from service.cli.failures import USAGE, CommandFailed
+from service.cli.lookups import quoted
 from service.cli.output import Columns, Output
 from service.cli.remote import Api
 
@@ -14,13 +18,36 @@ _COLUMNS: Columns = {
     "NODES": "nodes",
     "DEVICES": "devices",
     "HELD": "held_devices",
+    "LIMIT": lambda pool: "unlimited" if pool["max_devices"] is None else pool["max_devices"],
     "PRICE": "price",
 }
 
 
 @api_command(app, "pools")
-def pools(api: Api, output: Output) -> None:
-    """Show the devices that jobs train on, and how many of them are held. Needs an admin key."""
+def pools(
+    api: Api,
+    output: Output,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="POOL=DEVICES",
+            help="How many of its devices jobs may hold, such as h100=4, h100=0 or h100=unlimited; "
+            "repeat it. Needs the operator's key.",
+        ),
+    ] = None,
+) -> None:
+    """Show the devices that jobs train on, how many of them are held, and how many may be. Needs an admin
+    key."""
+    for name, max_devices in [_limit(change) for change in changes or ()]:
+        api.post(f"/organization/pools/{quoted(name)}", {"max_devices": max_devices})
     found = api.get("/organization/pools")
     output.items(found["data"], _COLUMNS)
     output.remark(f"{found['slots']} device(s) at once, {found['queued_jobs']} queued job(s).")
+
+
+def _limit(change: str) -> tuple[str, int | None]:
+    name, _, value = change.partition("=")
+    if value != "unlimited" and not value.isdecimal():
+        raise CommandFailed(f"'{change}' is no limit: write POOL=DEVICES, or POOL=unlimited.", USAGE)
+    return name, None if value == "unlimited" else int(value)

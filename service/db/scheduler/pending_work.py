@@ -16,6 +16,7 @@ from service.db.database import now
 from service.db.jobs.jobs import Job, job_of
 from service.db.jobs.workers import num_workers
 from service.db.maintenance import Maintenance, current_maintenance
+from service.db.scheduler.pool_limits import pool_limits
 from service.db.scheduler.queue_window import WaitingJob, done_share, planned_gangs, queue_window
 
 HEADS = 64
@@ -88,6 +89,8 @@ class PendingWork:
     holdings: list[Holding]
     """Those of the attempts."""
     maintenance: Maintenance | None
+    pool_limits: Mapping[str, int]
+    """Devices that jobs may hold, of the pools that an operator has limited."""
 
 
 def pending_work(session: Session) -> PendingWork:
@@ -103,6 +106,7 @@ def pending_work(session: Session) -> PendingWork:
         attempts=[_attempt_of(row, job) for row, job in unreleased],
         holdings=[_holding_of(row, job) for row, job in unreleased],
         maintenance=current_maintenance(session),
+        pool_limits=pool_limits(session),
     )
 
 

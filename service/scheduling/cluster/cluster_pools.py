@@ -45,14 +45,20 @@ class ClusterPools:
         return self._are_seen
 
     def states(
-        self, holdings: Sequence[Holding], faults: Mapping[str, int] | None = None
+        self,
+        holdings: Sequence[Holding],
+        faults: Mapping[str, int] | None = None,
+        at_most: Mapping[str, int] | None = None,
     ) -> Sequence[PoolState]:
         """`holdings` are the devices that attempts hold: they are not free, even where the cluster has not
-        given them away yet. `faults` are those of nodes on which attempts keep failing."""
+        given them away yet. `faults` are those of nodes on which attempts keep failing, and `at_most`
+        the devices that jobs may hold in pools that are limited."""
         report = self._look()
         gangs = [_gang(each, is_seen=report is not None) for each in holdings]
         report = report or _configured(self._pools, self._limits)
-        return pool_states(report, self._pools, gangs, self._limits, faults=faults or {})
+        return pool_states(
+            report, self._pools, gangs, self._limits, faults=faults or {}, at_most=at_most or {}
+        )
 
     def announce(self, demand: Sequence[Demand]) -> None:
         """Has the autoscaler add nodes for these gangs, with the next look."""

@@ -1,5 +1,6 @@
 """The operator's pools as they are now, from Ray's nodes and from the gangs that we have started."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -44,11 +45,13 @@ def pool_states(
     limits: Limits,
     *,
     faults: Mapping[str, int] = {},
+    at_most: Mapping[str, int] = {},
 ) -> tuple[PoolState, ...]:
     """One state for each pool, in their order; one of the name ANY_POOL if there are none. Nodes that are
     draining are left out. `faults` are of how many jobs attempts have failed on nodes, by node id: those with
     faults come last, and those on which attempts keep failing are left out. But no more than half of a
-    pool's nodes are left out for that: if most of them fail, something else is wrong.
+    pool's nodes are left out for that: if most of them fail, something else is wrong. `at_most` are the
+    devices that jobs may hold in pools that are limited.
 
     What anything in the cluster has reserved is not free, and what we have started but Ray does not show yet
     is not free either. A worker needs its CPUs beside its GPU. A pool of CPUs has no more devices than its
@@ -76,7 +79,11 @@ def pool_states(
         states = [_state(ANY_POOL, per_node, rooms, gangs, may_grow=0)]
         left = limits.slots - sum(gang.workers for gang in gangs)
         states = [bounded(states[0], left)]
-    return tuple(_without(state, _avoided(state, faults)) for state in states)
+    held = Counter[str]()
+    for gang in gangs:
+        held[gang.pool if pools and gang.pool else ANY_POOL] += gang.workers
+    usable_states = [_without(state, _avoided(state, faults)) for state in states]
+    return tuple(_limited(state, at_most.get(state.name), held[state.name]) for state in usable_states)
 
 
 def bounded(state: PoolState, most: int) -> PoolState:
@@ -86,6 +93,19 @@ def bounded(state: PoolState, most: int) -> PoolState:
         nodes.append(NodeState(node.node_id, node.devices, min(node.free, left)))
         left -= nodes[-1].free
     return replace(state, nodes=tuple(nodes))
+
+
+def _limited(state: PoolState, limit: int | None, held: int) -> PoolState:
+    """As if the nodes had no devices beyond the limit, and no more could be added."""
+    if limit is None:
+        return state
+    nodes = tuple(
+        replace(node, devices=node.devices - before.free + node.free)
+        for before, node in zip(state.nodes, bounded(state, limit - held).nodes, strict=True)
+    )
+    left = max(0, limit - sum(node.devices for node in nodes))
+    may_grow = min(state.may_grow_nodes, left // state.devices_per_node)
+    return replace(state, nodes=nodes, may_grow_nodes=may_grow, limit=limit)
 
 
 def match_nodes(nodes: Sequence[RayNode], pools: Sequence[Pool]) -> list[tuple[Pool, list[RayNode]]]:

@@ -203,6 +203,11 @@ class _Round:
     def _why(self, gang: Gang) -> tuple[WaitReason, str]:
         devices = self._pools[gang.pool]
         noun = "device" if gang.fewest == 1 else "devices"
+        if (limit := devices.pool.limit) is not None and gang.fewest > limit:
+            detail = (
+                f"needs {gang.fewest} {noun} of pool {gang.pool}, of which jobs may hold {limit} at present."
+            )
+            return WaitReason.POOL_LIMITED, detail
         free = f"{devices.total_free} {'is' if devices.total_free == 1 else 'are'} free"
         detail = f"needs {gang.fewest} {noun} of pool {gang.pool}; {free}"
         if devices.fit(gang.fewest) is not None:

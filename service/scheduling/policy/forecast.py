@@ -65,8 +65,16 @@ class _FreeAt:
                 self._nodes[index].extend([expected_end(job, at)] * held)
         for ends_at, index, taken in devices.started:
             self._nodes[index].extend([ends_at] * taken)
+        if devices.pool.limit is not None:
+            self._give_back(devices.pool.limit)
         for times in self._nodes:
             times.sort()
+
+    def _give_back(self, limit: int) -> None:
+        """The devices that jobs hold beyond the limit are not for others when they are free."""
+        held = sorted((until, index) for index, times in enumerate(self._nodes) for until in times)
+        for until, index in held[: max(0, len(held) - limit)]:
+            self._nodes[index].remove(until)
 
     def first(self, workers: int) -> tuple[float, _Places] | None:
         """When a gang can start, and where: on one node, or on whole ones and a part of one for the rest.

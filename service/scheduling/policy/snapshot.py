@@ -95,6 +95,8 @@ class PoolState:
     """Nodes that the autoscaler could still add."""
     for_models: int = 0
     """Devices that would be free if models did not need them, or had no floor."""
+    limit: int | None = None
+    """Devices that jobs may hold at once, if an operator has limited them. Nodes show no more."""
 
     @property
     def devices(self) -> int:
@@ -152,6 +154,8 @@ class Rules:
 
 class WaitReason(StrEnum):
     POOL_FULL = "pool_full"
+    POOL_LIMITED = "pool_limited"
+    """An operator lets jobs have fewer devices than this one needs."""
     BEHIND_RESERVATION = "behind_reservation"
     """There are free devices, but they are kept for a job that comes earlier."""
     PREEMPTING = "preempting"

@@ -22,6 +22,7 @@ CHANGES_NOTHING = {
     "maintenance_begin",
     "maintenance_end",
     "organization_limits_update",
+    "organization_pools_update",
     "organization_limits_reset",
     # The operator's, with entries in the project's log; tests/service/api/test_encryption.py looks at them.
     "organization_project_encryption_update",

@@ -94,6 +94,7 @@ NAMES_NOTHING = {
     "organization_project_encryption_retrieve",
     "organization_project_encryption_update",
     "organization_project_encryption_reset",
+    "organization_pools_update",
     "maintenance_retrieve",
     "maintenance_begin",
     "maintenance_end",

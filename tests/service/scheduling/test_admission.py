@@ -11,6 +11,7 @@ from service.db import tables
 from service.db.jobs.jobs import Jobs
 from service.db.jobs.queue_places import QueuePlace, queue_places
 from service.db.limits.limits import Limits
+from service.db.scheduler.pool_limits import set_pool_limit
 from service.scheduling.scheduler import Scheduler
 from tests.service.db.rows import OTHER, TENANT, add_job, resume_state, step
 from tests.service.scheduling.world import TOTAL_STEPS, World
@@ -138,6 +139,31 @@ def test_a_project_holds_no_more_devices_than_its_quota(world: World) -> None:
     scheduler.tick()
     assert sorted(world.ray.submissions) == sorted([f"{first.id}-a1", f"{other.id}-a1"])
     assert place(world, second).reason == "project_quota"
+
+
+def test_jobs_hold_no_more_of_a_limited_pool_and_start_when_the_limit_is_gone(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"training_slots": 2})
+    first, scheduler = running(world)
+    limit_pool(world, 1)
+    second = world.job()
+    scheduler.tick()
+    scheduler.tick()
+    assert (world.status(first), world.status(second)) == (JobStatus.RUNNING, JobStatus.QUEUED)
+    assert place(world, second).reason == "pool_full"
+    limit_pool(world, 0)
+    scheduler.tick()
+    found = place(world, second)
+    assert (found.reason, found.estimated_start) == ("pool_limited", None)
+    assert found.message == "Needs 1 device of pool training, of which jobs may hold 0 at present."
+    assert world.status(first) is JobStatus.RUNNING
+    limit_pool(world, None)
+    scheduler.tick()
+    assert world.status(second) is JobStatus.STARTING
+
+
+def limit_pool(world: World, max_devices: int | None) -> None:
+    with world.database.write() as session:
+        set_pool_limit(session, TENANT, "training", max_devices)
 
 
 def test_a_project_that_has_used_much_comes_after_one_that_has_not(world: World) -> None:

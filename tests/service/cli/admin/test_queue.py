@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cluster.contracts.jobs import JobStatus
+from service.db.organization.api_keys import ApiKeys
 from tests.api import BASE, LiveApi, add_admin_key, jsonl
 from tests.service.cli.running import run_tunery
 from tests.service.db.rows import move
@@ -31,6 +32,33 @@ def test_the_queue_is_shown_and_a_job_is_moved_in_it(live: LiveApi) -> None:
     refused = run_tunery(live, "jobs", "priority", first, "high")
     assert (refused.exit_code, "max_priority" in refused.stderr) == (3, True)
     assert "number 2: " in run_tunery(live, "jobs", "get", first).stdout
-    (pool,) = json.loads(run_tunery(live, "pools", "--json", key=admin).stdout)
-    assert (pool["devices"], pool["held_devices"]) == (1, 0)
     assert run_tunery(live, "queue").exit_code == 3
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_operator_limits_a_pool(live: LiveApi) -> None:
+    admin = add_admin_key(live.state.database, live.project.tenant)
+    with live.state.database.write() as session:
+        operator = ApiKeys(session).ensure_admin(None)
+
+    def pool(*changes: str) -> tuple[int, int, int | None]:
+        done = run_tunery(live, "pools", *(f"--set={change}" for change in changes), "--json", key=operator)
+        (found,) = json.loads(done.stdout)
+        return found["devices"], found["held_devices"], found["max_devices"]
+
+    assert pool() == (1, 0, None)
+    assert pool("training=0") == (1, 0, 0)
+    assert pool("training=1") == (1, 0, 1)
+    (shown,) = run_tunery(live, "pools", key=admin).stdout.splitlines()
+    assert shown.split("\t")[:6] == ["training", "cpu", "1", "1", "0", "1"]
+    assert pool("training=unlimited") == (1, 0, None)
+    for change, key, exit_code, why in (
+        ("training=2", operator, 1, "max_devices is 2, but pool 'training' has 1 devices"),
+        ("gpus=0", operator, 4, "There is no pool 'gpus'"),
+        ("training=few", operator, 2, "POOL=DEVICES"),
+        ("training=0", admin, 3, "operator's key"),
+    ):
+        refused = run_tunery(live, "pools", "--set", change, key=key)
+        assert (refused.exit_code, why in refused.stderr) == (exit_code, True), refused.stderr
+    log = run_tunery(live, "audit", "ls", "--type", "pool.updated", key=operator).stdout
+    assert log.count("pool.updated") == 3

@@ -141,3 +141,23 @@ def test_the_autoscaler_is_asked_for_whole_gangs() -> None:
     pools = [pool("gpu", nodes=4, labels={"pool": "gpu"})]
     (gang,) = waiting_gangs([Demand("ftjob-1", "gpu", 20), Demand("ftjob-2", "gone", 1)], pools)
     assert (gang.name, gang.parts, gang.labels) == ("ftjob-1", [8, 8, 4], {"pool": "gpu"})
+
+
+def test_a_limited_pool_shows_no_more_devices_than_jobs_may_hold() -> None:
+    nodes, pools = (
+        [node("a", free=4), node("b")],
+        [pool(nodes=4, min_nodes=0), pool("other", labels={"x": "y"})],
+    )
+    held = HeldGang("gpu", 4, {"a": 4})
+    (state, _) = states(nodes, pools, held, at_most={"gpu": 6, "absent": 0})
+    assert free(state) == {"a": 2, "b": 0}
+    assert (state.devices, state.may_grow_nodes, state.limit) == (6, 0, 6)
+    (state, _) = states(nodes, pools, held, at_most={"gpu": 25})
+    assert (sum(free(state).values()), state.devices, state.may_grow_nodes) == (12, 16, 1)
+    (state, _) = states(nodes, pools, held, at_most={"gpu": 2})
+    assert (free(state), state.devices) == ({"a": 0, "b": 0}, 4), "what runs goes on"
+
+
+def test_the_only_pool_of_an_installation_that_names_none_can_be_limited() -> None:
+    (state,) = states([node("a")], [], HeldGang(None, 1, {"a": 1}), slots=4, at_most={ANY_POOL: 3})
+    assert (sum(free(state).values()), state.limit) == (2, 3)

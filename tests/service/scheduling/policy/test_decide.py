@@ -348,6 +348,21 @@ def test_nobody_is_told_an_end_that_is_only_a_guess() -> None:
     assert (wait.starts_at, wait.ends_at) == (NOW + HOUR, None)
 
 
+def test_a_job_that_needs_more_of_a_pool_than_jobs_may_hold_is_told_so() -> None:
+    limited = replace(pool(2, 0, devices=2), limit=2)
+    queue = [queued("large", 4), queued("small", 2, project="b")]
+    decision = decided(queue, limited, explains=True)
+    assert [start.job_id for start in decision.starts] == ["small"]
+    wait = decision.waits["large"]
+    assert (wait.reason, wait.starts_at) == (WaitReason.POOL_LIMITED, None)
+    assert wait.detail == "needs 4 devices of pool gpus, of which jobs may hold 2 at present."
+    # Of two devices that are held beyond the limit, the first to be free is not for others.
+    held = [running("first", 1), running("second", 1, ends_in=2 * HOUR)]
+    limited = replace(pool(0, devices=2), limit=1)
+    decision = decided([queued("next")], limited, now_running=held, explains=True)
+    assert decision.waits["next"].starts_at == NOW + 2 * HOUR
+
+
 def test_a_job_that_only_models_keep_waiting_is_told_so() -> None:
     served = replace(pool(2), for_models=4)
     decision = decided([queued("one", 4), queued("two", 8, project="b")], served, explains=True)

@@ -406,6 +406,7 @@ from .training_options_target_modules_type_0 import TrainingOptionsTargetModules
 from .training_options_type import TrainingOptionsType
 from .update_key_limits_body import UpdateKeyLimitsBody
 from .update_organization_limits_body import UpdateOrganizationLimitsBody
+from .update_pool_body import UpdatePoolBody
 from .update_priority_body import UpdatePriorityBody
 from .update_priority_body_priority import UpdatePriorityBodyPriority
 from .update_project_limits_body import UpdateProjectLimitsBody
@@ -844,6 +845,7 @@ __all__ = (
     "TrainingOptionsType",
     "UpdateKeyLimitsBody",
     "UpdateOrganizationLimitsBody",
+    "UpdatePoolBody",
     "UpdatePriorityBody",
     "UpdatePriorityBodyPriority",
     "UpdateProjectLimitsBody",

@@ -27,6 +27,7 @@ class DevicePool:
         nodes (int): The most that it can have.
         devices (int): Of all these nodes.
         held_devices (int): By training, of all organizations.
+        max_devices (int | None): The most that jobs may hold at once, if an operator has limited them.
         price (float): Of one device for a second, relative to the other pools'.
     """
 
@@ -36,6 +37,7 @@ class DevicePool:
     nodes: int
     devices: int
     held_devices: int
+    max_devices: int | None
     price: float
     object_: Literal["organization.pool"] = "organization.pool"
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -56,6 +58,9 @@ class DevicePool:
 
         held_devices = self.held_devices
 
+        max_devices: int | None
+        max_devices = self.max_devices
+
         price = self.price
 
         field_dict: dict[str, Any] = {}
@@ -69,6 +74,7 @@ class DevicePool:
                 "nodes": nodes,
                 "devices": devices,
                 "held_devices": held_devices,
+                "max_devices": max_devices,
                 "price": price,
             }
         )
@@ -99,6 +105,13 @@ class DevicePool:
 
         held_devices = d.pop("held_devices")
 
+        def _parse_max_devices(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        max_devices = _parse_max_devices(d.pop("max_devices"))
+
         price = d.pop("price")
 
         device_pool = cls(
@@ -109,6 +122,7 @@ class DevicePool:
             nodes=nodes,
             devices=devices,
             held_devices=held_devices,
+            max_devices=max_devices,
             price=price,
         )
 

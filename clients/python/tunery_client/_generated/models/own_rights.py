@@ -35,6 +35,7 @@ class OwnRights:
         object_ (Literal['rights']):  Default: 'rights'.
         project_id (str): Of the project in which the key acts.
         is_admin_key (bool): Whether the key may act in any project of the organization, and manage it.
+        is_operators_key (bool): Whether the key may also manage the installation.
         models (list[str] | None): Base models.
         methods (list[OwnRightsMethodsType0Item] | None):
         training_types (list[OwnRightsTrainingTypesType0Item] | None):
@@ -43,6 +44,7 @@ class OwnRights:
 
     project_id: str
     is_admin_key: bool
+    is_operators_key: bool
     models: list[str] | None
     methods: list[OwnRightsMethodsType0Item] | None
     training_types: list[OwnRightsTrainingTypesType0Item] | None
@@ -56,6 +58,8 @@ class OwnRights:
         project_id = self.project_id
 
         is_admin_key = self.is_admin_key
+
+        is_operators_key = self.is_operators_key
 
         models: list[str] | None
         if isinstance(self.models, list):
@@ -96,6 +100,7 @@ class OwnRights:
                 "object": object_,
                 "project_id": project_id,
                 "is_admin_key": is_admin_key,
+                "is_operators_key": is_operators_key,
                 "models": models,
                 "methods": methods,
                 "training_types": training_types,
@@ -115,6 +120,8 @@ class OwnRights:
         project_id = d.pop("project_id")
 
         is_admin_key = d.pop("is_admin_key")
+
+        is_operators_key = d.pop("is_operators_key")
 
         def _parse_models(data: object) -> list[str] | None:
             if data is None:
@@ -184,6 +191,7 @@ class OwnRights:
             object_=object_,
             project_id=project_id,
             is_admin_key=is_admin_key,
+            is_operators_key=is_operators_key,
             models=models,
             methods=methods,
             training_types=training_types,

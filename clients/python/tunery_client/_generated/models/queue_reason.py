@@ -10,6 +10,7 @@ QueueReason = Literal[
     "pending",
     "pool_full",
     "pool_growing",
+    "pool_limited",
     "preempting",
     "project_quota",
 ]
@@ -24,6 +25,7 @@ QUEUE_REASON_VALUES: set[QueueReason] = {
     "pending",
     "pool_full",
     "pool_growing",
+    "pool_limited",
     "preempting",
     "project_quota",
 }

@@ -1,0 +1,29 @@
+"""How many devices of a pool jobs may hold, where an operator has said so."""
+
+from contextlib import suppress
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from service.db import tables
+from service.db.organization.audit_log import record
+from service.db.tenancy import Tenant
+
+
+def pool_limits(session: Session) -> dict[str, int]:
+    """By the pool's name. Pools without a limit are absent."""
+    limit = tables.PoolLimit
+    return dict(row.tuple() for row in session.execute(select(limit.pool, limit.max_devices)))
+
+
+def set_pool_limit(session: Session, tenant: Tenant, pool: str, max_devices: int | None) -> None:
+    """None removes the limit. `tenant` is the operator's."""
+    if max_devices is None:
+        session.execute(delete(tables.PoolLimit).where(tables.PoolLimit.pool == pool))
+    else:
+        with suppress(IntegrityError), session.begin_nested():
+            session.add(tables.PoolLimit(pool=pool, max_devices=max_devices))
+        session.get_one(tables.PoolLimit, pool, with_for_update=True).max_devices = max_devices
+        session.flush()
+    record(session, tenant, "pool.updated", pool, changes_requested={"max_devices": max_devices})

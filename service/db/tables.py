@@ -220,6 +220,8 @@ class Job(Table):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_project_created", "project_id", "created_at", "id"),
+        Index("ix_jobs_organization_created", "organization_id", "created_at"),
+        Index("ix_jobs_key_created", "api_key_id", "created_at"),
         Index("ix_jobs_model_finished", "model", "finished_at"),
         # A tick reads the heads of a long queue and no more.
         Index("ix_jobs_queue", "status", "project_id", "priority", "queued_at", "id"),

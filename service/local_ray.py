@@ -5,11 +5,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from service.log_rotation import BACKUP_COUNT, MAX_LOG_BYTES, archive_ray_logs
+
+_KILL_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +81,18 @@ def ray_environment(
 
 @contextmanager
 def temporary_ray_folder(data: Path) -> Iterator[Path]:
-    """Ray's temporary folder. When it is removed, its logs are kept in the data folder. A folder that a
-    killed `tunery up` left behind is removed first.
+    """Ray's temporary folder. When it is removed, its logs are kept in the data folder. What a killed
+    `tunery up` left behind is removed first, processes included: Ray's do not always heed that their parent
+    is gone.
 
     The path is short because Ray puts Unix sockets under it, whose paths may have 107 bytes at most. Ray
     makes the folder readable by everybody, so that it is put inside a private one."""
     record, logs = data / "ray.folder", data / "logs" / "ray"
     if record.exists():
-        _remove(Path(record.read_text().strip()), logs)
+        left = Path(record.read_text().strip())
+        if _is_ours(left):
+            _end_processes(left)
+            _remove(left, logs)
     private = Path(tempfile.mkdtemp(prefix="tunery-ray-", dir="/tmp"))
     record.write_text(f"{private}\n")
     logs.mkdir(parents=True, exist_ok=True)
@@ -99,10 +107,24 @@ def temporary_ray_folder(data: Path) -> Iterator[Path]:
         record.unlink(missing_ok=True)
 
 
+def _is_ours(private: Path) -> bool:
+    """After a reboot, another user may own a folder of this name."""
+    return not private.is_symlink() and private.is_dir() and private.stat().st_uid == os.getuid()
+
+
+def _end_processes(private: Path) -> None:
+    """Those that have the folder in their commands, as all of Ray's own have: workers end with their
+    raylet."""
+    left = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(f"{private}/" in argument for argument in process.cmdline()):
+                process.kill()
+                left.append(process)
+    psutil.wait_procs(left, timeout=_KILL_SECONDS)
+
+
 def _remove(private: Path, logs: Path) -> None:
-    # After a reboot, another user may own a folder of this name.
-    if private.is_symlink() or not private.is_dir() or private.stat().st_uid != os.getuid():
-        return
     archive_ray_logs(private / "ray", logs)
     shutil.rmtree(private, ignore_errors=True)
 

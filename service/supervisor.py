@@ -18,6 +18,7 @@ from service.log_rotation import rotate
 
 STOP_SECONDS = 8.0
 """How long children may take to end by themselves before they are killed."""
+_KILL_SECONDS = 3.0
 _ROTATE_SECONDS = 60.0
 """Time between two checks of whether a log has grown too long."""
 _RESTART_SECONDS = (0.2, 1.0, 3.0, 10.0)
@@ -78,11 +79,14 @@ class Supervisor:
             child.ended.set()
             with suppress(ProcessLookupError):
                 child.process.terminate()
-        _, alive = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=STOP_SECONDS)
-        for process in [*alive, *psutil.Process().children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(psutil.Process().children(recursive=True), timeout=3)
+        psutil.wait_procs(psutil.Process().children(recursive=True), timeout=STOP_SECONDS)
+        give_up_at = time.monotonic() + _KILL_SECONDS
+        # One may start another before it is killed.
+        while (alive := psutil.Process().children(recursive=True)) and time.monotonic() < give_up_at:
+            for process in alive:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(alive, timeout=1)
 
     def start(self, program: Program, failures: int = 0) -> None:
         with (self._logs / f"{program.name}.log").open("ab") as log:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 from service.local_ray import RayPorts, ray_command, temporary_ray_folder
@@ -22,6 +24,20 @@ def test_a_folder_that_a_killed_process_left_behind_is_removed_and_its_logs_kept
         assert ray != left
         assert not left.parent.exists()
         assert (tmp_path / "logs/ray/session_1/raylet.out").exists()
+
+
+def test_a_process_of_ray_that_a_killed_process_left_behind_is_ended_and_no_other(tmp_path: Path) -> None:
+    killed = temporary_ray_folder(tmp_path)
+    left = killed.__enter__()
+    waits = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen([*waits, f"--logs-dir={left}/logs"], stdin=subprocess.PIPE) as rays,
+        subprocess.Popen([*waits, f"{left.parent}-other/ray"], stdin=subprocess.PIPE) as other,
+    ):
+        with temporary_ray_folder(tmp_path):
+            rays.wait(60)
+            assert other.poll() is None
+        other.communicate(b"\n", timeout=60)
 
 
 def test_a_recorded_folder_that_is_a_link_is_left_alone(tmp_path: Path) -> None:

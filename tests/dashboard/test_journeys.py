@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from typing import Any
 
+import openai
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -15,6 +16,7 @@ from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES
 from cluster.contracts.jsonl import check_jsonl
 from cluster.data_checks.check import check_data
 from service.db import tables
+from service.db.maintenance import current_maintenance
 from service.db.organization.api_keys import ApiKeys
 from service.db.scheduler.pool_limits import pool_limits
 from tests.dashboard.conftest import Dashboard
@@ -342,6 +344,69 @@ def test_only_the_operator_limits_a_pool(dashboard: Dashboard) -> None:
             limit.blur()
         with database.read() as session:
             assert pool_limits(session) == kept
+
+
+def test_an_administrator_decides_what_is_kept_held_and_looks_who_changed_what(dashboard: Dashboard) -> None:
+    page, seeded = dashboard.page, dashboard.seeded
+    client = dashboard.live.openai(api_key=seeded.admin_key)
+    project = f"/organization/projects/{dashboard.live.project.tenant.project_id}"
+    dashboard.sign_in(seeded.admin_key)
+    dashboard.open("organization")
+    page.get_by_label("Events of jobs").fill("90")
+    page.get_by_label("Result files").fill("forever")
+    page.get_by_role("button", name="Save 2 changed terms").click()
+    page.get_by_role("button", name="Save 2 terms").click()
+    expect(page.get_by_role("button", name="Save 0 changed terms")).to_be_disabled()
+    retention = client.get(f"{project}/retention", cast_to=object)
+    assert isinstance(retention, dict)
+    assert retention["events"] == {"days": 90, "set_by": "project"}
+    assert retention["results"] == {"days": "forever", "set_by": "project"}
+    page.get_by_role("button", name=re.compile("^Back to the organization")).click()
+    expect(page.get_by_label("Events of jobs")).to_have_value("")
+
+    page.get_by_label("What to hold").fill(seeded.file)
+    page.get_by_label("Reason of the hold").fill("case 7")
+    page.get_by_role("button", name="Hold", exact=True).click()
+    expect(page.get_by_text("case 7")).to_be_visible()
+    with pytest.raises(openai.ConflictError):
+        client.files.delete(seeded.file)
+    page.get_by_role("button", name=f"Release {seeded.file}").click()
+    page.get_by_role("button", name="Release it").click()
+    expect(page.get_by_text("Nothing is held.")).to_be_visible()
+    expect(page.get_by_text("Encrypted as storage does by default.")).to_be_visible()
+    expect(page.get_by_role("button", name="Encrypt with this key")).to_have_count(0)
+
+    dashboard.open("cluster")
+    dashboard.open("organization")
+    log = page.get_by_role("region", name="Audit log")
+    newest = log.get_by_role("row").nth(1)
+    expect(newest).to_contain_text("legal_hold.deleted")
+    page.get_by_label("Which changes").select_option("project.retention.updated")
+    expect(newest).to_contain_text("project.retention.updated")
+    expect(newest).to_contain_text(dashboard.live.project.tenant.project_id)
+
+
+def test_the_operator_begins_and_ends_maintenance_and_is_told_why_a_key_is_refused(
+    dashboard: Dashboard,
+) -> None:
+    page, database = dashboard.page, dashboard.live.state.database
+    with database.write() as session:
+        operator = ApiKeys(session).ensure_admin(None)
+    dashboard.sign_in(operator)
+    dashboard.open("organization")
+    page.get_by_label(re.compile("Key of storage for")).fill("arn:aws:kms:eu-central-1:111122223333:key/1")
+    page.get_by_role("button", name="Encrypt with this key").click()
+    expect(page.get_by_text("encryption_unsupported")).to_be_visible()
+    dashboard.open("cluster")
+    page.get_by_role("button", name="Let running jobs finish …").click()
+    page.get_by_role("button", name="Begin maintenance").click()
+    expect(page.get_by_role("button", name="End maintenance")).to_be_visible()
+    with database.read() as session:
+        assert current_maintenance(session) is not None
+    page.get_by_role("button", name="End maintenance").click()
+    expect(page.get_by_role("button", name="Pause running jobs …")).to_be_visible()
+    with database.read() as session:
+        assert current_maintenance(session) is None
 
 
 def test_a_job_may_be_given_only_the_priorities_of_its_project(dashboard: Dashboard) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from service.db.organization.api_keys import ApiKeys
 from tests.api import add_key
 from tests.dashboard.conftest import Dashboard
 from tests.dashboard.seed import HOSTILE, Seeded
@@ -66,6 +67,21 @@ def test_every_screen_fits_three_widths_and_has_no_serious_accessibility_finding
             with subtests.test(screen=screen, scheme=scheme):
                 assert serious_findings(dashboard) == []
         _keep(dashboard, screen)
+
+
+def test_what_only_the_operator_sees_fits_and_is_accessible_too(dashboard: Dashboard) -> None:
+    if not AXE.exists() and not os.environ.get("CI"):
+        pytest.skip("`make test` installs axe")
+    with dashboard.live.state.database.write() as session:
+        key = ApiKeys(session).ensure_admin(None)
+    dashboard.sign_in(key)
+    for place, heading in (("organization", "Audit log"), ("cluster", "Maintenance")):
+        dashboard.open(place)
+        dashboard.page.get_by_role("heading", name=heading).wait_for()
+        for width in WIDTHS:
+            _resize(dashboard, width)
+            assert dashboard.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert serious_findings(dashboard) == []
 
 
 def test_on_a_phone_the_actions_of_every_row_are_in_sight(dashboard: Dashboard) -> None:

@@ -21,6 +21,7 @@ def retrieve(caller: Reader, state: UsesAppState) -> OwnRights:
         highest = PRIORITIES.index(max_priority(session, project_id))
     return OwnRights(
         project_id=project_id,
+        organization_id=caller.tenant.organization_id,
         is_admin_key=caller.is_admin_key,
         is_operators_key=caller.is_operators,
         **rights.to_json(),

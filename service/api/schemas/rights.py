@@ -38,6 +38,8 @@ class OwnRights(Answer):
     object: Literal["rights"] = "rights"
     project_id: str
     """Of the project in which the key acts."""
+    organization_id: str
+    """Of the project's organization."""
     is_admin_key: bool
     """Whether the key may act in any project of the organization, and manage it."""
     is_operators_key: bool

@@ -93,6 +93,7 @@ def test_only_known_models_can_be_named_and_only_by_admins(live: LiveApi, admin:
 
 def test_a_key_without_the_organization_sees_what_its_own_project_may_use(live: LiveApi, admin: str) -> None:
     everything = {
+        "organization_id": live.project.tenant.organization_id,
         "is_admin_key": False,
         "is_operators_key": False,
         "models": None,

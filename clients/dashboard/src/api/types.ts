@@ -34,6 +34,12 @@ export type Plan = Schemas['JobPlan']
 export type Queue = Schemas['Queue']
 export type UsagePage = Schemas['UsagePage']
 export type Pools = Schemas['DevicePoolList']
+export type ProjectRetention = Schemas['ProjectRetention']
+export type ProjectEncryption = Schemas['ProjectEncryption']
+export type Stored = Schemas['ProjectStorageList']
+export type LegalHold = Schemas['LegalHold']
+export type AuditEntry = Schemas['AuditLogEntry']
+export type Maintenance = Schemas['PublicMaintenance']
 export type Readiness = Schemas['ReadinessAnswer']
 
 /** A page of a list. `data` of lists without pages is complete. */

@@ -34,6 +34,7 @@ class OwnRights:
     Attributes:
         object_ (Literal['rights']):  Default: 'rights'.
         project_id (str): Of the project in which the key acts.
+        organization_id (str): Of the project's organization.
         is_admin_key (bool): Whether the key may act in any project of the organization, and manage it.
         is_operators_key (bool): Whether the key may also manage the installation.
         models (list[str] | None): Base models.
@@ -43,6 +44,7 @@ class OwnRights:
     """
 
     project_id: str
+    organization_id: str
     is_admin_key: bool
     is_operators_key: bool
     models: list[str] | None
@@ -56,6 +58,8 @@ class OwnRights:
         object_ = self.object_
 
         project_id = self.project_id
+
+        organization_id = self.organization_id
 
         is_admin_key = self.is_admin_key
 
@@ -99,6 +103,7 @@ class OwnRights:
             {
                 "object": object_,
                 "project_id": project_id,
+                "organization_id": organization_id,
                 "is_admin_key": is_admin_key,
                 "is_operators_key": is_operators_key,
                 "models": models,
@@ -118,6 +123,8 @@ class OwnRights:
             raise ValueError(f"object must match const 'rights', got '{object_}'")
 
         project_id = d.pop("project_id")
+
+        organization_id = d.pop("organization_id")
 
         is_admin_key = d.pop("is_admin_key")
 
@@ -190,6 +197,7 @@ class OwnRights:
         own_rights = cls(
             object_=object_,
             project_id=project_id,
+            organization_id=organization_id,
             is_admin_key=is_admin_key,
             is_operators_key=is_operators_key,
             models=models,

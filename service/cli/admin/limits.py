@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from service.cli.failures import USAGE, CommandFailed
+from service.cli.lookups import suggestion
 from service.cli.output import Output
 from service.cli.remote import Api
 
@@ -30,8 +31,16 @@ def change_limits(api: Api, output: Output, path: str, changes: list[str] | None
     """Changes the limits at the path, if anything is to be changed, and shows them."""
     check_changes(changes, reset=reset)
     body = dict(_limit(change) for change in changes or ())
-    found = api.delete(path) if reset else api.post(path, body) if body else api.get(path)
+    found = api.delete(path) if reset else api.get(path)
     names = [name for name in found if name not in ("object", "id", "used")]
+    for name in body:
+        if name not in names:
+            listed = ", ".join(names)
+            raise CommandFailed(
+                f"There is no limit '{name}'.{suggestion(name, names)} Limits: {listed}.", USAGE
+            )
+    if body:
+        found = api.post(path, body)
     output.item(found, {name: _shown(name, found["used"]) for name in names})
 
 

@@ -101,5 +101,5 @@ def test_a_projects_limits_are_shown_set_and_reset(live: LiveApi) -> None:
     assert "max_jobs_per_1_day\t3 (used: 0)" in run("--set", "max_concurrent_jobs=2")
     assert "max_jobs_per_1_day\tunlimited" in run("--reset")
     assert "write NAME=VALUE" in run("--set", "max_jobs", exit_code=2)
-    assert "max_horses" in run("--set", "max_horses=1", exit_code=1)
+    assert "Did you mean max_jobs_per_1_day?" in run("--set", "max_jobs_per_day=1", exit_code=2)
     assert "either --set or --reset" in run("--set", "max_jobs_per_1_day=3", "--reset", exit_code=2)

@@ -254,6 +254,13 @@ class TrainingConfig(FrozenModel):
         others = tuple(other for other in self.plans if other != plan)
         return self.model_copy(update={**own, "alternatives": others})
 
+    def trains_like(self, other: "TrainingConfig") -> bool:
+        """Whether both differ at most in their plans. Each attempt may have another one: it runs in another
+        pool, on another number of workers, or with smaller passes, and its losses are the same up to
+        rounding."""
+        of_the_plan = {*Plan.model_fields, "alternatives"}
+        return self.model_dump(exclude=of_the_plan) == other.model_dump(exclude=of_the_plan)
+
 
 _NOT_OF_TRAINING = {
     "max_seq_length",

@@ -24,6 +24,7 @@ from cluster.contracts.errors import (
     TuneryError,
     Unavailable,
 )
+from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import Finished
 from cluster.contracts.manifest import Manifest, provenance_of, weight_file_names
 from cluster.storage.keys import file_key, sibling_key
@@ -158,13 +159,20 @@ def _size(store: ObjectStore, finished: Finished, name: str) -> int:
 
 def _check_provenance(manifest: Manifest, job: Job, files: JobFiles) -> None:
     """What the manifest says of the model's origin must be what the job was created with."""
-    is_same = (manifest.config, manifest.data_sha256) == (job.config, files.training.sha256)
+    is_same = manifest.data_sha256 == files.training.sha256
+    is_same = is_same and _train_alike(manifest.config, job.config)
     # A runner of an earlier release does not name the other files.
     if manifest.environment is not None:
         named = (manifest.validation_sha256, manifest.general_sha256)
         is_same = is_same and named == (_sha256(files.validation), _sha256(files.general))
     if not is_same:
         raise CorruptArtefact("The stored manifest names another configuration or other data than the job.")
+
+
+def _train_alike(one: TrainingConfig | None, other: TrainingConfig | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.trains_like(other)
 
 
 def _sha256(file: File | None) -> str | None:

@@ -119,6 +119,9 @@ def test_an_elastic_job_grows_when_a_node_joins_and_shrinks_when_one_leaves(worl
         "The job goes on with 2 instead of 1 workers, because devices of pool training have been idle for "
         "0s: it saves a checkpoint first, and ends about 29m"
     )
+    world.train(job)
+    tick(world, "a")
+    assert world.status(job) is JobStatus.SUCCEEDED, world.messages(job)
 
 
 def test_an_elastic_job_makes_room_for_another_one_and_goes_on_beside_it(world: World) -> None:
@@ -187,6 +190,10 @@ def test_a_job_runs_in_a_dearer_pool_if_the_cheapest_is_full_and_shows_that_plan
     assert spec.placement == Placement(pool="dear", labels={"pool": "dear"}, nodes={"dear": 1})
     assert pools_of(spec.config) == ["dear"]
     assert pools_of(world.see(job).config) == ["dear", "cheap"]
+    world.train(job)
+    for _ in range(3):
+        scheduler.tick()
+    assert world.status(job) is JobStatus.SUCCEEDED, world.messages(job)
 
 
 def pools_of(config: TrainingConfig | None) -> list[str]:

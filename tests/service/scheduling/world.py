@@ -229,7 +229,6 @@ class World:
 
     def _write_manifest(self, job: Job, number: int, attempt: int | None = None) -> tuple[str, str]:
         current = self.see(job)
-        assert current.config is not None
         attempt = attempt or current.attempt
         key = manifest_key(job.id, attempt, number)
         weights = b"weights of step %d" % number
@@ -248,7 +247,7 @@ class World:
             general_sha256=None if current.training.general_file is None else "0" * 64,
             template_sha256="0" * 64,
             environment=Environment(versions={"python": "3"}, code_sha256="0" * 64, device="cpu"),
-            config=current.config,
+            config=self.spec(f"{job.id}-a{attempt}").config,
             files=[
                 ManifestFile(
                     name="adapter.safetensors", bytes=len(weights), sha256=hashlib.sha256(weights).hexdigest()

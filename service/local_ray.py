@@ -31,8 +31,10 @@ def ray_command(ports: RayPorts, folder: Path) -> list[str]:
     """Starts a head node that runs in the foreground and listens on loopback only."""
     return [
         str(Path(sys.executable).with_name("ray")),
-        # The monitor is the autoscaler, and there are no nodes to add.
-        *("start", "--head", "--block", "--disable-usage-stats", "--no-monitor"),
+        *("start", "--head", "--block", "--disable-usage-stats"),
+        # The monitor is the autoscaler, and there are no nodes to add. The log monitor would copy the logs of
+        # workers into those of their drivers.
+        *("--no-monitor", "--include-log-monitor", "false"),
         *("--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1"),
         *("--port", str(ports.gcs), "--dashboard-port", str(ports.dashboard)),
         *("--dashboard-agent-listen-port", str(ports.dashboard_agent)),

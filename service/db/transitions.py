@@ -16,6 +16,7 @@ from service.db.ids import new_id
 ENDED = tuple(status.value for status in JobStatus if status.is_terminal)
 UNFINISHED = tuple(status.value for status in JobStatus if not status.is_terminal)
 HELD_BY_ATTEMPT = frozenset({JobStatus.STARTING, JobStatus.RUNNING, JobStatus.PAUSING})
+_HAS_RUN = HELD_BY_ATTEMPT - {JobStatus.STARTING}
 """States in which the newest attempt is at work. Leaving them ends the attempt."""
 _NOTIFICATION_TOPICS = {
     JobStatus.SUCCEEDED: "fine_tuning.job.succeeded",
@@ -56,6 +57,8 @@ def transition(session: Session, job: tables.Job, to: JobStatus, *, at: float, *
         changes = {"finished_at": int(at), "estimated_finish": None, **changes}
     elif source.is_terminal:
         changes = {"finished_at": None, "error": None, **changes}
+    if to is JobStatus.QUEUED and source in _HAS_RUN:
+        changes = {"requeued_at": at, **changes}
     moved = session.scalar(
         update(tables.Job)
         .where(tables.Job.id == job.id, tables.Job.version == job.version, tables.Job.status == source)

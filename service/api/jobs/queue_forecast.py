@@ -129,6 +129,7 @@ def _after(snapshot: Snapshot, starts: Sequence[Start]) -> Snapshot:
                 project_id=job.project_id,
                 priority=job.priority,
                 queued_at=job.queued_at,
+                waited_from=job.waits_from,
                 pool=start.pool,
                 workers=start.workers,
                 started_at=snapshot.at,
@@ -137,8 +138,9 @@ def _after(snapshot: Snapshot, starts: Sequence[Start]) -> Snapshot:
                 nodes=start.nodes,
             )
         )
-    pools = [
-        replace(pool, nodes=tuple(replace(node, free=node.free - taken[node.node_id]) for node in pool.nodes))
-        for pool in snapshot.pools
-    ]
+    pools = []
+    for pool in snapshot.pools:
+        nodes = tuple(replace(node, free=node.free - taken[node.node_id]) for node in pool.nodes)
+        room = None if pool.room is None else pool.room - sum(taken[node.node_id] for node in pool.nodes)
+        pools.append(replace(pool, nodes=nodes, room=room))
     return replace(snapshot, queue=list(queued.values()), running=running, pools=pools)

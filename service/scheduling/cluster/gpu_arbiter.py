@@ -9,7 +9,7 @@ import structlog
 from cluster.contracts.devices import ClaimAnswer, Pool, TrainingClaim
 from cluster.contracts.errors import Overloaded, Unavailable
 from cluster.contracts.serving_plan import GpuSharing
-from service.scheduling.cluster.pool_states import ANY_POOL, bounded
+from service.scheduling.cluster.pool_states import ANY_POOL
 from service.scheduling.interfaces import ServingClient
 from service.scheduling.policy.sharing import Shared, give_back
 from service.scheduling.policy.snapshot import PoolState, RunningJob, Start
@@ -51,10 +51,8 @@ class GpuArbiter:
             line = self._lines.get(state.name)
             if line is not None:
                 held = sum(job.workers for job in running if job.pool == state.name)
-                free = sum(node.free for node in state.nodes)
-                state = bounded(state, self._shared(line, state).for_training - held)
-                for_models = free - sum(node.free for node in state.nodes)
-                state = replace(state, for_models=for_models)
+                left = state.with_room(self._shared(line, state).for_training - held)
+                state = replace(left, for_models=state.total_free - left.total_free)
             found.append(state)
         return found
 

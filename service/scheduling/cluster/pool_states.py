@@ -78,7 +78,7 @@ def pool_states(
         per_node = max((room.devices for room in rooms), default=1)
         states = [_state(ANY_POOL, per_node, rooms, gangs, may_grow=0)]
         left = limits.slots - sum(gang.workers for gang in gangs)
-        states = [bounded(states[0], left)]
+        states = [states[0].with_room(left)]
     held = Counter[str]()
     for gang in gangs:
         held[gang.pool if pools and gang.pool else ANY_POOL] += gang.workers
@@ -86,26 +86,8 @@ def pool_states(
     return tuple(_limited(state, at_most.get(state.name), held[state.name]) for state in usable_states)
 
 
-def bounded(state: PoolState, most: int) -> PoolState:
-    """With `most` free devices at most."""
-    nodes, left = [], max(0, most)
-    for node in state.nodes:
-        nodes.append(NodeState(node.node_id, node.devices, min(node.free, left)))
-        left -= nodes[-1].free
-    return replace(state, nodes=tuple(nodes))
-
-
 def _limited(state: PoolState, limit: int | None, held: int) -> PoolState:
-    """As if the nodes had no devices beyond the limit, and no more could be added."""
-    if limit is None:
-        return state
-    nodes = tuple(
-        replace(node, devices=node.devices - before.free + node.free)
-        for before, node in zip(state.nodes, bounded(state, limit - held).nodes, strict=True)
-    )
-    left = max(0, limit - sum(node.devices for node in nodes))
-    may_grow = min(state.may_grow_nodes, left // state.devices_per_node)
-    return replace(state, nodes=nodes, may_grow_nodes=may_grow, limit=limit)
+    return state if limit is None else replace(state.with_room(limit - held), limit=limit)
 
 
 def match_nodes(nodes: Sequence[RayNode], pools: Sequence[Pool]) -> list[tuple[Pool, list[RayNode]]]:

@@ -97,7 +97,9 @@ class _Round:
         if not aged:
             return []
         share = self._rules.aged_share
-        room = {name: share * devices.pool.devices for name, devices in self._pools.items()}
+        room = {
+            name: share * min(devices.pool.devices, devices.most) for name, devices in self._pools.items()
+        }
         for running in filter(self._ageing.had_aged, self._snapshot.running):
             if running.pool in room:
                 room[running.pool] -= running.workers
@@ -212,6 +214,8 @@ class _Round:
         detail = f"needs {gang.fewest} {noun} of pool {gang.pool}; {free}"
         if devices.fit(gang.fewest) is not None:
             return WaitReason.BEHIND_RESERVATION, f"{detail}, but kept for a job that comes first."
+        if gang.fewest <= devices.total_free:
+            return WaitReason.POOL_FULL, f"{detail}, but not together on as few nodes as it needs."
         if gang.fewest <= devices.total_free + devices.pool.for_models:
             return WaitReason.GPU_SERVING, f"{detail}, and models are served on {devices.pool.for_models}."
         return WaitReason.POOL_FULL, f"{detail}."
@@ -244,7 +248,7 @@ class _Round:
             self._unshrinkable[gang.pool, rank] = gang.fewest
             return False
         places, shrinking = room
-        devices.keep_preempted(places)
+        devices.keep_preempted(places, sum(each.workers - workers for each, workers in shrinking))
         self._shrinks.extend(
             Resize(each.job_id, gang.pool, each.workers, workers, expected_end(each, at) - at)
             for each, workers in shrinking
@@ -276,7 +280,7 @@ class _Round:
             ]
             growing.sort(key=lambda each: (-RANKS[each[0].priority], each[0].workers, each[0].job_id))
             for running, places in growing:
-                quota = running.workers + self._quota(running.project_id)
+                quota = running.workers + min(self._quota(running.project_id), devices.total_free)
                 found = growth(devices, running, places, at, rules, quota)
                 if found is not None:
                     resize, there = found
@@ -317,7 +321,7 @@ class _Round:
             self._failed[gang.pool, rank] = gang.fewest
             return False
         places, leaving = room
-        devices.keep_preempted(places)
+        devices.keep_preempted(places, sum(each.workers for each in leaving))
         self._preempts.extend(Preempt(each.job_id, job.job_id) for each in leaving)
         return True
 

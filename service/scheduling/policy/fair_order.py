@@ -22,17 +22,17 @@ class Ageing:
     def aged(self, queue: Iterable[QueuedJob]) -> list[QueuedJob]:
         """Oldest first."""
         at, least = self._at, self._seconds / _NODES_AGE
-        return sorted((job for job in queue if at - job.queued_at > least and self._is_aged(job)), key=by_age)
+        return sorted((job for job in queue if job.waited(at) > least and self._is_aged(job)), key=by_age)
 
     def had_aged(self, job: RunningJob) -> bool:
         """When it started."""
-        return job.started_at - job.queued_at > self._cap(job.pool, job.workers)
+        return job.waited > self._cap(job.pool, job.workers)
 
     def _is_aged(self, job: QueuedJob) -> bool:
         if not job.gangs:
             return False
         gang = job.gangs[0]
-        return self._at - job.queued_at > self._cap(gang.pool, gang.fewest)
+        return job.waited(self._at) > self._cap(gang.pool, gang.fewest)
 
     def _cap(self, pool: str, workers: int) -> float:
         needs_node = workers >= self._per_node.get(pool, sys.maxsize)

@@ -65,16 +65,15 @@ class _FreeAt:
                 self._nodes[index].extend([expected_end(job, at)] * held)
         for ends_at, index, taken in devices.started:
             self._nodes[index].extend([ends_at] * taken)
-        if devices.pool.limit is not None:
-            self._give_back(devices.pool.limit)
+        self._room: list[float] | None = None
+        """When each device may be taken, wherever it is. None: when it is free."""
+        if devices.pool.room is not None:
+            held = [until for job in devices.running for until in [expected_end(job, at)] * job.workers]
+            held.extend(until for until, _, taken in devices.started for until in [until] * taken)
+            # What jobs hold too much is not for others when they give it back.
+            self._room = [at] * devices.room + sorted(held)[max(0, -devices.room) :]
         for times in self._nodes:
             times.sort()
-
-    def _give_back(self, limit: int) -> None:
-        """The devices that jobs hold beyond the limit are not for others when they are free."""
-        held = sorted((until, index) for index, times in enumerate(self._nodes) for until in times)
-        for until, index in held[: max(0, len(held) - limit)]:
-            self._nodes[index].remove(until)
 
     def first(self, workers: int) -> tuple[float, _Places] | None:
         """When a gang can start, and where: on one node, or on whole ones and a part of one for the rest.
@@ -101,10 +100,19 @@ class _FreeAt:
             if not free_parts:
                 return None
             places.append((min(free_parts)[2], rest))
-        return max(self._nodes[index][count - 1] for index, count in places), places
+        starts_at = max(self._nodes[index][count - 1] for index, count in places)
+        if self._room is not None:
+            if len(self._room) < workers:
+                return None
+            starts_at = max(starts_at, self._room[workers - 1])
+        return starts_at, places
 
     def take(self, places: _Places, ends_at: float) -> None:
         for index, count in places:
             times = self._nodes[index]
             times[:count] = [ends_at] * count
             times.sort()
+        if self._room is not None:
+            taken = sum(count for _, count in places)
+            self._room[:taken] = [ends_at] * taken
+            self._room.sort()

@@ -1,5 +1,6 @@
 """Where gangs stand: the devices of one pool, while a decision is made."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,14 @@ class Devices:
     def __init__(self, pool: PoolState, running: Sequence[RunningJob], at: float) -> None:
         self.pool = pool
         self.free = [node.free for node in pool.nodes]
-        self.total_free = sum(self.free)
-        self.growth = pool.may_grow_nodes * pool.devices_per_node
-        """Devices that could still be added."""
+        self.total_free = pool.total_free
+        """Devices that jobs may take."""
+        self.room = sys.maxsize if pool.room is None else pool.room
+        """As many as they may take if nodes have them free."""
+        self.most = self.room + sum(job.workers for job in running)
+        """Devices that jobs may hold."""
+        self.growth = max(0, min(pool.may_grow_nodes * pool.devices_per_node, self.room))
+        """Devices that could still be added for them."""
         self.running = running
         self._at = at
         self._per_node = pool.devices_per_node
@@ -31,6 +37,10 @@ class Devices:
         self.started: list[tuple[float, int, int]] = []
         """When each gang that was placed ends, a node of it by its index, and the devices on it."""
         self._kept: dict[int, _Kept] = {}
+        self._kept_room: _Kept | None = None
+        """The same for the room, where it is bounded."""
+        self._room_soon = sum(job.workers for job in running if job.is_leaving)
+        """Room that comes from jobs that are leaving, but for what is kept of it for others."""
         self._head: int | None = None
         self.has_head = False
         """Whether devices are kept for a gang that waits for others to end."""
@@ -41,7 +51,8 @@ class Devices:
 
     def can_hold(self, workers: int) -> bool:
         """Whether the gang could stand if all nodes were free."""
-        return fit([node.devices for node in self.pool.nodes], workers, self._per_node) is not None
+        devices = [node.devices for node in self.pool.nodes]
+        return workers <= self.most and fit(devices, workers, self._per_node) is not None
 
     def refuses(self, workers: int, seconds: float) -> bool:
         """Whether the gang is known to have no room, as no smaller and shorter one had any."""
@@ -64,6 +75,10 @@ class Devices:
         if not self._kept:
             return places
         ends_at = self._at + seconds
+        room = self._kept_room
+        if room is not None and room.until < ends_at and workers > room.spare:
+            self._refused.append((workers, seconds))
+            return None
         usable = list(self.free)
         for index, kept in self._kept.items():
             if kept.until < ends_at:
@@ -77,7 +92,7 @@ class Devices:
 
     def fit(self, workers: int) -> Places | None:
         """Where there is room now, kept or not."""
-        if workers >= self.too_large:
+        if workers >= self.too_large or workers > self.total_free:
             return None
         places = fit(self.free, workers, self._per_node)
         if places is None:
@@ -86,9 +101,11 @@ class Devices:
 
     def take(self, places: Places, seconds: float) -> None:
         ends_at = self._at + seconds
+        self._take_room(sum(devices for _, devices in places))
+        if self._kept_room is not None and self._kept_room.until < ends_at:
+            self._kept_room.spare -= sum(devices for _, devices in places)
         for index, devices in places:
             self.free[index] -= devices
-            self.total_free -= devices
             self.started.append((ends_at, index, devices))
             kept = self._kept.get(index)
             if kept is not None and kept.until < ends_at:
@@ -99,18 +116,32 @@ class Devices:
         for places, sign in ((old, 1), (new, -1)):
             for index, devices in places:
                 self.free[index] += sign * devices
-                self.total_free += sign * devices
+                self._take_room(-sign * devices)
+
+    def _take_room(self, devices: int) -> None:
+        self.total_free -= devices
+        if self.pool.room is not None:
+            self.room -= devices
+            self.growth = max(0, min(self.growth, self.room))
 
     def keep_for(self, workers: int) -> None:
         """Keeps the devices on which a gang can start first. Which ones is found out when another gang
         wants some."""
         self._head, self.has_head = workers, True
 
-    def keep_preempted(self, places: Places) -> None:
-        """Keeps devices for a gang that starts there once jobs have left."""
+    def missing_room(self, workers: int) -> int:
+        """How many more devices running jobs must give up before such a gang may start, wherever they are."""
+        return max(0, workers - self.room - self._room_soon)
+
+    def keep_preempted(self, places: Places, freed: int) -> None:
+        """Keeps devices for a gang that starts there once jobs have left. Those that are told so now give up
+        `freed` devices."""
         soon = self.free_soon()
         for index, devices in places:
             self._kept[index] = _Kept(self._at, max(0, soon[index] - devices))
+        self._room_soon += freed - sum(devices for _, devices in places)
+        if self.pool.room is not None:
+            self._kept_room = _Kept(self._at, max(0, self.room + self._room_soon))
 
     def is_kept(self, index: int) -> bool:
         return index in self._kept
@@ -156,22 +187,28 @@ class Devices:
             (expected_end(job, self._at), index, held)
             for job, places in self.standing()
             for index, held in places
-            if index not in self._kept
         ]
-        releases.extend(each for each in self.started if each[1] not in self._kept)
+        releases.extend(self.started)
         releases.sort()
         large, rest = workers >= self._per_node, workers % self._per_node
         needed, whole = workers // self._per_node, sum(each >= self._per_node for each in free)
+        room = self.room
+        # Where there are devices, but no room for so many.
+        found = fit(free, workers, self._per_node) if room < workers else None
         for until, index, held in releases:
-            free[index] += held
-            if large:
-                whole += free[index] >= self._per_node > free[index] - held
-                places = fit(free, workers, self._per_node) if whole >= needed else None
-            else:
-                places = [(index, rest)] if free[index] >= rest else None
-            if places is not None:
-                for place, devices in places:
+            room += held
+            if found is None and index not in self._kept:
+                free[index] += held
+                if large:
+                    whole += free[index] >= self._per_node > free[index] - held
+                    found = fit(free, workers, self._per_node) if whole >= needed else None
+                elif free[index] >= rest:
+                    found = [(index, rest)]
+            if found is not None and room >= workers:
+                for place, devices in found:
                     self._kept[place] = _Kept(until, free[place] - devices)
+                if self.pool.room is not None:
+                    self._kept_room = _Kept(until, room - workers)
                 return
 
 

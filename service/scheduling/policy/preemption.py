@@ -40,7 +40,10 @@ def make_room(
         _, index, jobs = min(ways, key=lambda way: way[:2])
         found.append((index, wanted))
         leaving.update((job.job_id, job) for job in jobs)
-    return found, list(leaving.values())
+    others = [(job, job.workers) for job in devices.running if may_leave(job) and job.job_id not in leaving]
+    missing = devices.missing_room(workers) - sum(job.workers for job in leaving.values())
+    more = fewest(others, missing, at)
+    return None if more is None else (found, [*leaving.values(), *more])
 
 
 def fewest(held: Sequence[tuple[RunningJob, int]], missing: int, at: float) -> list[RunningJob] | None:

@@ -59,9 +59,10 @@ def shrink_for(
     those of the lowest priority first, then those that lose the least, as many workers as possible left to
     each. None of them if elastic jobs that are leaving are enough already. None if all of them are not."""
     per_node = devices.pool.devices_per_node
+    missing = devices.missing_room(workers)
     soon = [0 if devices.is_kept(index) else free for index, free in enumerate(devices.free_soon())]
     found = fit(soon, workers, per_node)
-    if found is not None:
+    if found is not None and not missing:
         is_soon = any(job.is_leaving and job.sizes for job, _ in devices.standing())
         return (found, []) if is_soon else None
     candidates = [each for each in devices.standing() if may_shrink(each[0])]
@@ -71,7 +72,7 @@ def shrink_for(
         chosen.append(job)
         soon = _with(soon, places)
         room = _beside(soon, chosen, workers, per_node)
-        if room is not None:
+        if room is not None and sum(each.workers - left for each, left in room[1]) >= missing:
             return room
     return None
 

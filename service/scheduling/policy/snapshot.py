@@ -5,7 +5,7 @@ processors.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from cluster.contracts.jobs import Priority
@@ -51,6 +51,13 @@ class QueuedJob:
     is_resizing: bool = False
     """Whether it has left its devices only in order to go on with another number of workers, which its gangs
     do not exceed. It comes before all others."""
+    waits_from: float | None = None
+    """Since when it has been without devices, if it has run before. Its age in the queue remains, but what it
+    ran was no waiting."""
+
+    def waited(self, at: float) -> float:
+        """Seconds without devices."""
+        return at - (self.queued_at if self.waits_from is None else self.waits_from)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,13 @@ class RunningJob:
     """Devices it holds on each node. Empty if that is not known."""
     sizes: tuple[int, ...] = ()
     """The numbers of workers that an elastic job may have in its pool, the most first."""
+    waited_from: float | None = None
+    """Since when it had been without devices, if it had run before."""
+
+    @property
+    def waited(self) -> float:
+        """Seconds without devices before it started."""
+        return self.started_at - (self.queued_at if self.waited_from is None else self.waited_from)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +107,27 @@ class PoolState:
     nodes: tuple[NodeState, ...]
     may_grow_nodes: int = 0
     """Nodes that the autoscaler could still add."""
+    room: int | None = None
+    """Devices that jobs may take beside those that they hold, however many are free: below zero if they hold
+    too many. None: all that are free."""
     for_models: int = 0
     """Devices that would be free if models did not need them, or had no floor."""
     limit: int | None = None
-    """Devices that jobs may hold at once, if an operator has limited them. Nodes show no more."""
+    """Devices that jobs may hold at once, if an operator has limited them: one of the reasons for `room`."""
 
     @property
     def devices(self) -> int:
         return sum(node.devices for node in self.nodes)
+
+    @property
+    def total_free(self) -> int:
+        """Devices that jobs may take now."""
+        free = sum(node.free for node in self.nodes)
+        return free if self.room is None else max(0, min(free, self.room))
+
+    def with_room(self, room: int) -> "PoolState":
+        """With no more room than so much."""
+        return replace(self, room=room if self.room is None else min(self.room, room))
 
 
 @dataclass(frozen=True, slots=True)

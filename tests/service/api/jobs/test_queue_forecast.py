@@ -63,6 +63,7 @@ def wait(
         attempts=[],
         holdings=held,
         maintenance=Maintenance(since=1, pauses_jobs=False) if maintenance else None,
+        pool_limits={},
     )
     standing = {name: ProjectStanding(0.0, 1, None, None) for name in ("busy", "fresh")}
     return expected_wait(QueueState(pending, standing), new, [pool], Rules())

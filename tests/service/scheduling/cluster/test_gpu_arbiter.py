@@ -40,7 +40,7 @@ class Arbiter:
         """Of what is free in a pool of so many devices, what training may have."""
         state = PoolState(self._pool, devices, (NodeState("a", devices, devices - held),))
         (found,) = self._arbiter.divided([state], [running(held, pool=self._pool)])
-        free = sum(node.free for node in found.nodes)
+        free = found.total_free
         assert free + found.for_models == devices - held
         return free
 

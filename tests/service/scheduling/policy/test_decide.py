@@ -348,19 +348,70 @@ def test_nobody_is_told_an_end_that_is_only_a_guess() -> None:
     assert (wait.starts_at, wait.ends_at) == (NOW + HOUR, None)
 
 
+def limited(state: PoolState, limit: int, *, held: int = 0) -> PoolState:
+    return replace(state.with_room(limit - held), limit=limit)
+
+
 def test_a_job_that_needs_more_of_a_pool_than_jobs_may_hold_is_told_so() -> None:
-    limited = replace(pool(2, 0, devices=2), limit=2)
     queue = [queued("large", 4), queued("small", 2, project="b")]
-    decision = decided(queue, limited, explains=True)
-    assert [start.job_id for start in decision.starts] == ["small"]
+    decision = decided(queue, limited(pool(4, 4, devices=4), 2), explains=True)
+    assert started(decision) == ["small"]
     wait = decision.waits["large"]
     assert (wait.reason, wait.starts_at) == (WaitReason.POOL_LIMITED, None)
     assert wait.detail == "needs 4 devices of pool gpus, of which jobs may hold 2 at present."
     # Of two devices that are held beyond the limit, the first to be free is not for others.
     held = [running("first", 1), running("second", 1, ends_in=2 * HOUR)]
-    limited = replace(pool(0, devices=2), limit=1)
-    decision = decided([queued("next")], limited, now_running=held, explains=True)
+    one = limited(pool(0, devices=2), 1, held=2)
+    decision = decided([queued("next")], one, now_running=held, explains=True)
     assert decision.waits["next"].starts_at == NOW + 2 * HOUR
+
+
+def test_what_a_job_ran_before_it_made_room_is_no_waiting() -> None:
+    high = queued("high", 8, priority="high")
+    ran = replace(queued("low", 8, priority="low", waited=7 * HOUR), waits_from=NOW - 60, may_preempt=False)
+    assert started(decided([high, ran], pool(8))) == ["high"]
+    again = replace(running("low", 8, priority="low", waited=7 * HOUR), waited_from=NOW - HOUR - 60)
+    assert [each.job_id for each in decided([high], pool(0), now_running=[again]).preempts] == ["low"]
+    aged = replace(ran, waits_from=NOW - 7 * HOUR)
+    assert started(decided([high, aged], pool(8))) == ["low"]
+
+
+def test_nobody_makes_room_in_vain_in_a_limited_pool() -> None:
+    high = queued("high", 4, priority="high")
+    runs = running("runs", 4)
+    decision = decided([high], limited(pool(4), 0, held=4), now_running=[runs], explains=True)
+    assert (decision.preempts, decision.waits["high"].reason) == ((), WaitReason.POOL_LIMITED)
+    # With three devices too many in use, one job of four is not enough.
+    more = [runs, running("more", 3, node=1)]
+    decision = decided([high], limited(pool(4, 5), 4, held=7), now_running=more)
+    assert {each.job_id for each in decision.preempts} == {"runs", "more"}
+    decision = decided([high], limited(pool(4, 5), 7, held=7), now_running=more)
+    assert [each.job_id for each in decision.preempts] == ["runs"]
+
+
+def test_gangs_of_whole_nodes_start_in_a_limited_pool_and_are_not_overtaken() -> None:
+    runs = running("runs", 4)
+    assert started(decided([queued("node", 8)], limited(pool(4, 8), 12, held=4), now_running=[runs])) == [
+        "node"
+    ]
+    spread = [running(f"{node}-{number}", 1, node=node) for node in (0, 1) for number in range(3)]
+    queue = [queued("node", 8, waited=60), queued("long", project="b", seconds=2 * HOUR)]
+    queue.append(queued("short", project="b", seconds=HOUR / 2))
+    decision = decided(queue, limited(pool(5, 5, 8), 8, held=6), now_running=spread, explains=True)
+    assert started(decision) == ["short"]
+    assert decision.waits["node"].starts_at == NOW + HOUR
+
+
+def test_a_pool_grows_as_far_as_its_limit() -> None:
+    state = limited(pool(devices=8, may_grow=2), 4)
+    asked = decided([queued("a", 3), queued("b", 3), queued("c", 1)], state).demand
+    assert sorted(each.workers for each in asked) == [1, 3]
+
+
+def test_free_devices_that_do_not_suffice_anywhere_are_not_said_to_be_models() -> None:
+    decision = decided([queued("node", 8)], pool(4, 4), explains=True)
+    assert decision.waits["node"].reason is WaitReason.POOL_FULL
+    assert decision.waits["node"].detail.endswith("8 are free, but not together on as few nodes as it needs.")
 
 
 def test_a_job_that_only_models_keep_waiting_is_told_so() -> None:

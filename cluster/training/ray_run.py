@@ -72,6 +72,9 @@ class _Task:
 def _work(seat: Seat, task: _Task) -> None:
     """Runs in each worker. Imports are local, so that the driver needs neither torch nor transformers."""
     spec = task.spec
+    if spec.device != "cpu":
+        # Before any import: bitsandbytes, which PEFT imports, starts CUDA.
+        seat.see_gpus()
     if not spec.config.compile:
         # Otherwise bitsandbytes, which PEFT imports, loads torch's compiler, which takes a second and 40 MB.
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
@@ -127,7 +130,6 @@ def _work(seat: Seat, task: _Task) -> None:
 def _own_gpu(seat: Seat, control: "_ControlClient") -> Any:
     """The worker's GPU, which becomes this thread's default. Reports a worker without one in words that an
     operator understands: NCCL would only say that it does not exist."""
-    seat.see_gpus()
     import torch
 
     if not torch.cuda.is_available():

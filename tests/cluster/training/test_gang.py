@@ -1,6 +1,8 @@
 """Who sits where in a gang, without Ray."""
 
 import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -25,6 +27,26 @@ def test_a_workers_own_gpu_is_that_of_its_local_rank(monkeypatch: pytest.MonkeyP
     for number, seat in seats(places):
         seat.see_gpus()
         assert os.environ["CUDA_VISIBLE_DEVICES"].split(",")[seat.local_rank] == places[number].gpus[0]
+
+
+_ORDER = """
+import sys
+from types import SimpleNamespace
+from cluster.training import ray_run
+
+def see_gpus():
+    print(sorted({"torch", "bitsandbytes", "peft"} & sys.modules.keys()))
+    sys.exit()
+
+config = SimpleNamespace(compile=False, type="lora")
+spec = SimpleNamespace(config=config, device="cuda", job_id="ftjob-1", attempt=1)
+ray_run._work(SimpleNamespace(see_gpus=see_gpus, rank=1), SimpleNamespace(spec=spec))
+"""
+
+
+def test_a_worker_sees_its_gpus_before_it_imports_what_starts_cuda() -> None:
+    done = subprocess.run([sys.executable, "-c", _ORDER], capture_output=True, text=True, timeout=600)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
 def test_a_gang_stands_on_the_nodes_that_were_chosen_or_anywhere_in_its_pool(make_spec: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from cluster.contracts.devices import ClaimAnswer, Pool, TrainingClaim
-from cluster.contracts.errors import Overloaded, Unavailable
+from cluster.contracts.errors import TuneryError, Unavailable
 from cluster.contracts.serving_plan import GpuSharing
 from service.scheduling.cluster.pool_states import ANY_POOL
 from service.scheduling.interfaces import ServingClient
@@ -97,8 +97,14 @@ class GpuArbiter:
         claim = TrainingClaim(devices=claimed, idle_seconds=_IDLE_SECONDS[self._policy], labels=line.labels)
         try:
             line.answer = self._serving.claim_devices(claim)
-        except (Unavailable, Overloaded) as error:
-            _log.warning("serving does not answer a claim of GPUs", devices=claimed, error=error.message)
+        except TuneryError as error:
+            # Also of serving of another release, which must not keep jobs of other pools waiting.
+            _log.warning(
+                "serving does not answer a claim of GPUs",
+                devices=claimed,
+                code=error.code,
+                error=error.message,
+            )
             return False
         if line.answer.is_granted:
             line.granted, line.granted_at = claimed, self._clock()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cluster.contracts.devices import Pool
-from cluster.contracts.errors import Unavailable
+from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.jobs import JobStatus
 from cluster.contracts.serving_plan import GpuSharing
 from service.scheduling.cluster.gpu_arbiter import GpuArbiter
@@ -88,6 +88,12 @@ def test_a_job_that_is_cancelled_while_it_waits_takes_its_claim_back() -> None:
     arbiter.serving.is_granted = True
     assert arbiter.may_start(0)
     assert arbiter.claimed == [1, 0]
+
+
+def test_serving_that_refuses_a_claim_holds_up_the_jobs_of_its_pool_only() -> None:
+    arbiter = Arbiter()
+    arbiter.serving.fault = InvalidRequest("Extra inputs are not permitted")
+    assert not arbiter.may_start(1)
 
 
 def test_a_new_scheduler_says_what_training_holds() -> None:

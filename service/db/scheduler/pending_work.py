@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.jobs import JobStatus, Priority
@@ -26,6 +26,9 @@ _STEPS_AT_MOST = 100
 """Jobs to validate or to publish. More would only wait in memory instead of in the database."""
 
 _SOON_SECONDS = 60.0
+_TRIES = 3
+"""A model whose publishing has failed so often will probably fail again, and holds up no job that waits for
+its GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class PendingWork:
     """Jobs that have not started until their `start_by`."""
     publishing: list[Job]
     publishes_soon: bool
-    """Whether a job is being published, or will be tried again within a minute."""
+    """Whether a job is being published, or will be tried again within a minute: its first tries only."""
     attempts: list[Attempt]
     holdings: list[Holding]
     """Those of the attempts."""
@@ -104,7 +107,7 @@ def pending_work(session: Session) -> PendingWork:
         queued=queue_window(session, at, heads=HEADS, at_most=_QUEUED_AT_MOST),
         too_late=_too_late(session, at),
         publishing=_jobs_in(session, JobStatus.PUBLISHING, at),
-        publishes_soon=bool(_jobs_in(session, JobStatus.PUBLISHING, at + _SOON_SECONDS, at_most=1)),
+        publishes_soon=_publishes_soon(session, at),
         attempts=[_attempt_of(row, job) for row, job in unreleased],
         holdings=[_holding_of(row, job) for row, job in unreleased],
         maintenance=current_maintenance(session),
@@ -112,14 +115,21 @@ def pending_work(session: Session) -> PendingWork:
     )
 
 
-def _jobs_in(session: Session, status: JobStatus, at: float, *, at_most: int = _STEPS_AT_MOST) -> list[Job]:
+def _jobs_in(session: Session, status: JobStatus, at: float) -> list[Job]:
+    """The first of each project, then the second of each, and so on: those of one project that wait for
+    something hold up no other's."""
+    job = tables.Job
+    age = (job.created_at, job.id)
+    turn = func.row_number().over(partition_by=job.project_id, order_by=age)
     rows = session.scalars(
-        select(tables.Job)
-        .where(tables.Job.status == status.value, _is_due(at))
-        .order_by(tables.Job.created_at, tables.Job.id)
-        .limit(at_most)
+        select(job).where(job.status == status.value, _is_due(at)).order_by(turn, *age).limit(_STEPS_AT_MOST)
     )
     return [job_of(row) for row in rows]
+
+
+def _publishes_soon(session: Session, at: float) -> bool:
+    coming = _jobs_in(session, JobStatus.PUBLISHING, at + _SOON_SECONDS)
+    return any(job.publishing is not None and job.publishing.tries < _TRIES for job in coming)
 
 
 def _too_late(session: Session, at: float) -> list[Job]:

@@ -125,7 +125,8 @@ class Scheduler:
         self._jobs: SchedulerStore | None = None
         self._renew_at = 0.0
         self._round_began: float | None = None
-        self._was_database_down = False
+        self._are_timeouts_due = False
+        """Whether heartbeats may be missing because nobody could write them."""
 
     def tick(self) -> None:
         """Runs one round. What does not answer now is left for a later round, and an error of one job does
@@ -139,7 +140,7 @@ class Scheduler:
             self._jobs = None
             _log.warning("lease lost", scheduler=self._name)
         except Unavailable as error:
-            self._was_database_down = True
+            self._are_timeouts_due = True
             _log.warning("database unavailable", error=error.message)
         finally:
             self._round_began = None
@@ -178,14 +179,17 @@ class Scheduler:
                     self._settings.publishing,
                     half_life_seconds=self._settings.fair_share_half_life_seconds,
                 )
+                # The API may have been down for as long as the scheduler was.
+                self._are_timeouts_due = True
                 _log.info("leading", scheduler=self._name, epoch=epoch)
         return self._jobs
 
     def _round(self, jobs: SchedulerStore) -> None:
         pending = jobs.pending_work()
-        if self._was_database_down:
-            self._was_database_down = False
+        if self._are_timeouts_due:
+            self._are_timeouts_due = False
             self._watcher.restart_timeouts(pending.at)
+            jobs.restart_waits()
         self._begin_background_steps(jobs, pending)
         self._importer.begin()
         self._exporter.begin()

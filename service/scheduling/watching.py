@@ -27,8 +27,8 @@ class Watcher:
         self._timeouts_start_at = 0.0
 
     def restart_timeouts(self, at: float) -> None:
-        """Gives every attempt a full heartbeat time-out from `at` on: the database was down until then, so
-        that no heartbeat could be written."""
+        """Gives every attempt a full heartbeat time-out from `at` on: until then, no heartbeat could be
+        written."""
         self._timeouts_start_at = at + self._settings.heartbeat_timeout_seconds
 
     def watch(self, jobs: SchedulerStore, pending: PendingWork) -> set[tuple[str, int]] | None:

@@ -58,7 +58,7 @@ def retry(
     pause = retries.pause_seconds(faults)
     if to is not None:
         job = transition(session, job, to, at=at, estimated_finish=None)
-    job.faults, job.retry_at = faults, at + pause
+    job.faults, job.retry_at, job.waiting_since = faults, at + pause, None
     left = retries.max_faults - faults
     then = f"It will be retried in {pause:.0f} seconds; {left} more fault(s) without progress fail the job."
     add_events(session, job, [NewEvent(f"{what} {then}", level="warn")], at=at)

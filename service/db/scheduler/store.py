@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
@@ -170,6 +170,15 @@ class SchedulerStore:
             note_wait(session, row, step, error, timeout_seconds=timeout_seconds, at=now(session))
             return True
 
+    def restart_waits(self) -> None:
+        """Lets validations wait for their whole time again for what does not answer: nothing has been tried
+        for a while."""
+        job = tables.Job
+        with self._database.write() as session:
+            self._require_lease(session)
+            waited = (job.status == JobStatus.VALIDATING_FILES.value) & job.waiting_since.is_not(None)
+            session.execute(update(job).where(waited).values(waiting_since=None))
+
     def standings(self, project_ids: Collection[str], at: float) -> dict[str, ProjectStanding]:
         with self._database.read() as session:
             return standings(session, project_ids, at=at, half_life=self._half_life_seconds)
@@ -296,7 +305,8 @@ class SchedulerStore:
                 JobStatus.PAUSING,
                 at=at,
                 is_displaced=True,
-                displacements=row.displacements + 1,
+                # Only those who made room for another job may not have others make room for them.
+                displacements=row.displacements + (why == DISPLACED),
             )
             add_events(session, row, [NewEvent(why, data={"reason": "displaced"})], at=at)
             return True

@@ -89,6 +89,7 @@ def test_running_jobs_pause_and_go_on_by_themselves(world: World) -> None:
     assert world.status(job) is JobStatus.QUEUED
     with world.database.read() as session:
         assert session.get_one(tables.QueuePlace, job.id).reason == WaitReason.MAINTENANCE
+        assert session.get_one(tables.Job, job.id).displacements == 0, "it may have others make room for it"
     with world.database.write() as session:
         end_maintenance(session, TENANT)
     world.scheduler().tick()

@@ -419,10 +419,15 @@ def test_an_attempt_whose_process_ended_silently_is_replaced(world: World, statu
         world.sync(job, attempt=1)
 
 
+LEADS_FOR_LONG = {"heartbeat_timeout_seconds": 0.0}
+"""So that no heartbeat is excused because the scheduler has just begun to lead."""
+
+
 def test_a_silent_runner_with_a_live_process_gets_a_grace_period_and_is_then_replaced_and_stopped(
     world: World,
 ) -> None:
     """Its host may be too busy for it to sync."""
+    world.settings = world.settings.model_copy(update=LEADS_FOR_LONG)
     job, scheduler = _running(world)
     world.silence(job, world.settings.heartbeat_timeout_seconds + 20)
     scheduler.tick()
@@ -437,6 +442,7 @@ def test_a_silent_runner_with_a_live_process_gets_a_grace_period_and_is_then_rep
 
 
 def test_an_attempt_that_has_not_synced_yet_has_a_longer_timeout(world: World) -> None:
+    world.settings = world.settings.model_copy(update=LEADS_FOR_LONG)
     job = world.job()
     scheduler = world.scheduler()
     scheduler.tick()
@@ -450,6 +456,25 @@ def test_an_attempt_that_has_not_synced_yet_has_a_longer_timeout(world: World) -
     world.silence(job, world.settings.heartbeat_grace_seconds)
     scheduler.tick()
     assert world.status(job) is JobStatus.QUEUED
+
+
+def test_silence_while_no_scheduler_ran_is_excused(world: World) -> None:
+    job, scheduler = _running(world)
+    scheduler.close()
+    world.silence(job, world.settings.heartbeat_timeout_seconds + world.settings.heartbeat_grace_seconds + 60)
+    world.scheduler().tick()
+    assert world.status(job) is JobStatus.RUNNING
+
+
+def test_a_validation_that_waited_when_the_scheduler_stopped_waits_for_its_whole_time_again(
+    world: World,
+) -> None:
+    job = world.job()
+    with world.database.write() as session:
+        session.get_one(tables.Job, job.id).waiting_since = 1.0
+    world.serving.fault = Unavailable("serving is starting")
+    world.scheduler().tick()
+    assert world.status(job) is JobStatus.VALIDATING_FILES
 
 
 def test_silence_while_the_database_was_down_is_excused(world: World) -> None:

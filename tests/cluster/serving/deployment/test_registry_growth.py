@@ -75,14 +75,14 @@ async def _publish_and_delete(cache: Path) -> None:
     try:
         await replica.pass_through(range(100))
         before = _our_bytes()
-        await replica.pass_through(range(100, 1000))
+        await replica.pass_through(range(100, 300))
         grown = _our_bytes() - before
     finally:
         tracemalloc.stop()
     assert sum(adapter.num_bytes for adapter in replica.alive) <= MEMORY_BYTES
     assert folder_bytes(cache) <= DISK_BYTES
     # Less than any retained part of each would use; pydantic and safetensors keep 200 bytes per read.
-    assert grown < 900 * 320
+    assert grown < 200 * 320
 
 
 def _our_bytes() -> int:
@@ -93,16 +93,16 @@ def _our_bytes() -> int:
     return sum(trace.size for trace in ours.traces)
 
 
-def test_a_thousand_adapters_come_and_go_within_the_same_memory_and_disk(tmp_path: Path) -> None:
+def test_hundreds_of_adapters_come_and_go_within_the_same_memory_and_disk(tmp_path: Path) -> None:
     asyncio.run(_publish_and_delete(tmp_path / "cache"))
 
 
 async def _registered(cache: Path) -> None:
     replica = Replica(cache)
-    refs = [replica.publish(number) for number in range(1000)]
-    assert [await replica.use(ref) for ref in refs] == list(range(1000))
-    assert [await replica.use(ref) for ref in refs[::20]] == list(range(0, 1000, 20))
+    refs = [replica.publish(number) for number in range(300)]
+    assert [await replica.use(ref) for ref in refs] == list(range(300))
+    assert [await replica.use(ref) for ref in refs[::20]] == list(range(0, 300, 20))
 
 
-def test_each_of_a_thousand_registered_adapters_can_be_used_at_any_time(tmp_path: Path) -> None:
+def test_each_of_hundreds_of_registered_adapters_can_be_used_at_any_time(tmp_path: Path) -> None:
     asyncio.run(_registered(tmp_path / "cache"))

@@ -68,10 +68,10 @@ class _FreeAt:
         self._room: list[float] | None = None
         """When each device may be taken, wherever it is. None: when it is free."""
         if devices.pool.room is not None:
-            held = [until for job in devices.running for until in [expected_end(job, at)] * job.workers]
-            held.extend(until for until, _, taken in devices.started for until in [until] * taken)
+            ends = [until for job in devices.running for until in [expected_end(job, at)] * job.workers]
+            ends.extend(until for until, _, taken in devices.started for until in [until] * taken)
             # What jobs hold too much is not for others when they give it back.
-            self._room = [at] * devices.room + sorted(held)[max(0, -devices.room) :]
+            self._room = [at] * devices.room + sorted(ends)[max(0, -devices.room) :]
         for times in self._nodes:
             times.sort()
 

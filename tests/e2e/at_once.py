@@ -13,6 +13,8 @@ from tests.e2e.lifecycle import wait
 from tests.e2e.server import BASE, jsonl
 
 HYPERPARAMETERS: dict[str, Any] = {"n_epochs": 1, "batch_size": 4}
+ELASTIC = {"min": 1, "max": 2}
+"""It trains with as many workers as are free when it starts, and may get another number of them."""
 SUPERVISED = {"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}}
 
 Jobs = dict[str, FineTuningJob]
@@ -29,7 +31,7 @@ def run_at_once(client: OpenAI) -> Jobs:
         "full": {
             "training_file": chats,
             "hyperparameters": HYPERPARAMETERS,
-            "extra_body": {"training": {"type": "full", **measured_on}},
+            "extra_body": {"training": {"type": "full", "num_workers": ELASTIC, **measured_on}},
         },
         "qlora": {
             "training_file": chats,
@@ -62,6 +64,8 @@ def check_at_once(client: OpenAI, jobs: Jobs) -> None:
     assert len(jobs) == 7
     ended = {name: (job.status, job.error) for name, job in jobs.items() if name != improvement.REFUSED}
     assert ended == dict.fromkeys(ended, ("succeeded", None))
+    workers: Any = jobs["full"].to_dict()["tunery"]
+    assert {name: workers["workers"][name] for name in ELASTIC} == ELASTIC
     arguments = {"messages": [{"role": "user", "content": "order 3 qty 4"}], "max_tokens": 4}
     for name in ("lifecycle", "full", "qlora", "orders"):
         model = jobs[name].fine_tuned_model

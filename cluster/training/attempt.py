@@ -89,7 +89,7 @@ def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> Finished 
     is_new, resumed = start.resumed is None, _resumed(start)
     run = Run(spec, data, start, attempt.device, world, hooks)
     if is_new:
-        for note in data.notes + run.trainee.notes:
+        for note in run.data.notes + run.trainee.notes:
             hooks.report(message(note, "warn"))
     tokenizer = load_tokenizer(spec.base)
     served = ServedWeights(
@@ -127,18 +127,17 @@ def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> Finished 
         hooks.report(message(_early_stopping_message(outcome.progress), "info"))
     used = memory_bytes(attempt.device)
     with span("evaluate"):
-        report = _evaluate(attempt, data, run, outcome.progress)
+        report = _evaluate(attempt, run, outcome.progress)
     if not world.is_first:
         return None
-    cost = _cost(attempt, data, run, outcome.progress, trained_seconds, used) if is_new else None
+    cost = _cost(attempt, run, outcome.progress, trained_seconds, used) if is_new else None
     weights = writer.stored[run.final_step(outcome.progress)]
     return Finished.of(weights, trained_tokens=outcome.progress.trained_tokens, report=report, cost=cost)
 
 
-def _cost(
-    attempt: _Attempt, data: Datasets, run: Run, progress: Progress, training_seconds: float, memory: int
-) -> RunCost:
-    held_out, general = (0 if each is None else len(each.token_ids) for each in (data.held_out, data.general))
+def _cost(attempt: _Attempt, run: Run, progress: Progress, training_seconds: float, memory: int) -> RunCost:
+    sets = (run.data.held_out, run.data.general)
+    held_out, general = (0 if each is None else len(each.token_ids) for each in sets)
     return RunCost(
         device=device_name(attempt.device),
         steps=progress.step,
@@ -152,11 +151,11 @@ def _cost(
     )
 
 
-def _evaluate(attempt: _Attempt, data: Datasets, run: Run, progress: Progress) -> EvaluationReport | None:
+def _evaluate(attempt: _Attempt, run: Run, progress: Progress) -> EvaluationReport | None:
     """The report. If it could not be measured, returns None and warns the job's owner: a trained model must
     not be lost for a figure about it."""
     hooks = attempt.hooks
-    hooks.report(message(beginning(data)))
+    hooks.report(message(beginning(run.data)))
     scores = run.scores(progress)
     if scores is None:
         text = (
@@ -165,7 +164,7 @@ def _evaluate(attempt: _Attempt, data: Datasets, run: Run, progress: Progress) -
         )
         hooks.report(message(text, "warn"))
         return None
-    report = evaluation_report(*scores, data, trained_loss=run.final_loss(progress))
+    report = evaluation_report(*scores, run.data, trained_loss=run.final_loss(progress))
     hooks.report(message(end(report)))
     if attempt.spec.config.type == "qlora":
         hooks.report(message(_four_bit_message(report, attempt.spec.base), "info"))

@@ -41,6 +41,8 @@ from cluster.training.world import World
 _ALLOCATION, _MEASURED = "allocation/", "measured/"
 """Prefixes of the names among a state's extras: of AdaLoRA's tensors, and of what was measured of models
 that will not exist later."""
+_EVALUATED_TOKENS = "evaluated_tokens"
+"""The name of the most tokens that an example may have to be evaluated."""
 
 
 class Run:
@@ -60,6 +62,14 @@ class Run:
         self._compute = Compute(device, partial(autocast, spec.base, device), world)
         continued, resumed = start.state, start.resumed
         extras = {} if resumed is None else resumed.extras()
+        self._evaluated_tokens = _evaluated_tokens(self._config, data.training, self._compute)
+        if resumed is not None:
+            # What was measured earlier must stay comparable, though passes may be smaller now.
+            self._evaluated_tokens = extras.get(_EVALUATED_TOKENS)
+        if self._evaluated_tokens is not None:
+            data = data.evaluated_within(int(self._evaluated_tokens))
+        self.data = data
+        """What the run trains on and is evaluated on."""
         began = hooks.clock()
         base_probe = None
         if not (start.is_base or _named(extras, _MEASURED)) and spec.base.architecture == "decoder":
@@ -209,6 +219,8 @@ class Run:
 
     def _state(self, progress: Progress, writer: CheckpointWriter) -> TrainingState:
         extras = {_MEASURED + name: value for name, value in self.live.tensors().items()}
+        if self._evaluated_tokens is not None:
+            extras[_EVALUATED_TOKENS] = self._evaluated_tokens
         for name, batcher in self._references():
             assert batcher.reference is not None
             extras[name] = batcher.reference
@@ -235,6 +247,15 @@ def make_objective(trainee: Trainee, data: Dataset, config: TrainingConfig) -> A
     else:
         objective = LanguageObjective(trainee.model, trainee.head)
     return objective
+
+
+def _evaluated_tokens(config: TrainingConfig, training: Dataset, compute: Compute) -> Tensor | None:
+    """int64 (1,): the most tokens of an example that workers who share a model may score; None for workers
+    with a model each, who survive one that does not fit. Memory was planned for no more than this."""
+    if not compute.world.is_sharded:
+        return None
+    longest = int(training.padded_lengths().max())
+    return torch.tensor([max(pass_tokens(config, compute.device), longest)])
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

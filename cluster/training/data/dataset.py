@@ -60,6 +60,12 @@ class Dataset:
         """The number of tokens in each example, over all its sequences."""
         return np.diff(self.offsets[:: self.sequences_per_example])
 
+    def padded_lengths(self) -> Indices:
+        """The number of tokens in each example once its sequences are padded to the longest of them."""
+        per_example = self.sequences_per_example
+        longest: Indices = np.diff(self.offsets).reshape(-1, per_example).max(1)
+        return per_example * longest
+
     def sequences_of(self, examples: npt.ArrayLike) -> Indices:
         """The numbers of these examples' sequences, in the same order."""
         numbers = np.asarray(examples, dtype=np.int64)

@@ -1,10 +1,12 @@
 """The data sets of a run: the training set, the held-out set and the general set."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cluster.bases.general import GENERAL_SET
 from cluster.contracts.errors import InvalidRequest
@@ -27,6 +29,14 @@ class Datasets:
     notes: list[str]
     """Messages to the job's owner about what is not measured, and why."""
 
+    def evaluated_within(self, tokens: int) -> "Datasets":
+        """The same without the held-out and general examples of more than `tokens` tokens, padding included,
+        and with a note on how many those are. A set of which nothing is left becomes None."""
+        notes = list(self.notes)
+        held_out = _within(self.held_out, tokens, "held-out", notes)
+        general = _within(self.general, tokens, "general", notes)
+        return replace(self, held_out=held_out, general=general, notes=notes)
+
 
 def load_datasets(spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Path) -> Datasets:
     """Raises InvalidDataset, which names the line, and the errors of storage and base."""
@@ -46,6 +56,17 @@ def load_datasets(spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Pat
     if base.architecture == "decoder":
         general = _general(spec, partial(compiled, method="supervised", policy="drop"), tokenizer, notes)
     return Datasets(training, held_out, general, notes)
+
+
+def _within(data: Dataset | None, tokens: int, name: str, notes: list[str]) -> Dataset | None:
+    if data is None or (fits := data.padded_lengths() <= tokens).all():
+        return data
+    notes.append(
+        f"{np.count_nonzero(~fits)} of {len(data)} {name} example(s) are left out of validation and "
+        f"evaluation: they have more than {tokens} tokens, as no example that is trained on, and might not "
+        "fit into memory."
+    )
+    return data.subset(np.flatnonzero(fits)) if fits.any() else None
 
 
 def _general(

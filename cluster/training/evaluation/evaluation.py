@@ -6,11 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cluster.contracts.errors import TrainingFailed
 from cluster.training.data.batches import Batcher
 from cluster.training.data.dataset import Indices
 from cluster.training.loop.compute import Compute
 from cluster.training.loop.objectives import Objective, Sums
-from cluster.training.loop.out_of_memory import in_fitting_passes
+from cluster.training.loop.out_of_memory import can_go_on, in_fitting_passes
 
 
 class Score(NamedTuple):
@@ -29,6 +30,12 @@ class Tally(NamedTuple):
     confusion: Tensor
     """float64 (true class, predicted class)."""
 
+    @classmethod
+    def empty(cls, batcher: Batcher, compute: Compute) -> "Tally":
+        classes = len(batcher.dataset.class_names)
+        sizes = ((2,), (classes, classes))
+        return cls(*(torch.zeros(size, dtype=torch.float64, device=compute.device) for size in sizes))
+
     def score(self, units: int) -> Score:
         """The score of the workers' shares, added up."""
         loss_sum, n_correct = self.totals.tolist()
@@ -43,15 +50,22 @@ def evaluate(
     compute: Compute,
     *,
     before_pass: Callable[[], None] = lambda: None,
-) -> Score:
+) -> Score | None:
     """The mean scores over `examples`. Every worker computes a share and gets the whole. Leaves the model in
-    training mode."""
+    training mode. None if workers with a model each do not all have enough memory."""
     objective.model.eval()
-    found = tally(objective, batcher, examples, compute, before_pass=before_pass)
+    lacks_memory = torch.zeros((), device=compute.device)
+    try:
+        found = tally(objective, batcher, examples, compute, before_pass=before_pass)
+    except TrainingFailed as error:
+        if not can_go_on(error, compute):
+            raise
+        found = Tally.empty(batcher, compute)
+        lacks_memory += 1
     objective.model.train()
-    for sums in found:
+    for sums in (*found, lacks_memory):
         compute.world.add_up(sums)
-    return found.score(batcher.n_units(examples))
+    return None if lacks_memory else found.score(batcher.n_units(examples))
 
 
 @torch.no_grad()
@@ -64,19 +78,17 @@ def tally(
     before_pass: Callable[[], None],
 ) -> Tally:
     """Scores this worker's share of `examples`, with the errors of `in_fitting_passes`."""
-    device, classes = compute.device, len(batcher.dataset.class_names)
 
     def score() -> Tally:
-        totals = torch.zeros(2, dtype=torch.float64, device=device)
-        confusion = torch.zeros(classes, classes, dtype=torch.float64, device=device)
+        found = Tally.empty(batcher, compute)
         for microbatch in batcher.microbatches(examples):
             before_pass()
-            batch = microbatch.to(device)
+            batch = microbatch.to(compute.device)
             with compute.autocast():
                 sums = objective(batch)
-            totals += torch.stack([sums.loss.double(), sums.correct.double()])
-            _count(confusion, sums, batch.targets)
-        return Tally(totals, confusion)
+            found.totals.add_(torch.stack([sums.loss.double(), sums.correct.double()]))
+            _count(found.confusion, sums, batch.targets)
+        return found
 
     return in_fitting_passes(batcher, compute, score)
 

@@ -18,7 +18,7 @@ from cluster.training.evaluation.distributions import Distributions, read_tokens
 from cluster.training.evaluation.evaluation import Score, tally
 from cluster.training.loop.compute import Compute
 from cluster.training.loop.objectives import Objective
-from cluster.training.loop.out_of_memory import CODE as OUT_OF_MEMORY
+from cluster.training.loop.out_of_memory import can_go_on
 from cluster.training.model.head import Head
 
 
@@ -130,8 +130,7 @@ class Scorer:
                 if self.general is not None:
                     totals[2:5] = self._on_general(self.general, diverge, before_pass)
             except TrainingFailed as error:
-                # Workers that share a model wait for this one in the middle of a pass.
-                if error.code != OUT_OF_MEMORY or self.compute.world.is_sharded:
+                if not can_go_on(error, self.compute):
                     raise
                 totals[5] = 1
         self.compute.world.add_up(totals)

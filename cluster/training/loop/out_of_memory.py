@@ -71,6 +71,12 @@ def in_fitting_passes(batcher: Batcher, compute: Compute, score: Callable[[], Fo
         batcher.halve()
 
 
+def can_go_on(error: TrainingFailed, compute: Compute) -> bool:
+    """Whether a run can go on without the scores that it has no memory for. Workers that share a model
+    cannot: they wait for each other in the middle of a pass."""
+    return error.code == CODE and not compute.world.is_sharded
+
+
 def failure_of_passes(
     batcher: Batcher, examples: Indices, what: Literal["train on", "score"], *, can_repeat: bool
 ) -> PassesTooLarge | TrainingFailed:

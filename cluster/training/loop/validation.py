@@ -8,7 +8,7 @@ from cluster.training.evaluation.evaluation import Score, evaluate
 from cluster.training.loop.compute import Compute
 from cluster.training.loop.hooks import RunHooks
 from cluster.training.loop.objectives import Objective
-from cluster.training.loop.reporting import PassProgress
+from cluster.training.loop.reporting import PassProgress, message
 from cluster.training.loop.throughput import FORWARD_SHARE, Throughput
 
 VALIDATIONS = 20
@@ -23,15 +23,17 @@ class Validation:
         self._objective, self._batcher, self._compute, self._hooks = objective, batcher, compute, hooks
         self._size = size
         self._everything = batcher.all_examples()
+        self._fits = True
 
     def after(
         self, step: Step, total_steps: int, throughput: Throughput
     ) -> tuple[Score | None, Score | None]:
-        """The scores that are due after this step: of a few examples, and of all."""
+        """The scores that are due after this step: of a few examples, and of all. None, also from now on,
+        once there was not enough memory."""
         few = everything = None
-        if _is_due(step, total_steps):
+        if self._fits and _is_due(step, total_steps):
             few = self._score(self._few(step, total_steps), throughput)
-        if step.ends_epoch:
+        if self._fits and step.ends_epoch:
             everything = self._score(self._everything, throughput)
         return few, everything
 
@@ -50,11 +52,15 @@ class Validation:
         size = min(self._size, len(self._everything))
         return self._everything.take(np.arange(turn * size, (turn + 1) * size), mode="wrap")
 
-    def _score(self, examples: Indices, throughput: Throughput) -> Score:
+    def _score(self, examples: Indices, throughput: Throughput) -> Score | None:
         progress = PassProgress(self._hooks, "Validation")
         progress.expect(self._batcher.n_passes(examples))
         score = evaluate(self._objective, self._batcher, examples, self._compute, before_pass=progress)
         throughput.add_scored(self._batcher.n_tokens(examples))
+        if score is None:
+            self._fits = False
+            text = "The held-out examples do not fit into memory: from here on there is no validation loss."
+            self._hooks.report(message(text, "warn"))
         return score
 
 

@@ -139,6 +139,31 @@ def test_several_workers_train_as_one_and_one_resumes_their_run(
         assert record(again, store).losses == pytest.approx(alone.losses[last // 2 :], abs=1e-5)
 
 
+def test_workers_that_share_a_model_leave_rows_out_of_the_evaluation_that_no_memory_was_planned_for(
+    make_spec: Callable[..., JobSpec],
+    put_rows: Callable[..., tuple[str, str]],
+    chat_rows: Any,
+    store: LocalStore,
+    tmp_path: Path,
+) -> None:
+    """Also once a resumed run takes smaller passes: it is compared with what was measured before."""
+    content = "the invoice " * 40
+    long_row = {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "the"}]}
+    key, sha256 = put_rows("file-general", [*chat_rows[:3], long_row])
+    changes = {"attempt": 1, "general_key": key, "general_sha256": sha256}
+    spec = make_spec(changes, type="full", parallelism="fsdp", microbatch_tokens=120, batch_size=8)
+    config = spec.config.model_copy(update={"microbatch_tokens": 60})
+    resumed = {"attempt": 2, "config": config, "resume_from": manifest_key(spec.job_id, 1, 3)}
+    run_gang([spec, spec.model_copy(update=resumed)], 2, tmp_path)
+    first, second = json.loads((tmp_path / "reports-0.json").read_text())
+    alone = record(spec.model_copy(update={"attempt": 3}), store).result
+    assert isinstance(alone, Finished)
+    assert alone.report is not None
+    assert alone.report.general is not None
+    assert (first["general"]["n_examples"], alone.report.general.n_examples) == (3, 4)
+    assert second == approximately(first)
+
+
 def test_a_run_goes_on_with_fewer_workers_and_fewer_again(
     make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cluster.training.data.dataset import Dataset, split_held_out
+from cluster.training.data.datasets import Datasets
 
 
 def dataset(lengths: list[int], format: str = "chat") -> Dataset:
@@ -88,3 +89,17 @@ def test_another_seed_holds_out_other_examples() -> None:
     data = dataset(list(range(1, 21)))
     first, second = (split_held_out(data, 0.25, seed)[1].lines.tolist() for seed in (1, 2))
     assert first != second
+
+
+def test_what_is_evaluated_has_no_example_that_is_too_long_and_the_owner_is_told() -> None:
+    pairs, rows = dataset([3, 6, 4, 4], "preference"), dataset([9, 10])
+    found = Datasets(rows, held_out=pairs, general=rows, notes=["known"]).evaluated_within(8)
+    assert found.training is rows
+    assert found.held_out is not None
+    assert found.held_out.lines.tolist() == [2]
+    assert found.general is None
+    known, held_out, general = found.notes
+    assert known == "known"
+    assert held_out.startswith("1 of 2 held-out example(s) are left out")
+    assert general.startswith("2 of 2 general example(s) are left out")
+    assert found.evaluated_within(8) == found

@@ -13,12 +13,16 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from cluster.contracts.errors import PassesTooLarge, TrainingFailed
-from cluster.training.data.batches import Batcher
+from cluster.contracts.jobs import RunnerEvent, RunnerMessage
+from cluster.training.data.batches import Batcher, Step
 from cluster.training.data.dataset import Dataset
 from cluster.training.evaluation import distributions
 from cluster.training.evaluation.scores import Before, Scorer
 from cluster.training.loop.compute import Compute
+from cluster.training.loop.hooks import RunHooks
 from cluster.training.loop.objectives import LanguageObjective
+from cluster.training.loop.throughput import Throughput
+from cluster.training.loop.validation import Validation
 from cluster.training.model.head import Head
 from cluster.training.world import World
 
@@ -181,6 +185,23 @@ def test_a_worker_without_room_for_one_example_ends_the_measurement_for_all() ->
     refuse(full, above=0)
     assert scorer(LanguageObjective(full, Head()), random_dataset(2), World()).before(lambda: None) is None
     assert full.training
+
+
+def test_validation_without_room_for_one_example_ends_itself_and_not_the_run() -> None:
+    full, data = model(), random_dataset(2)
+    refuse(full, above=0)
+    events: list[RunnerEvent] = []
+    batcher = Batcher(data, microbatch_tokens=40, layout="padded")
+    objective, compute = LanguageObjective(full, Head()), Compute(CPU)
+    validation = Validation(objective, batcher, compute, RunHooks(events.append), size=1)
+    throughput = Throughput(100)
+    for number in range(2):
+        step = Step(number, epoch=number, ends_epoch=True, examples=batcher.all_examples())
+        assert validation.after(step, 2, throughput) == (None, None)
+    assert full.training
+    (warning,) = events
+    assert isinstance(warning, RunnerMessage)
+    assert "do not fit into memory" in warning.message
 
 
 @pytest.mark.parametrize("set_", ["held_out", "general"])

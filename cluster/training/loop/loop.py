@@ -262,7 +262,7 @@ def _straggles(rank: int, size: int, ratio: float) -> RunnerMessage:
 def _not_finite(loss: float, step: Step, lines: list[int]) -> TrainingFailed:
     what = "gradient" if math.isfinite(loss) else "loss"
     where = (
-        f" Line(s) {', '.join(map(str, lines[:20]))} of the training file cause it."
+        f" Line(s) {', '.join(map(str, lines))} of the training file cause it."
         if lines
         else " No single example of the step causes it."
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from cluster.training.data.batches import Batcher, Microbatch, Step
@@ -14,6 +15,9 @@ from cluster.training.loop.out_of_memory import failure_of_passes, is_out_of_mem
 from cluster.training.loop.stopwatch import Stopwatch
 from cluster.training.loop.stragglers import Work
 from cluster.training.world import whole
+
+BROKEN_LINES = 20
+"""How many lines an error names at most: each costs passes of its own to find."""
 
 
 class StepSums(NamedTuple):
@@ -144,11 +148,15 @@ class StepEngine:
         self._world.add_up_gradients(self._parameters)
 
     def broken_lines(self, step: Step) -> list[int]:
-        """The lines of the step whose own loss or gradient is not finite. Clears all gradients."""
-        lines = []
-        for example in step.examples:
+        """The first lines of the step whose own loss or gradient is not finite, at most BROKEN_LINES. Clears
+        all gradients."""
+        lines: list[int] = []
+        for example in np.sort(step.examples):
+            if len(lines) == BROKEN_LINES:
+                break
             finite = torch.ones((), dtype=torch.float64, device=self._device)
             for is_last, microbatch in self._passes(step.examples[step.examples == example]):
+                self._heartbeat()
                 self._world.announce_pass(self._objective, is_last=is_last, is_full=self._is_full)
                 with self._autocast():
                     loss = self._objective(microbatch.to(self._device)).loss
@@ -162,4 +170,4 @@ class StepEngine:
             self._world.add_up(finite)
             if finite.item() < self._world.size:
                 lines.append(int(self._batcher.dataset.lines[example]))
-        return sorted(lines)
+        return lines

@@ -265,11 +265,13 @@ def test_other_errors_of_a_model_do_not_count_as_out_of_memory(
 
 
 class PoisonedObjective(FailingObjective):
-    """Gives one example a loss of NaN."""
+    """Gives one example a loss of NaN, or all."""
+
+    poisons_all = False
 
     def forward(self, batch: Microbatch) -> Sums:
         sums = self._inner(batch)
-        is_poisoned = bool((batch.sequences == 13).any()) and len(batch.targets)
+        is_poisoned = (self.poisons_all or bool((batch.sequences == 13).any())) and len(batch.targets)
         return sums._replace(loss=sums.loss * float("nan")) if is_poisoned else sums
 
 
@@ -283,6 +285,19 @@ def test_an_example_that_poisons_the_loss_is_named_by_its_line(
         train_directly(spec, store, tmp_path, objective)
     assert caught.value.code == "non_finite_loss"
     torch.testing.assert_close(objective.model.state_dict(), before, atol=0, rtol=0)
+
+
+def test_the_search_for_poisoned_examples_shows_that_it_is_alive_and_ends_once_it_has_enough(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path
+) -> None:
+    objective = PoisonedObjective(make_spec(type="full"), ValueError(), fails=lambda batch: False)
+    objective.poisons_all = True
+    spec = make_spec(type="full", batch_size=21, microbatch_tokens=10_000)
+    alive: list[None] = []
+    twenty = ", ".join(map(str, range(1, 21)))
+    with pytest.raises(TrainingFailed, match=rf"Line\(s\) {twenty} of the training file"):
+        train_directly(spec, store, tmp_path, objective, heartbeat=lambda: alive.append(None))
+    assert len(alive) == 1 + 20
 
 
 def test_long_epochs_are_saved_in_between(

@@ -144,6 +144,9 @@ class Run:
             if self._is_best(progress) and progress.best_step == progress.step:
                 self.live.keep_best()
             take = partial(self._state, progress, writer)
+            with report_if_slow(self._hooks.report, "Storing the previous checkpoint"):
+                # Sends a heartbeat while bytes move: an upload that hangs must be noticed.
+                writer.flush()
             what = f"Saving the checkpoint of step {progress.step}"
             with report_if_slow(self._hooks.report, what, heartbeat=self._hooks.heartbeat):
                 writer.save(take, metrics, is_served=is_served)

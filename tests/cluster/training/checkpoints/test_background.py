@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
 from cluster.training.attempt import run_attempt
 from cluster.training.loop.hooks import RunHooks
+from cluster.training.loop.reporting import FIRST_MESSAGE_SECONDS
 from tests.cluster.training.recording import Recording, record
 
 pytestmark = pytest.mark.slow
@@ -75,6 +77,26 @@ def test_a_failed_run_does_not_wait_for_an_upload_until_it_is_taken_for_hung(
             run_attempt(make_spec(), held, hooks, device=torch.device("cpu"))
     finally:
         held.release.set()
+
+
+def test_an_upload_that_hangs_is_not_taken_for_alive(make_spec: MakeSpec, store: LocalStore) -> None:
+    """The second checkpoint waits for the first one's upload, for longer than until the owner is told."""
+    held = HeldStore(store._root)
+    alive: list[float] = []
+    released: list[float] = []
+
+    def release() -> None:
+        released.append(time.monotonic())
+        held.release.set()
+
+    def report(event: object) -> None:
+        if isinstance(event, StepMetrics) and event.step == 12:
+            threading.Timer(FIRST_MESSAGE_SECONDS + 2, release).start()
+
+    hooks = RunHooks(report, heartbeat=lambda: alive.append(time.monotonic()))
+    run_attempt(make_spec(), held, hooks, device=torch.device("cpu"))
+    assert alive[-1] > released[0]
+    assert not [at for at in alive if released[0] - FIRST_MESSAGE_SECONDS < at < released[0]]
 
 
 def test_what_is_stored_is_reported_although_no_step_ends(make_spec: MakeSpec, store: LocalStore) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import distributed
 
 from cluster.bases.fit import check_trainable
 from cluster.bases.pretrained import stop_tokens
@@ -49,6 +50,7 @@ def run_attempt(
     checkpoint are not what the specification names."""
     store = store.encrypted_with(spec.encryption_key)
     world = joined_world(spec.config.parallelism)
+    together = world.patient_group()
     if not world.is_first:
         hooks = hooks.without_reports()
     shared = node_folder(f"{spec.job_id}-{spec.attempt}")
@@ -68,6 +70,11 @@ def run_attempt(
             check_trainable(spec.base, folder_of_base)
             start = find_starting_point(spec, copies, data.training)
         hooks.heartbeat()
+        if together is not None:
+            # Later messages between workers have a short time limit.
+            what = "Waiting for the other nodes to fetch them"
+            with span("wait for nodes"), report_if_slow(hooks.report, what, heartbeat=hooks.heartbeat):
+                distributed.barrier(together)
         return _train(attempt, data, start)
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
@@ -12,6 +13,8 @@ from torch.distributed.tensor import DTensor
 from cluster.training.parts import attach_parts, detach_parts
 
 Found = TypeVar("Found")
+
+_PATIENCE = timedelta(days=1)
 
 BUCKET_ELEMENTS = 1 << 24
 """Replicated gradients are added up in messages of this many elements: few messages, and no second copy of
@@ -42,6 +45,12 @@ class World:
             return init_device_mesh(device.type, (self.size,), mesh_dim_names=("shard",))
         shape = (self.replicas, self.size // self.replicas)
         return init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard"))
+
+    def patient_group(self) -> Any:
+        """A process group in which workers wait for each other for up to a day, where downloads and uploads
+        may take hours. One that dies ends the attempt sooner. None for a worker alone. All workers call this
+        together."""
+        return None if self.size == 1 else distributed.new_group(backend="gloo", timeout=_PATIENCE)
 
     def agreed(self, find: Callable[[], Found]) -> Found:
         """What the first worker finds, on every worker. All workers call this together."""

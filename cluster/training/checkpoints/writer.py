@@ -9,12 +9,10 @@ import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import distributed
 
 from cluster.bases.resolve import base_digest, base_folder, template_digest
 from cluster.bases.text.chat_template import template_text
@@ -33,8 +31,6 @@ from cluster.training.checkpoints.served_weights import ServedWeights
 from cluster.training.world import World
 
 Saved = CheckpointSaved | ResumeStateSaved
-_GROUP_TIMEOUT = timedelta(days=1)
-"""How long a worker's thread waits for the others' uploads. A worker that dies ends the attempt sooner."""
 _POLL_SECONDS = 0.5
 _CLOSING_SHARE = 0.5
 """Of the time that others wait for a worker, what it may take to store a last checkpoint."""
@@ -74,9 +70,7 @@ class CheckpointWriter:
         self.stored: dict[int, WeightsRef] = dict(resumed)
         """The served weights in storage, by step, as far as this worker knows: the first knows all."""
         self._staging = distributed_store.Staging()
-        self._group = None
-        if context.world.size > 1:
-            self._group = distributed.new_group(backend="gloo", timeout=_GROUP_TIMEOUT)
+        self._group = context.world.patient_group()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._storing: Future[list[Saved]] | None = None
         self._moved = 0

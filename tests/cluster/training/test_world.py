@@ -2,7 +2,9 @@
 
 import json
 import os
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,38 @@ from torch import distributed
 
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import Manifest
+from cluster.storage.files import unobserved
 from cluster.storage.keys import manifest_key
 from cluster.storage.local import LocalStore
+from cluster.storage.store import ObjectInfo
 from cluster.training.checkpoints.resume_state import WEIGHTS
 from tests.cluster.training.forks import exit_codes, start_fork
 from tests.cluster.training.recording import Recording, read_state, record
 
 pytestmark = pytest.mark.slow
+
+SLOW_SECONDS = 14
+
+
+class SlowStore(LocalStore):
+    """Takes long to begin its first download."""
+
+    is_slow = True
+
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        if self.is_slow:
+            self.is_slow = False
+            time.sleep(SLOW_SECONDS)
+        return super().download(key, path, on_progress=on_progress)
+
+
+def train_on_a_slow_node(rank: int, folder: Path) -> None:
+    """One of two workers that give up on messages sooner than the second one has its files."""
+    timeout = timedelta(seconds=SLOW_SECONDS - 4)
+    meeting = f"file://{folder}/meeting"
+    distributed.init_process_group("gloo", meeting, rank=rank, world_size=2, timeout=timeout)
+    store = (SlowStore if rank == 1 else LocalStore)(folder / "store")
+    record(JobSpec.model_validate_json((folder / "spec.json").read_text()), store)
 
 
 def train(rank: int, size: int, folder: Path) -> None:
@@ -237,3 +264,11 @@ def test_several_workers_resume_the_run_of_one(
     for (alone, _), steps in zip(specs, reported, strict=True):
         half = len(alone.losses) // 2
         assert [step["train_loss"] for step in steps] == pytest.approx(alone.losses[half:], abs=1e-5)
+
+
+def test_workers_wait_for_one_whose_files_take_longer_than_their_messages_may(
+    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
+) -> None:
+    (tmp_path / "spec.json").write_text(make_spec(n_epochs=1).model_dump_json())
+    workers = [start_fork(train_on_a_slow_node, rank, tmp_path) for rank in range(2)]
+    assert exit_codes(workers, seconds=240) == [0, 0]

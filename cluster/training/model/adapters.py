@@ -41,6 +41,9 @@ def attach(
         if bypassed and getattr(described, "target_modules", None) == "all-linear":
             _spare(described, bypassed, model)
         adapted = get_peft_model(model, described)
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        # They are RuntimeErrors, and say nothing about the adapter.
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ZeroDivisionError) as error:
         param = "training.target_modules" if config.peft_config is None else "training.peft_config"
         raise TrainingFailed(

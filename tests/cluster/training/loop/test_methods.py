@@ -25,6 +25,7 @@ from cluster.training.checkpoints.served_files import merge
 from cluster.training.data.tokenizer import load_tokenizer
 from cluster.training.loop.throughput import flop_counter
 from cluster.training.model import attention
+from cluster.training.model.adapters import attach
 from cluster.training.model.trainee import check_vocabulary, load_decoder
 from tests.cluster.training.recording import Recording, read_state, record
 from tests.tiny_base import make_tiny_base
@@ -245,6 +246,18 @@ def test_an_adapter_that_does_not_fit_is_a_fault_of_the_job(
     with pytest.raises(TrainingFailed, match="cannot be attached") as caught:
         record(make_spec(type="peft", peft_config=wrong), store)
     assert caught.value.param == "training.peft_config"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, torch.AcceleratorError])
+def test_a_device_that_fails_while_an_adapter_is_attached_is_no_fault_of_the_adapter(
+    make_config: Callable[..., TrainingConfig], base: BaseSpec, error: type[Exception]
+) -> None:
+    class Failing:
+        def modules(self) -> None:
+            raise error("pretended")
+
+    with pytest.raises(error, match="pretended"):
+        attach(Failing(), base, make_config(), total_steps=1)
 
 
 PREFERENCES: list[dict[str, Any]] = [

@@ -52,8 +52,10 @@ def write_sharded(
         is_ours = number % world.size == world.rank
         tensors = {}
         for name, weight in shard.items():
-            full = weight.read()
+            # Parts of a sharded weight are gathered from all workers. Others are merged by one of them.
+            full = weight.read() if is_ours or world.is_sharded else None
             if is_ours:
+                assert full is not None
                 kept = DTYPES[dtype] if full.is_floating_point() else full.dtype
                 tensors[name] = full.to("cpu", kept, copy=True).contiguous()
             heartbeat()

@@ -11,12 +11,15 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import Manifest
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import download
-from cluster.training.checkpoints.served_files import merge
+from cluster.training.checkpoints.served_files import merge, write_sharded
 from cluster.training.data.tokenizer import load_tokenizer
+from cluster.training.model.adapters import attach
+from cluster.training.world import World
 from tests.cluster.training.recording import record
 from tests.tiny_base import CHAT_TEMPLATE
 
@@ -58,6 +61,19 @@ def test_an_adapter_in_peft_computes_the_same_as_its_merged_model_in_transformer
     torch.testing.assert_close(logits(plain(merged)), expected, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(expected, logits(plain(base.source.path)), atol=1e-2)
     assert AutoTokenizer.from_pretrained(merged).chat_template == CHAT_TEMPLATE
+
+
+def test_a_worker_with_a_model_of_its_own_merges_only_what_it_writes(
+    make_config: Callable[..., TrainingConfig], base: BaseSpec, tmp_path: Path
+) -> None:
+    """The second of two workers, where one file has everything."""
+    adapted = attach(plain(base.source.path), base, make_config(use_dora=True), total_steps=1)
+    merged: list[None] = []
+    for layer in adapted.modules():
+        if hasattr(layer, "merge"):
+            layer.merge = lambda: merged.append(None)
+    assert write_sharded(adapted, "float32", tmp_path, World(1, 2)).total_bytes == 0
+    assert not merged
 
 
 @pytest.mark.parametrize(

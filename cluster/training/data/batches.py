@@ -6,6 +6,7 @@ run continues with exactly the same batches, and workers need not exchange token
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -143,9 +144,10 @@ class Batcher:
         self._rank, self._world_size = rank, world_size
         self._lengths = dataset.lengths()
         self._sequence_lengths = np.diff(dataset.offsets)
-        learned = np.concatenate([[0], np.cumsum(dataset.mask)])
-        self._learned_before = learned[dataset.offsets[:-1]]
-        self._learned = learned[dataset.offsets[1:]] - self._learned_before
+        # A sum over all tokens would take eight bytes for each.
+        masks = (dataset.mask[start:end] for start, end in pairwise(dataset.offsets.tolist()))
+        self._learned = np.fromiter(map(np.count_nonzero, masks), np.int64, len(dataset.offsets) - 1)
+        self._learned_before = np.cumsum(self._learned) - self._learned
         per_example, sequences = dataset.sequences_per_example, self._sequence_lengths
         alone = self._lengths if layout == "packed" else per_example * sequences
         self._largest_example = int(alone.max(initial=0))

@@ -79,8 +79,15 @@ class Dataset:
         sequences = self.sequences_of(numbers)
         starts = self.offsets[sequences]
         offsets = np.concatenate([[0], np.cumsum(self.offsets[sequences + 1] - starts)]).astype(np.int64)
-        # Position p of the subset is token p - offsets[i] of its sequence i.
-        tokens = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], np.diff(offsets))
+        tokens: npt.NDArray[np.bool_] | Indices
+        if (np.diff(numbers) > 0).all():
+            # A mask takes one byte a token, and numbers take eight.
+            chosen = np.zeros(len(self.offsets) - 1, dtype=np.bool_)
+            chosen[sequences] = True
+            tokens = np.repeat(chosen, np.diff(self.offsets))
+        else:
+            # Position p of the subset is token p - offsets[i] of its sequence i.
+            tokens = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], np.diff(offsets))
         lines = self.lines[numbers]
         return Dataset(
             format=self.format,

@@ -1,10 +1,13 @@
 """Compiled examples as arrays: what an example is, parts of a set, and the split."""
 
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
+from cluster.training.data.batches import Batcher
 from cluster.training.data.dataset import Dataset, split_held_out
 from cluster.training.data.datasets import Datasets
 
@@ -103,3 +106,18 @@ def test_what_is_evaluated_has_no_example_that_is_too_long_and_the_owner_is_told
     assert held_out.startswith("1 of 2 held-out example(s) are left out")
     assert general.startswith("2 of 2 general example(s) are left out")
     assert found.evaluated_within(8) == found
+
+
+def test_parts_of_a_set_and_its_batches_take_a_few_bytes_a_token() -> None:
+    data = dataset([1000] * 1000)
+    assert peak_bytes_per_token(data, lambda: data.subset(np.arange(0, 1000, 2))) < 5
+    assert peak_bytes_per_token(data, lambda: Batcher(data, microbatch_tokens=1)) < 1
+
+
+def peak_bytes_per_token(data: Dataset, make: Callable[[], object]) -> float:
+    tracemalloc.start()
+    try:
+        make()
+        return tracemalloc.get_traced_memory()[1] / len(data.token_ids)
+    finally:
+        tracemalloc.stop()

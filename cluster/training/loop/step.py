@@ -74,19 +74,19 @@ class StepEngine:
         while True:
             torch.manual_seed(seed)
             size, rank = self._world.size, self._world.rank
-            totals = torch.zeros(5 + 2 * size, dtype=torch.float64, device=self._device)
+            totals = torch.zeros(6 + 2 * size, dtype=torch.float64, device=self._device)
             totals[3] = command_code if self._world.is_first else 0
             # The last step's, because this one's end must not be waited for.
-            totals[5 + rank], totals[5 + size + rank] = self._stopwatch.seconds(), self._tokens
+            totals[6 + rank], totals[6 + size + rank] = self._stopwatch.seconds(), self._tokens
             self._stopwatch.start()
             failure = self._accumulate(examples, totals)
             self._stopwatch.stop()
             self._world.add_up(totals)
-            loss, correct, margin, code, n_failed, *work = totals.tolist()
+            loss, correct, margin, code, n_failed, n_stuck, *work = totals.tolist()
             if not n_failed:
                 each = tuple(map(Work, work[:size], work[size:]))
                 return StepSums(loss, correct, margin, int(code), was_halved, settled_tokens, each)
-            if not self._batcher.can_halve:
+            if n_stuck:
                 raise failure_of_passes(self._batcher, examples, "train on", can_repeat=True) from failure
             self._halve()
             was_halved = True
@@ -120,7 +120,8 @@ class StepEngine:
             error = error.with_traceback(None)
             if self._world.is_sharded:
                 raise failure_of_passes(self._batcher, examples, "train on", can_repeat=False) from error
-            totals[4] = 1
+            # The others' passes may be smaller: each worker has scored for itself before.
+            totals[4], totals[5] = 1, not self._batcher.can_halve
             return error
         if self._growth is not None and not self._growth.is_over:
             self._growth.end(longest)

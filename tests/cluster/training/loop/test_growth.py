@@ -1,5 +1,7 @@
 """Passes of workers that share a model grow until more would not fit, and never run out of memory."""
 
+from dataclasses import dataclass, field
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -109,6 +111,27 @@ def test_a_worker_that_shares_a_model_asks_for_smaller_passes_unless_they_are_of
     assert (state.code, state.pass_tokens) == ("out_of_memory", next_tokens)
     assert state.is_user_fault == (next_tokens is None)
     assert ("train on even single examples" in state.message) == (next_tokens is None)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOfTwo(World):
+    """The other worker runs out of memory once, in passes that it can halve."""
+
+    size: int = 2
+    others: list[int] = field(default_factory=lambda: [1, 0])
+
+    def add_up(self, values: Tensor) -> None:
+        if len(values) > 4:
+            values[4] += self.others.pop(0)
+
+
+def test_a_worker_whose_passes_are_of_single_examples_goes_on_with_one_that_takes_smaller_ones() -> None:
+    lengths = Lengths(median=11, spread=0.0, shortest=11, longest=11)
+    batcher = Batcher(dataset_of(make_chats(40, vocab=50, lengths=lengths, seed=0)), microbatch_tokens=11)
+    engine = StepEngine(
+        Objective(Device(1)), batcher, Compute(torch.device("cpu"), world=OneOfTwo()), heartbeat=list
+    )
+    assert engine.run(batcher.all_examples(), seed=0, command_code=0).was_halved
 
 
 def test_one_worker_without_room_stops_the_growth_of_all() -> None:

@@ -65,5 +65,5 @@ class _Second(World):
         super().__init__(rank=1, size=2)
 
     def add_up(self, values: torch.Tensor) -> None:
-        values[5] += 7.0
-        values[7] += 9.0
+        values[6] += 7.0
+        values[8] += 9.0

@@ -48,6 +48,7 @@ async def create_completion(
         n=body.n or 1,
         wants_logprobs=body.logprobs is not None,
         wants_usage_chunk=body.wants_usage_chunk,
+        is_streamed=bool(body.stream),
     )
     engine = await inference.admit(request, caller, name, engine_requests)
     if not body.stream:

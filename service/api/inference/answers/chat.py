@@ -46,6 +46,7 @@ def chat_answer(body: ChatCompletionBody, request: GenerationRequest, model: str
         has_tools=request.sampling.tool_use is not None,
         is_call_named=isinstance(body.choice, NamedTool),
         has_functions=body.functions is not None,
+        is_streamed=bool(body.stream),
     )
 
 
@@ -62,16 +63,19 @@ class ChatAnswer:
         has_tools: bool = False,
         is_call_named: bool = False,
         has_functions: bool = False,
+        is_streamed: bool = False,
     ) -> None:
         """`has_tools`: the model may call tools, so an answer without text has no content. `is_call_named`:
         the request named the function that must be called; `finish_reason` is then `stop`, as in OpenAI's
-        API. `has_functions`: the request used the older `functions`, and so does the answer."""
+        API. `has_functions`: the request used the older `functions`, and so does the answer. `is_streamed`:
+        only chunks are sent, so `whole` has no log-probabilities."""
         self._meta = meta
         self._has_tools = has_tools
         self._has_functions = has_functions
         self._is_call_named = is_call_named
         self._wants_logprobs = wants_logprobs
         self._wants_usage_chunk = wants_usage_chunk
+        self._is_streamed = is_streamed
         self._tally = Tally()
         self._choices = [_Choice() for _ in range(n)]
 
@@ -86,15 +90,13 @@ class ChatAnswer:
             case TextEvent():
                 choice = self._choices[event.index]
                 choice.text += event.text
-                choice.tokens += event.tokens
-                choice.unsent += event.tokens
+                self._take(choice, event.tokens)
                 if not event.text:
                     return [self._chunk(event.index, ChatDelta())] if choice.is_open else []
                 return [*self._opened(event.index), self._chunk(event.index, ChatDelta(content=event.text))]
             case ToolCallEvent():
                 choice = self._choices[event.index]
-                choice.tokens += event.tokens
-                choice.unsent += event.tokens
+                self._take(choice, event.tokens)
                 call = self._call(event)
                 delta = ChatDelta(tool_calls=[call])
                 if self._has_functions:
@@ -105,6 +107,12 @@ class ChatAnswer:
                 reason = self._reason(event.reason)
                 self._choices[event.index].finish_reason = reason
                 return [*self._opened(event.index), self._chunk(event.index, ChatDelta(), reason)]
+
+    def _take(self, choice: "_Choice", tokens: list[TokenLogprob]) -> None:
+        choice.unsent += tokens
+        if not self._is_streamed:
+            # With their alternatives they take up to 27 kB each, so a long stream must not keep them.
+            choice.tokens += tokens
 
     def _opened(self, index: int) -> list[ChatCompletionChunk]:
         """Returns the choice's first chunk unless it has been sent."""
@@ -203,7 +211,7 @@ class _Choice:
     text: str = ""
     tokens: list[TokenLogprob] = field(default_factory=list)
     unsent: list[TokenLogprob] = field(default_factory=list)
-    """The tokens at the end of `tokens` that no chunk has carried yet."""
+    """The last tokens, which no chunk has carried yet."""
     is_open: bool = False
     """Whether its first chunk has been sent."""
     calls: list[_Call] = field(default_factory=list)

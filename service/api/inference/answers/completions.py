@@ -21,12 +21,21 @@ class CompletionAnswer:
     n."""
 
     def __init__(
-        self, meta: ResponseMeta, *, num_prompts: int, n: int, wants_logprobs: bool, wants_usage_chunk: bool
+        self,
+        meta: ResponseMeta,
+        *,
+        num_prompts: int,
+        n: int,
+        wants_logprobs: bool,
+        wants_usage_chunk: bool,
+        is_streamed: bool = False,
     ) -> None:
+        """`is_streamed`: only chunks are sent, so `whole` has no log-probabilities."""
         self._meta = meta
         self._n = n
         self._wants_logprobs = wants_logprobs
         self._wants_usage_chunk = wants_usage_chunk
+        self._is_streamed = is_streamed
         self._tally = Tally()
         self._choices = [_Choice() for _ in range(num_prompts * n)]
         self._offsets = [TextOffsets() for _ in self._choices]
@@ -77,7 +86,9 @@ class CompletionAnswer:
     ) -> Completion:
         choice = self._choices[index]
         choice.text += text
-        choice.tokens += tokens
+        if not self._is_streamed:
+            # With their alternatives they take kilobytes each, so a long stream must not keep them.
+            choice.tokens += tokens
         choice.finish_reason = reason
         logprobs = self._logprobs(tokens, self._offsets[index]) if tokens else None
         part = CompletionChoice(index=index, text=text, logprobs=logprobs, finish_reason=reason)

@@ -1,13 +1,25 @@
 """Chat answers that are cut off."""
 
 import json
+import weakref
 from typing import Any
 
 import pytest
 
-from cluster.contracts.generation import FinishEvent, GenerationEvent, PromptEvent, TextEvent, ToolCallEvent
-from service.api.inference.answers.chat import ChatAnswer
+from cluster.contracts.generation import (
+    FinishEvent,
+    GenerationEvent,
+    GenerationRequest,
+    ModelRef,
+    PromptEvent,
+    TextEvent,
+    TextPrompt,
+    ToolCallEvent,
+)
+from service.api.inference.answers.chat import ChatAnswer, chat_answer
 from service.api.inference.answers.response_meta import ResponseMeta
+from service.api.schemas.chat import ChatCompletionBody
+from tests.api import BASE
 from tests.fakes import token
 
 CUT = FinishEvent(index=0, reason="length", completion_tokens=1)
@@ -48,3 +60,23 @@ def test_an_answer_without_tools_always_has_a_content() -> None:
     choice, parts = _answered([_held_back(), CUT], has_tools=False)
     assert choice.message.content == ""
     assert parts[0]["delta"] == {"role": "assistant", "content": ""}
+
+
+@pytest.mark.parametrize("is_call", [False, True])
+def test_a_stream_keeps_no_log_probabilities_that_it_has_sent(is_call: bool) -> None:
+    body = ChatCompletionBody.model_validate(
+        {"model": "m", "messages": [{"role": "user", "content": "x"}], "logprobs": True, "stream": True}
+    )
+    request = GenerationRequest(id="1", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
+    answer = chat_answer(body, request, "m")
+    answer.add(0, PromptEvent(prompt_tokens=1))
+    sent = token("a")
+    is_kept = weakref.ref(sent)
+    if is_call:
+        event: GenerationEvent = ToolCallEvent(index=0, call=0, name="f", completion_tokens=1, tokens=[sent])
+    else:
+        event = TextEvent(index=0, text="a", completion_tokens=1, tokens=[sent])
+    (chunk,) = answer.add(0, event)
+    assert chunk.choices[0].logprobs is not None
+    del sent, event
+    assert is_kept() is None

@@ -1,5 +1,6 @@
 """Log-probabilities in the completions format, which identifies tokens by name."""
 
+import weakref
 from typing import Any
 
 import pytest
@@ -67,6 +68,18 @@ def test_the_end_token_has_a_log_probability_and_no_text() -> None:
     choice = answer.whole().choices[0]
     assert choice.logprobs is not None
     assert (choice.text, choice.logprobs.token_logprobs) == ("yes", [-0.5, -0.25])
+
+
+def test_a_stream_keeps_no_log_probabilities_that_it_has_sent() -> None:
+    answer = CompletionAnswer(
+        HEADING, num_prompts=1, n=1, wants_logprobs=True, wants_usage_chunk=False, is_streamed=True
+    )
+    sent = TokenLogprob(token="yes", bytes=list(b"yes"), token_id=7, logprob=-0.5)
+    is_kept = weakref.ref(sent)
+    (chunk,) = answer.add(0, TextEvent(index=0, text="yes", completion_tokens=1, tokens=[sent]))
+    assert chunk.choices[0].logprobs is not None
+    del sent
+    assert is_kept() is None
 
 
 def _is_greedy_by_name(logprobs: Any) -> bool:

@@ -52,6 +52,7 @@ def test_a_stream_carries_the_same_answer_in_pieces(client: OpenAI) -> None:
     assert whole.choices[0].logprobs
     assert offsets == whole.choices[0].logprobs.text_offset == [0, 3, 5]
     assert (chunks[-1].choices, chunks[-1].usage) == ([], whole.usage)
+    assert {chunk.to_dict()["object"] for chunk in chunks} == {"text_completion"}
     assert all("usage" in chunk.to_dict() and chunk.usage is None for chunk in chunks[:-1])
     assert len({chunk.id for chunk in chunks}) == 1
     plain = list(client.completions.create(model="base-1", prompt="say hello", stream=True))

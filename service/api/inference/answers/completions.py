@@ -76,7 +76,9 @@ class CompletionAnswer:
     def last_chunks(self) -> list[Completion]:
         if not self._wants_usage_chunk:
             return []
-        return [Completion(**vars(self._meta), choices=[], usage=self._tally.usage())]
+        return [
+            Completion(object="text_completion", **vars(self._meta), choices=[], usage=self._tally.usage())
+        ]
 
     def failure(self, error: ApiError) -> list[ErrorAnswer]:
         return [ErrorAnswer(error=error)]

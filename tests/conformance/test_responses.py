@@ -423,6 +423,11 @@ def test_an_engines_refusal_is_a_status_and_names_the_parameters_of_the_response
         ),
         (InvalidRequest("bad", param="messages[0].content"), "instructions.content", "bad"),
         (InvalidRequest("bad", param="tools"), "tools", "bad"),
+        (InvalidRequest("messages[0] and messages[1]", param="tools"), "tools", "instructions and input[1]"),
+        (InvalidRequest("no messages[2]", param="messages[2]"), "messages[2]", "no messages[2]"),
+        (InvalidRequest("no 'messages[0]'", param="a.messages[0]"), "a.messages[0]", "no 'messages[0]'"),
+        (InvalidRequest("no $.messages[0]", param="tools"), "tools", "no $.messages[0]"),
+        (InvalidRequest(f"no messages[{'1' * 5000}]", param="tools"), "tools", "no messages[111"),
     ):
         live.engine.refusal = refusal
         with pytest.raises(openai.BadRequestError) as refused:

@@ -38,7 +38,8 @@ _RENAMED = {
 }
 """Names in the chat, and in the response."""
 
-_MESSAGE = re.compile(r"messages\[(\d+)\]")
+_MESSAGE = re.compile(r"(?<![\w.$'])messages\[(\d{1,9})\]")
+"""A message of the chat. In quotes, or as part of a path, it is something that the caller named so."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,15 @@ class ResponseRequest:
             raise type(error)(message, code=error.code, param=param) from error
 
     def _renamed(self, text: str, *, quote: str = "") -> str:
-        text = _MESSAGE.sub(lambda match: self.places[int(match[1])], text)
+        text = _MESSAGE.sub(self._place, text)
         for theirs, ours in _RENAMED.items():
-            text = re.sub(rf"{quote or '^'}{theirs}\b", quote + ours, text)
+            text = re.sub(rf"{quote or '^'}{theirs}\b(?!\[)", quote + ours, text)
         return text
+
+    def _place(self, match: re.Match[str]) -> str:
+        # Texts of errors repeat what callers wrote, which may name messages that do not exist.
+        index = int(match[1])
+        return self.places[index] if index < len(self.places) else match[0]
 
 
 def response_request(body: ResponsesBody) -> ResponseRequest:

@@ -269,14 +269,17 @@ def _transport_is_unavailable() -> Iterator[None]:
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
     """Yields lines of any length as they arrive."""
-    rest = b""
+    parts: list[bytes] = []
+    """Of the line that has not ended. They are joined once, because a line may have megabytes."""
     async for chunk in response.content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
+        first, *others = chunk.split(b"\n")
+        parts.append(first)
+        for other in others:
+            if line := b"".join(parts):
                 yield line
-    if rest:
-        yield rest
+            parts = [other]
+    if line := b"".join(parts):
+        yield line
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> errors.TuneryError:

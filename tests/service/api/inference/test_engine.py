@@ -2,8 +2,10 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,7 +38,7 @@ from cluster.contracts.generation import (
     TextEvent,
     TextPrompt,
 )
-from service.api.inference.engine import ServeEngine
+from service.api.inference.engine import ServeEngine, _lines
 from service.ports import free_ports
 from tests.api import BASE, listening
 
@@ -83,6 +85,26 @@ def test_events_arrive_whole_however_the_bytes_are_cut() -> None:
         return in_pieces(ndjson(EVENTS), 3)
 
     assert ask(answer) == EVENTS
+
+
+async def _cut(content: bytes, size: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), size):
+        yield content[start : start + size]
+
+
+def test_a_long_line_takes_time_in_proportion_to_its_length() -> None:
+    content = b"x" * 2**23
+    response: Any = SimpleNamespace(
+        content=SimpleNamespace(iter_any=lambda: _cut(content + b"\n\n" + b"rest", 1024))
+    )
+
+    async def lines() -> list[bytes]:
+        return [line async for line in _lines(response)]
+
+    begun = time.process_time()
+    assert asyncio.run(lines()) == [content, b"rest"]
+    # To copy the line at each of its 8,192 pieces takes ten times as long.
+    assert time.process_time() - begun < 1
 
 
 @pytest.mark.parametrize(

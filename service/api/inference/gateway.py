@@ -1,6 +1,9 @@
 """Answers generation requests over HTTP, whole or streamed, for as long as the client stays connected."""
 
 import logging
+import math
+import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -21,6 +24,9 @@ from service.api.schemas.base import ApiError, ErrorAnswer
 from service.api.schemas.response_events import ResponseEvent
 
 log = logging.getLogger(__name__)
+
+_GRACE_SECONDS = 1.0
+"""Enough for an engine to refuse what it does not queue, and bounds what is held back meanwhile."""
 
 Events = AsyncGenerator[tuple[int, GenerationEvent]]
 
@@ -91,17 +97,23 @@ async def answer_streamed(
     engine_requests: Sequence[GenerationRequest],
     answer: Answer,
     stream_format: StreamFormat = CHUNKS,
+    *,
+    grace_seconds: float = _GRACE_SECONDS,
 ) -> Response:
-    """Answers with a stream. Starts only when every prompt has been accepted, so that a refusal can still be
-    raised and become a status."""
+    """Answers with a stream. Starts when every prompt has been accepted, so that a refusal can still be
+    raised and become a status. If answers to some prompts arrive while others still queue, it starts with the
+    first event after `grace_seconds` of that, and a later refusal becomes an event."""
     events = generate_all(engine, engine_requests)
-    accepted: list[tuple[int, GenerationEvent]] = []
+    accepted: deque[tuple[int, GenerationEvent]] = deque()
 
     async def accept() -> None:
-        waiting = len(engine_requests)
-        while waiting:
+        waiting, until = len(engine_requests), math.inf
+        while waiting and time.monotonic() < until:
             accepted.append(await anext(events))
-            waiting -= isinstance(accepted[-1][1], PromptEvent)
+            if isinstance(accepted[-1][1], PromptEvent):
+                waiting -= 1
+            else:
+                until = min(until, time.monotonic() + grace_seconds)
 
     try:
         await while_connected(request, accept())
@@ -112,11 +124,13 @@ async def answer_streamed(
 
 
 async def _frames(
-    accepted: list[tuple[int, GenerationEvent]], events: Events, answer: Answer, stream_format: StreamFormat
+    accepted: deque[tuple[int, GenerationEvent]], events: Events, answer: Answer, stream_format: StreamFormat
 ) -> AsyncGenerator[bytes]:
+    """Empties `accepted`, whose log-probabilities may take megabytes, and goes on with `events`."""
     async with aclosing(events):
         try:
-            for prompt, event in accepted:
+            while accepted:
+                prompt, event = accepted.popleft()
                 for chunk in answer.add(prompt, event):
                     yield stream_format.frame(chunk)
             async for prompt, event in events:

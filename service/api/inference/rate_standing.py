@@ -76,8 +76,9 @@ def refusal_of(standings: Sequence[Standing], costs: Sequence[int]) -> RateLimit
             unit=rate.unit,
             retry_after_seconds=None,
         )
+    # A request that costs nothing fits into a limit of zero.
     waits = [
-        (cost - standing.remaining) * 60 / standing.rate.limit
+        (cost - standing.remaining) * 60 / standing.rate.limit if standing.rate.limit else 0.0
         for standing, cost in zip(standings, costs, strict=True)
     ]
     worst = max(range(len(waits)), key=waits.__getitem__)

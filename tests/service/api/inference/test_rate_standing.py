@@ -52,3 +52,9 @@ def test_a_request_that_never_fits_is_told_so() -> None:
     nothing = Rate.of_project(TENANT, "base-1", "requests_per_minute", 0)
     assert not refusal_of([Standing(nothing, 0)], [1]).can_wait
     assert headers_of([Standing(nothing, 0)])["x-ratelimit-reset-requests"] == "0s"
+
+
+def test_what_costs_nothing_is_not_refused_for_a_limit_of_zero() -> None:
+    no_tokens = Rate.of_project(TENANT, "base-1", "tokens_per_minute", 0)
+    error = refusal_of([Standing(no_tokens, 0), Standing(RPM, 0)], [0, 1])
+    assert (error.unit, error.can_wait) == ("requests", True)

@@ -12,10 +12,10 @@ import asyncio
 import logging
 import math
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from starlette.concurrency import run_in_threadpool
 
@@ -94,9 +94,9 @@ class RateLimiter:
         self._leases: dict[str, _Lease] = {}
         self._limits: dict[_Owners, _CallerLimits] = {}
         self._reads: SharedReads[_CallerLimits] = SharedReads(threads=_THREADS)
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        """By project: its requests look at their buckets one after the other, so that one look serves
-        many."""
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By project: its requests look at their buckets one after the other, so that one look serves many. A
+        lock is there for as long as a request holds or awaits it."""
 
     async def admit(self, caller: Principal, base: str, tokens: int) -> Admission:
         """Counts a request to a model of this base, which is expected to use so many tokens, unless it is
@@ -107,7 +107,7 @@ class RateLimiter:
         costs = [tokens if rate.unit == "tokens" else 1 for rate in rates]
         is_admitted = self._decide(rates, costs)
         if is_admitted is None:
-            async with self._locks[caller.tenant.project_id]:
+            async with self._locks.setdefault(caller.tenant.project_id, asyncio.Lock()):
                 is_admitted = self._decide(rates, costs)
                 if is_admitted is None:
                     is_admitted = await self._look(rates, costs)

@@ -173,6 +173,15 @@ async def test_without_a_database_nobody_is_admitted_and_nothing_is_lost(
     assert headers["x-ratelimit-remaining-tokens"] == "600"
 
 
+async def test_a_lock_is_shared_while_it_is_awaited_and_not_kept(counted: Counted, caller: Principal) -> None:
+    limited, _ = limiter(counted, {"requests_per_minute": 600})
+    most: list[int] = []
+    counted.meanwhile = lambda: most.append(len(limited._locks))
+    assert await admitted(limited, caller, 20) == 20
+    assert set(most) == {1}
+    assert not limited._locks
+
+
 async def test_a_caller_is_not_forgotten_while_its_buckets_are_looked_at(
     counted: Counted, caller: Principal
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from service.cli.import_openai.archive.archive import (
     FORMAT,
     Archive,
+    Kind,
     is_id,
     result_files,
     write_json,
@@ -34,7 +35,7 @@ def read_export(folder: Path, archive: Archive) -> Fetched:
     write_json(archive.folder / "archive.json", {"format": FORMAT, "source": str(folder.absolute())})
     jobs: _Objects = {}
     files: _Objects = {}
-    parts: dict[tuple[str, str], _Objects] = defaultdict(dict)
+    parts: dict[tuple[Kind, str], _Objects] = defaultdict(dict)
     contents: dict[str, Path] = {}
     problems = []
     for path in _paths(folder):
@@ -62,9 +63,10 @@ def read_export(folder: Path, archive: Archive) -> Fetched:
         archive.save_job(job)
     for id, file in files.items():
         write_json(archive.path("files", id, ".json"), file)
-    for kind in ("events", "checkpoints"):
-        for id in jobs:
-            items = sorted(parts[kind, id].values(), key=lambda item: str(item.get("created_at")))
+    # A job without any here may have some in the archive, or at the account.
+    for (kind, id), listed in parts.items():
+        if id in jobs:
+            items = sorted(listed.values(), key=lambda item: str(item.get("created_at")))
             write_lines(archive.path(kind, id, ".jsonl"), items)
     for id, path in contents.items():
         suffix = ".csv" if path.suffix == ".csv" else ".jsonl"

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from service.cli.failures import CommandFailed, Refused
 from service.cli.import_openai.archive.archive import Archive
+from service.cli.import_openai.archive.export_folder import read_export
 from service.cli.import_openai.archive.fetching import fetch
 from service.cli.import_openai.source.account import find_account
 from service.cli.import_openai.source.client import Source
@@ -301,6 +302,20 @@ def test_an_export_folder_is_read_like_the_api(tmp_path: Path) -> None:
     archive = Archive.open(tmp_path / "a")
     assert [job["id"] for job in archive.jobs()] == ["ftjob-000001", "ftjob-000002"]
     assert archive.lines("events", "ftjob-000001")[0]["message"] == "Hello"
+    assert [path.name for path in (tmp_path / "a/events").iterdir()] == ["ftjob-000001.jsonl"]
+    assert not list((tmp_path / "a/checkpoints").iterdir())
     content = archive.content("file-train1")
     assert content is not None
     assert content.read_bytes() == rows("x")
+
+
+def test_an_export_leaves_what_the_archive_has_beyond_it(tmp_path: Path) -> None:
+    account = OldAccount()
+    job = account.add_job(1)
+    archive = fetched(account, tmp_path / "a")
+    kept = {kind: archive.lines(kind, job["id"]) for kind in ("events", "checkpoints")}
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export/job.json").write_text(json.dumps(job))
+    read_export(tmp_path / "export", archive)
+    assert all(kept.values())
+    assert {kind: archive.lines(kind, job["id"]) for kind in ("events", "checkpoints")} == kept

@@ -11,15 +11,20 @@ _LONGEST = 100_000
 
 
 def grade(source: Source, text: str, reference: str, metric: str) -> dict[str, float]:
-    """`exact`, 1 or 0, and `similarity` from 0 to 1. Texts are graded up to a limit. Raises what `Source`
-    raises."""
-    wanted, model_sample = reference[:_LONGEST].strip(), text[:_LONGEST].strip()
+    """`exact`, 1 or 0, and `similarity` from 0 to 1. Texts are graded up to a limit, and with question marks
+    for halves of characters. Raises what `Source` raises."""
+    wanted, model_sample = _sendable(reference), _sendable(text)
     answer = source.post(
         "/fine_tuning/alpha/graders/run",
         {"grader": _grader(metric), "item": {"reference": wanted}, "model_sample": model_sample},
     )
     scores: Mapping[str, Any] = answer.get("sub_rewards") or {}
     return {name: float(scores.get(name) or 0) for name in ("exact", "similarity")}
+
+
+def _sendable(text: str) -> str:
+    # JSON can have halves of characters, as in an answer that was cut off, and UTF-8 cannot.
+    return text[:_LONGEST].encode("utf-8", "replace").decode().strip()
 
 
 def _grader(metric: str) -> dict[str, Any]:

@@ -207,6 +207,23 @@ def test_a_replacement_is_compared_when_the_old_model_is_gone(
     assert run_tunery(live, *compare, "--metric", "vibes").exit_code == 2
 
 
+def test_answers_with_halves_of_characters_are_graded(
+    live: LiveApi, url: str, account: OldAccount, folder: Path
+) -> None:
+    replaced(live, folder)
+    content = rows("held out", 2).replace(b"answer", b"answer \\ud83d")
+    (folder / "contents/file-valid.jsonl").write_bytes(content)
+    account.reply = lambda body: "cut \ud83d"
+    harvest(url, folder)
+    compare = ("import-openai", "compare", "--model", MODEL, "--archive", folder, "--json")
+    done = run_tunery(live, *compare)
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["with_old"]["n"], found["old_with_reference"]["n"]) == (2, 2)
+    report = run_tunery(live, "import-openai", "report", "--archive", folder)
+    assert report.exit_code == 0, report.stderr
+
+
 def test_a_report_shows_before_and_after_side_by_side(
     live: LiveApi, url: str, account: OldAccount, folder: Path
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from service.cli.commands import api_command
-from service.cli.failures import NOT_FOUND, USAGE, CommandFailed
+from service.cli.failures import NOT_FOUND, USAGE, CommandFailed, Refused
 from service.cli.import_openai.archive.archive import Archive, read_lines, write_json, write_text
 from service.cli.import_openai.compare.comparing import compare as compare_all
 from service.cli.import_openai.compare.comparing import most_frequent, worst_first
@@ -192,7 +192,13 @@ def report(
     num_answers = 0
     with closing(tunery_source(api.target)) as source, bar("Asking", rows * len(replaced)) as shown:
         for old, new in replaced:
-            one = replacement(source, old, new["fine_tuned_model"])
+            try:
+                one = replacement(source, old, new["fine_tuned_model"])
+            except Refused as error:
+                if error.status != 404:
+                    raise
+                output.remark(f"{old['id']} is left out: {error}")
+                continue
             file = AnswersFile(kept.path("reports", old["id"], ".jsonl"))
             answers = side_by_side(
                 source,
@@ -213,7 +219,7 @@ def report(
             write_json(kept.path("reports", old["id"], ".json"), about)
             reports.append(about | {"report": str(target)})
     output.items(reports, _REPORTED)
-    if not reports:
+    if not replaced:
         output.remark("No job of the archive has a replacement that succeeded.")
     if refusals and not num_answers:
         raise CommandFailed(

@@ -246,6 +246,22 @@ def test_a_report_shows_before_and_after_side_by_side(
     assert table.startswith(f"ftjob-000001\t{model}\told loss 1.750\tbase loss 2.000\tnew loss 0.500\t")
 
 
+def test_a_replacement_that_was_deleted_is_left_out_of_the_report(
+    live: LiveApi, url: str, account: OldAccount, folder: Path
+) -> None:
+    account.add_job(2)
+    fetch(source_of(account), Archive.create(folder), workers=2, remark=lambda _: None)
+    assert run_tunery(live, "import-openai", "plan", "--archive", folder).exit_code == 0
+    apply = ("import-openai", "apply", "--archive", folder, "--no-wait", "--json", "--retrain")
+    first, second = json.loads(run_tunery(live, *apply).stdout)
+    gone, model = (add_tuned_model(live.state.database, each["new_job"])[0] for each in (first, second))
+    live.openai().models.delete(gone)
+    done = run_tunery(live, "import-openai", "report", "--archive", folder, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert [each["model"] for each in json.loads(done.stdout)] == [model]
+    assert f"{first['job']} is left out" in done.stderr
+
+
 def test_an_answer_is_only_asked_to_be_as_long_as_the_replacements_context_allows(
     live: LiveApi, url: str, account: OldAccount, folder: Path
 ) -> None:

@@ -127,8 +127,8 @@ class _Run:
     def name_checkpoints(self, old: Callable[[str], Sequence[Mapping[str, Any]]]) -> None:
         for result in self.results.values():
             if result.is_named and (listed := old(result.job)):
-                new = list(self._api.list(f"/fine_tuning/jobs/{result.new_job}/checkpoints"))
                 try:
+                    new = list(self._api.list(f"/fine_tuning/jobs/{result.new_job}/checkpoints"))
                     for name, checkpoint in matching_checkpoints(listed, new).items():
                         self._point(name, checkpoint)
                         result.checkpoints[name] = self._aliases[name]

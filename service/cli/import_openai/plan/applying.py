@@ -168,7 +168,8 @@ class _Run:
         if not self._is_retrained:
             result.status = "uploaded"
             return
-        if parent is not None and not parent.is_named:
+        # The name may mean another model on purpose, which the child then continues from.
+        if parent is not None and not parent.is_named and request["model"] not in self._aliases:
             raise CommandFailed(f"It continues from {request['model']}, which has no new model.")
         # Two runs at once create one job, and one more after a job that `failed`.
         digest = hashlib.sha256(json.dumps([body, failed], sort_keys=True).encode()).hexdigest()

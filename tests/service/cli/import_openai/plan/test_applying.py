@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from service.cli.failures import CommandFailed
+from service.cli.failures import CommandFailed, Refused, Unavailable
 from service.cli.import_openai.archive.archive import Archive
 from service.cli.import_openai.archive.fetching import fetch
 from service.cli.import_openai.plan.applying import Applied, apply_plan
@@ -16,6 +16,7 @@ from service.cli.import_openai.plan.plan_file import read_plan
 from service.cli.import_openai.plan.planning import generating_bases, propose_and_estimate
 from service.cli.import_openai.plan.proposing import propose
 from service.cli.import_openai.plan.uploading import Uploads
+from service.cli.lookups import quoted
 from service.cli.remote import Api, Target
 from service.db import tables
 from service.db.limits.limits import Limits
@@ -229,6 +230,65 @@ def test_an_old_name_that_its_owner_moved_is_left_alone(
     (second,) = applied(live, folder, exit_code=1)
     assert f"tunery models alias {model} {old}" in second["problem"]
     assert api.get(f"/aliases/{old}")["model"] == "base-1"
+
+
+@pytest.mark.parametrize("has_alias", [False, True])
+def test_a_child_of_a_job_that_failed_continues_from_what_its_owner_gave_the_old_name(
+    live: LiveApi, account: OldAccount, folder: Path, api: Api, has_alias: bool
+) -> None:
+    parent = account.add_job(1)["fine_tuned_model"]
+    account.add_job(2, model=parent)
+    planned(live, account, folder)
+    archive = Archive.open(folder)
+    own = live.openai().fine_tuning.jobs.create(model="base-1", training_file=live.upload()).id
+    model, _ = add_tuned_model(live.state.database, own)
+    if has_alias:
+        api.post(f"/models/{quoted(model)}/aliases", {"alias": parent})
+
+    def fail(seconds: float) -> None:
+        with live.state.database.write() as session:
+            for job in session.query(tables.Job):
+                job.status = "failed"
+
+    child = apply_plan(
+        api, Uploads(api, archive), read_plan(archive), is_retrained=True, is_awaited=True,
+        remark=lambda _: None, wait=fail,
+    )[1]  # fmt: skip
+    if has_alias:
+        job = api.get(f"/fine_tuning/jobs/{child.new_job}")
+        assert job["tunery"]["training"]["from_checkpoint"] == model
+        assert api.get(f"/fine_tuning/jobs/{child.new_job}")["model"] == "base-1"
+    else:
+        assert (child.new_job, child.problem) == (
+            None, f"It continues from {parent}, which has no new model.",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_results_are_kept_when_new_checkpoints_cannot_be_listed(
+    live: LiveApi, account: OldAccount, folder: Path, api: Api, status: int
+) -> None:
+    account.add_job(1)
+    planned(live, account, folder)
+    archive = Archive.open(folder)
+    (first,) = applied(live, folder, "--retrain")
+    model, _ = add_tuned_model(live.state.database, first["new_job"])
+
+    class Failing:
+        get, post = api.get, api.post
+
+        def list(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
+            if path.endswith("/checkpoints"):
+                raise Refused("No.", status=404) if status == 404 else Unavailable("Later.")
+            return api.list(path, **query)
+
+    failing: Any = Failing()
+    (found,) = apply_plan(
+        failing, Uploads(api, archive), read_plan(archive), is_retrained=True, is_awaited=False,
+        old_checkpoints=lambda job: archive.lines("checkpoints", job), remark=lambda _: None,
+    )  # fmt: skip
+    assert (found.model, found.is_named) == (model, True)
+    assert "Not all of its checkpoints" in str(found.problem)
 
 
 def test_a_plan_can_be_read_changed_and_chosen_from(live: LiveApi, account: OldAccount, folder: Path) -> None:

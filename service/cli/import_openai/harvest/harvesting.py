@@ -12,7 +12,6 @@ from service.cli.import_openai.harvest.asking import ask, digest_of, request_of
 from service.cli.import_openai.harvest.prompts import Prompt, text_of
 from service.cli.import_openai.source.client import Source
 
-"""The request itself is refused, so that other requests may be answered."""
 _STORED_OPTIONS = ("temperature", "top_p", "tools", "tool_choice", "response_format", "seed")
 
 
@@ -31,18 +30,16 @@ def harvest(
     """Budgets count all of the file, earlier runs included. Up to `workers` answers more may arrive than the
     budget of tokens allows, because an answer's tokens are known only with it. Raises CommandFailed if the
     model answers no more."""
-    left = None if max_requests is None else max_requests - len(file.rows)
-    asked = 0
+    begun = set(file.rows)
 
     def tasks() -> Iterable[Task]:
-        nonlocal asked
         for prompt in prompts:
             request = request_of(prompt, model, max_tokens)
             id = digest_of(model, request)
-            if id not in file.rows:
-                if left is not None and asked >= left:
+            if id not in begun:
+                if max_requests is not None and len(begun) >= max_requests:
                     return
-                asked += 1
+                begun.add(id)
             yield id, partial(_answered, source, model, request, prompt.reference)
 
     def may_ask() -> bool:

@@ -98,6 +98,13 @@ def test_budgets_count_all_runs(url: str, account: OldAccount, folder: Path) -> 
     assert asked(account) == 4
 
 
+def test_a_repeated_prompt_counts_once(url: str, account: OldAccount, folder: Path) -> None:
+    prompts = folder / "prompts.jsonl"
+    prompts.write_text('{"prompt": "same"}\n' * 3 + '{"prompt": "other"}\n')
+    assert harvest(url, folder, "--prompts", prompts, "--max-requests", 2)["answers"] == 2
+    assert asked(account) == 2
+
+
 def test_a_model_that_is_gone_ends_the_harvest_and_a_refused_prompt_does_not(
     url: str, account: OldAccount, folder: Path
 ) -> None:

@@ -84,7 +84,7 @@ from service.api.routes import (
 )
 from service.api.state import AppState
 from service.api.uploads.pace import Pace
-from service.api.uploads.turns import COMPLETIONS_AT_ONCE, Turns, UploadTurns
+from service.api.uploads.turns import COMPLETIONS_AT_ONCE, FILES_AT_ONCE, Turns, UploadTurns
 from service.db.database import Database
 from service.metrics.api import UNROUTED, ApiMetrics
 from service.metrics.installation import InstallationCollector
@@ -288,6 +288,7 @@ def _upload_turns(settings: Settings) -> UploadTurns:
     return UploadTurns(
         parts=Turns(settings.max_parts_at_once, wait_seconds=wait_seconds),
         completions=Turns(COMPLETIONS_AT_ONCE, wait_seconds=wait_seconds),
+        files=Turns(FILES_AT_ONCE, wait_seconds=wait_seconds),
     )
 
 

@@ -37,6 +37,8 @@ class AppState:
     """Of identity providers."""
     parsing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     """Limits the parsing of large bodies, which briefly takes several times their size in memory."""
+    sync_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))
+    """For what runners report, which must not wait until requests of tenants leave a thread free."""
     webhooks: HttpWebhooks = field(default_factory=lambda: HttpWebhooks(EgressPolicy()))
     webhook_tests: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))
     """Limits the threads that wait for receivers of test events."""

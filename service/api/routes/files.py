@@ -2,9 +2,10 @@
 
 import logging
 import re
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal
 from urllib.parse import quote
 
+from anyio import to_thread
 from fastapi import APIRouter, Form, Query, Request, UploadFile
 from starlette.responses import Response
 
@@ -18,6 +19,7 @@ from service.api.schemas.base import Absent, Deleted, OrDefault, WholeNumber
 from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadPurpose
 from service.api.state import AppState, UsesAppState
 from service.api.uploads.pace import PacedRoute
+from service.api.uploads.turns import UploadTurns
 from service.db.files.files import File, Files
 from service.db.tenancy import Tenant
 
@@ -28,7 +30,8 @@ router = APIRouter(prefix="/files", tags=["Files"], route_class=PacedRoute)
 
 
 @router.post("", operation_id="files_create", summary="Upload a file")
-def create(
+async def create(
+    request: Request,
     caller: Writer,
     state: UsesAppState,
     file: UploadFile,
@@ -48,15 +51,23 @@ def create(
     limit = state.settings.max_file_bytes
     if (file.size or 0) > limit:
         raise PayloadTooLarge(f"The file has {file.size} bytes; at most {limit} are allowed.", param="file")
-    store = state.store_of(caller.tenant)
-    with stored(state, caller.tenant, lambda key: store.put(key, file.file)) as new:
-        file.file.seek(0)
-        verdict = checked(purpose, file.file)
-        with state.database.write() as session:
-            description = NewFile(filename, purpose, expires_after_seconds)
-            limits = state.settings.project_limits
-            recorded = record(session, caller.tenant, new, description, verdict, limits=limits)
+    turns: UploadTurns = request.app.state.upload_turns
+    description = NewFile(filename, purpose, expires_after_seconds)
+    async with turns.files.turn(caller.tenant.project_id):
+        recorded = await to_thread.run_sync(
+            _keep, state, caller.tenant, file.file, description, limiter=turns.files.threads
+        )
     return public_file(recorded)
+
+
+def _keep(state: AppState, tenant: Tenant, content: BinaryIO, description: NewFile) -> File:
+    store = state.store_of(tenant)
+    with stored(state, tenant, lambda key: store.put(key, content)) as new:
+        content.seek(0)
+        verdict = checked(description.purpose, content)
+        with state.database.write() as session:
+            limits = state.settings.project_limits
+            return record(session, tenant, new, description, verdict, limits=limits)
 
 
 @router.get("", operation_id="files_list", summary="List files")

@@ -2,9 +2,9 @@
 
 It is an application of its own, on a port that is not published."""
 
+from anyio import to_thread
 from pydantic import ValidationError
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, State
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -71,7 +71,8 @@ class AttemptAuthentication:
 async def _sync(request: Request) -> Response:
     """Records what the runner reports. 409 tells a fenced runner to exit."""
     body = await request.body()
-    return await run_in_threadpool(_synced, request, body)
+    state: AppState = request.app.state.app_state
+    return await to_thread.run_sync(_synced, request, body, limiter=state.sync_threads)
 
 
 def _synced(request: Request, body: bytes) -> Response:

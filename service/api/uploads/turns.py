@@ -58,6 +58,9 @@ class UploadTurns:
     """Each has a part in the folder for temporary files."""
     completions: Turns
     """Each reads and writes a whole file."""
+    files: Turns
+    """Each stores and checks a whole file, which has arrived."""
 
 
 COMPLETIONS_AT_ONCE = 4
+FILES_AT_ONCE = 8

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import openai
 import pytest
+from fastapi import FastAPI
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
@@ -22,6 +23,7 @@ from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
 from service.api.state import AppState
 from service.api.uploads.pace import Pace
+from service.api.uploads.turns import Turns
 from service.db.database import Database
 from service.db.files.files import Files
 from tests.api import LiveApi, Project, jsonl, listening, with_settings
@@ -187,6 +189,21 @@ def upload_to(state: AppState, project: Project) -> int:
 def rows(state: AppState, project: Project) -> list[str]:
     with state.database.read() as session:
         return [file.object_key for file in Files(session, project.tenant).list().data]
+
+
+@on_sqlite
+def test_a_file_waits_for_its_turn_to_be_stored_and_checked(http: TestClient) -> None:
+    files = Turns(1, wait_seconds=0.01)
+    app: FastAPI = http.app  # type: ignore[assignment]
+    app.state.upload_turns = replace(app.state.upload_turns, files=files)
+    form: dict[str, Any] = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    others = files.turn("proj-other")
+    assert http.portal is not None
+    http.portal.call(others.__aenter__)
+    refused = http.post("/v1/files", **form)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "queue_timeout")
+    http.portal.call(others.__aexit__, None, None, None)
+    assert http.post("/v1/files", **form).json()["status"] == "processed"
 
 
 def test_an_upload_whose_storage_answer_is_lost_leaves_no_object(state: AppState, project: Project) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
+from anyio.to_thread import current_default_thread_limiter
 from starlette.testclient import TestClient
 
 from cluster.contracts.jobs import MAX_SYNC_BYTES
@@ -61,6 +62,18 @@ def test_a_sync_starts_the_job_and_returns_continue_and_later_cancel(
     assert (shown["status"], shown["tunery"]["attempt"]) == ("running", 1)
     http.post(f"/v1/fine_tuning/jobs/{job}/cancel")
     assert runner.post(path, json={}).json() == {"command": "cancel"}
+
+
+def test_a_runner_is_heard_while_requests_of_tenants_keep_all_common_threads(
+    http: TestClient, job: str
+) -> None:
+    app = create_internal_app(http.app.state)  # type: ignore[attr-defined]
+    with TestClient(app, headers=TOKEN) as runner:
+        assert runner.portal is not None
+        common = runner.portal.call(current_default_thread_limiter)
+        for _ in range(int(common.total_tokens)):
+            runner.portal.call(common.acquire_on_behalf_of_nowait, object())
+        assert runner.post(SYNC.format(job=job), json={}).json() == {"command": "continue"}
 
 
 def test_steps_show_in_the_job_and_its_events(http: TestClient, runner: TestClient, job: str) -> None:

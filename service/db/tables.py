@@ -41,6 +41,13 @@ class Table(DeclarativeBase):
     }
 
 
+def _referring(table: str, column: str, *, rarely: bool = False) -> Index:
+    """By a column that refers to rows which are deleted: each deletion looks for those that refer to it.
+    `rarely`: most rows refer to none."""
+    some = text(f"{column} IS NOT NULL") if rarely else None
+    return Index(f"ix_{table}_{column}", column, sqlite_where=some, postgresql_where=some)
+
+
 class Organization(Table):
     __tablename__ = "organizations"
 
@@ -180,7 +187,11 @@ class Upload(Table):
     """A file that is sent in parts."""
 
     __tablename__ = "uploads"
-    __table_args__ = (Index("ix_uploads_status", "status"),)
+    __table_args__ = (
+        Index("ix_uploads_status", "status"),
+        _referring("uploads", "project_id"),
+        _referring("uploads", "file_id", rarely=True),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
@@ -223,6 +234,9 @@ class Job(Table):
         Index("ix_jobs_organization_created", "organization_id", "created_at"),
         Index("ix_jobs_key_created", "api_key_id", "created_at"),
         Index("ix_jobs_model_finished", "model", "finished_at"),
+        _referring("jobs", "training_file"),
+        _referring("jobs", "validation_file", rarely=True),
+        _referring("jobs", "general_file", rarely=True),
         # A tick reads the heads of a long queue and no more.
         Index("ix_jobs_queue", "status", "project_id", "priority", "queued_at", "id"),
         Index("ix_jobs_queue_order", "status", "priority", "queued_at", "id"),
@@ -363,7 +377,10 @@ class IdempotencyKey(Table):
     """A create request and its client's tries at it, which `service.api.jobs.idempotency` tells apart."""
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (Index("ix_idempotency_keys_expires", "expires_at"),)
+    __table_args__ = (
+        Index("ix_idempotency_keys_expires", "expires_at"),
+        _referring("idempotency_keys", "job_id", rarely=True),
+    )
 
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -498,6 +515,8 @@ class ModelImport(Table):
     __table_args__ = (
         Index("ix_model_imports_project_created", "project_id", "created_at", "id"),
         Index("ix_model_imports_status", "status"),
+        _referring("model_imports", "config_file"),
+        _referring("model_imports", "weights_file"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -682,7 +701,7 @@ class OutboxEntry(Table):
     """A notification to deliver to the outside, written in the transaction of the event that it reports."""
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_delivered", "delivered_at"),)
+    __table_args__ = (Index("ix_outbox_delivered", "delivered_at"), _referring("outbox", "project_id"))
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))

@@ -88,11 +88,11 @@ def queue_places(session: Session, jobs: Sequence[Job]) -> dict[str, QueuePlace]
     rows = session.scalars(select(table).where(table.job_id.in_([job.id for job in queued])))
     places = {row.job_id: row for row in rows}
     far = [job for job in queued if job.id not in places]
-    counts = _counts(session) if far else {}
+    ahead = _num_ahead(session, far)
     return {
         job.id: _place(job, places[job.id], at)
         if job.id in places
-        else _far_place(job, 1 + _num_ahead(session, job, counts), at)
+        else _far_place(job, 1 + ahead[job.id], at)
         for job in queued
     }
 
@@ -167,17 +167,36 @@ def _counts(session: Session) -> dict[str, int]:
     return dict(session.execute(counted.group_by(table.priority)).tuples().all())
 
 
-def _num_ahead(session: Session, job: Job, counts: dict[str, int]) -> int:
-    """Queued jobs of a higher priority, and older ones of the same. The order within a priority also depends
-    on what projects have used, so that this is an estimate."""
-    higher = PRIORITIES[PRIORITIES.index(job.priority) + 1 :]
+def _num_ahead(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
+    """Of each job, the queued jobs of a higher priority and the older ones of the same. The order within a
+    priority also depends on what projects have used, so that this is an estimate."""
+    counts = _counts(session) if jobs else {}
+    ahead = {}
+    for place, priority in enumerate(PRIORITIES):
+        older = sum(counts.get(higher, 0) for higher in PRIORITIES[place + 1 :])
+        before: Job | None = None
+        # Each count goes on where the last one ended, so that together they read the queue once.
+        for job in sorted((each for each in jobs if each.priority == priority), key=_age):
+            older += _num_between(session, before, job)
+            ahead[job.id], before = older, job
+    return ahead
+
+
+def _age(job: Job) -> tuple[float, str]:
+    return job.queued_at, job.id
+
+
+def _num_between(session: Session, first: Job | None, end: Job) -> int:
+    """Queued jobs of one priority from `first`, or the oldest, to before `end`."""
     table = tables.Job
-    older = session.scalar(
-        select(func.count()).where(
-            table.status == JobStatus.QUEUED.value,
-            table.priority == job.priority,
-            table.queued_at <= job.queued_at,
-            tuple_(table.queued_at, table.id) < tuple_(job.queued_at, job.id),
-        )
+    age = tuple_(table.queued_at, table.id)
+    counted = select(func.count()).where(
+        table.status == JobStatus.QUEUED.value,
+        table.priority == end.priority,
+        # The index is by time first.
+        table.queued_at <= end.queued_at,
+        age < tuple_(*_age(end)),
     )
-    return (older or 0) + sum(counts.get(priority, 0) for priority in higher)
+    if first is not None:
+        counted = counted.where(table.queued_at >= first.queued_at, age >= tuple_(*_age(first)))
+    return session.scalar(counted) or 0

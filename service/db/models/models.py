@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Select, delete, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 
 from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import Conflict, NotFound, PermissionDenied
@@ -23,6 +23,14 @@ from service.db.tenancy import Tenant
 from service.db.transitions import lock
 
 _PERMISSION = tables.CheckpointPermission
+_ORIGIN = load_only(
+    tables.Job.organization_id,
+    tables.Job.project_id,
+    tables.Job.model,
+    tables.Job.provenance,
+    tables.Job.training,
+)
+"""What a model shows of its job. There may be thousands, and all that is known of each is much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +198,7 @@ class TunedModels:
         return (
             select(tables.Model, tables.Job)
             .outerjoin(tables.Job, tables.Job.id == tables.Model.job_id)
+            .options(_ORIGIN)
             .where(
                 tables.Model.organization_id == self._tenant.organization_id,
                 or_(tables.Model.project_id == self._tenant.project_id, is_permitted),
@@ -202,6 +211,7 @@ class TunedModels:
         return (
             select(tables.Checkpoint, tables.Job)
             .join(tables.Job, tables.Job.id == tables.Checkpoint.job_id)
+            .options(_ORIGIN)
             .where(
                 tables.Job.organization_id == self._tenant.organization_id,
                 or_(tables.Job.project_id == self._tenant.project_id, is_permitted),

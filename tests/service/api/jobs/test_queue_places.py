@@ -59,6 +59,18 @@ def test_jobs_far_behind_are_counted_over_all_projects(http: TestClient, state: 
     assert queue_of(http, last)["position"] == 3, "behind its own and one of the other's"
 
 
+def test_the_jobs_of_a_page_are_counted_one_after_the_other(http: TestClient, state: AppState) -> None:
+    ids = [new_job(http, state, "queued", queued_at=at) for at in (30, 10, 20, 10)]
+    with state.database.write() as session:
+        session.get_one(tables.Job, ids[0]).priority = "high"
+    listed = {one["id"]: one["tunery"]["queue"]["position"] for one in http.get(JOBS).json()["data"]}
+    assert listed[ids[0]] == 1
+    assert sorted(listed[ids[number]] for number in (1, 3)) == [2, 3]
+    assert listed[ids[2]] == 4
+    for id, position in listed.items():
+        assert http.get(f"{JOBS}/{id}").json()["tunery"]["queue"]["position"] == position
+
+
 def test_the_heads_stand_where_the_scheduler_says(http: TestClient, state: AppState) -> None:
     job = new_job(http, state, "queued", queued_at=1)
     soon = int(time.time()) + 600

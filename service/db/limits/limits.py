@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.db import tables
@@ -19,20 +20,33 @@ class Limits:
     def of(self, subject_id: str, *, model: str = "") -> dict[LimitName, int]:
         """The limits that were set for the subject and, for a base's alias, for this base alone."""
         row = tables.Limit
-        found = self._session.scalars(select(row).where(row.subject_id == subject_id, row.model == model))
-        return {cast(LimitName, one.name): one.value for one in found}
+        wanted = select(row.name, row.value).where(row.subject_id == subject_id, row.model == model)
+        return {cast(LimitName, name): value for name, value in self._session.execute(wanted)}
 
     def rates(self, subject_id: str) -> dict[tuple[str, RateName], int]:
         """The subject's limits per minute, by the base's alias, which is empty for any base."""
         row = tables.Limit
-        found = self._session.scalars(select(row).where(row.subject_id == subject_id, row.name.in_(RATES)))
-        return {(one.model, cast(RateName, one.name)): one.value for one in found}
+        wanted = select(row.model, row.name, row.value).where(
+            row.subject_id == subject_id, row.name.in_(RATES)
+        )
+        found = self._session.execute(wanted)
+        return {(model, cast(RateName, name)): value for model, name, value in found}
 
     def change(self, subject_id: str, changes: Mapping[LimitName, int], *, model: str = "") -> None:
         """Sets these limits, and leaves the others as they are."""
-        for name, value in changes.items():
-            self._session.merge(tables.Limit(subject_id=subject_id, model=model, name=name, value=value))
-        self._session.flush()
+        if not changes:
+            return
+        postgres = self._session.get_bind().dialect.name == "postgresql"
+        rows = [
+            {"subject_id": subject_id, "model": model, "name": name, "value": value}
+            for name, value in changes.items()
+        ]
+        # Two administrators may set the same one at once.
+        insert = (postgresql.insert if postgres else sqlite.insert)(tables.Limit).values(rows)
+        key = [column.name for column in tables.Limit.__table__.primary_key]
+        self._session.execute(
+            insert.on_conflict_do_update(index_elements=key, set_={"value": insert.excluded.value})
+        )
 
     def remove(self, subject_id: str, *, model: str = "") -> None:
         """Removes what was set, so that the defaults apply again."""

@@ -16,7 +16,7 @@ from service.api.jobs.dry_runs import check_may_run, prepare
 from service.api.jobs.idempotency import create_idempotently
 from service.api.jobs.new_jobs import request_sha256
 from service.api.jobs.public_jobs import public_checkpoint, public_job, public_jobs
-from service.api.schemas.base import Absent, OrDefault, WholeNumber
+from service.api.schemas.base import MAX_PAIRS, Absent, OrDefault, WholeNumber
 from service.api.schemas.jobs import (
     CreateJobBody,
     FineTuningJob,
@@ -96,8 +96,11 @@ def create(
     def create_job(session: Session) -> Job:
         lock_project(session, caller.tenant)
         new = prepare(body, session, caller.tenant, state)
+        jobs = Jobs(session, caller.tenant)
+        # Files before the organization, whose row the quotas lock: deletions lock them in this order.
+        jobs.check_files(new)
         _quotas(session, caller, state).check_new_job()
-        return Jobs(session, caller.tenant).create(replace(new, api_key_id=caller.key_id))
+        return jobs.create(replace(new, api_key_id=caller.key_id))
 
     return public_job(create_idempotently(state, caller.tenant, request, create_job))
 
@@ -234,4 +237,6 @@ def _metadata_filter(request: Request) -> dict[str, str] | Literal["null"] | Non
             return "null"
         if name.startswith("metadata[") and name.endswith("]"):
             pairs[name.removeprefix("metadata[").removesuffix("]")] = value
+    if len(pairs) > MAX_PAIRS:
+        raise InvalidRequest(f"A job has at most {MAX_PAIRS} pairs of metadata.", param="metadata")
     return pairs or None

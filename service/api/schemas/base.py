@@ -96,12 +96,14 @@ Flag = _reading("true|false", "true or false")
 Day = _reading("[0-9]{4}-[0-9]{2}-[0-9]{2}", "a date such as 2026-01-31")
 
 
+MAX_PAIRS = 16
+
 # TypeAliasType gives a type its own name in the OpenAPI document, and so in generated clients.
 Metadata = TypeAliasType(
     "Metadata",
     Annotated[
         dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
-        Field(max_length=16),
+        Field(max_length=MAX_PAIRS),
     ],
 )
 """At most 16 pairs of strings."""

@@ -96,3 +96,14 @@ def test_forms_refuse_fields_that_they_do_not_have(http: TestClient) -> None:
     unknown_file = http.post("/v1/files", files=file | {"second": ("b", b"")}, data={"purpose": "fine-tune"})
     assert unknown_file.json()["error"]["param"] == "second"
     assert http.get("/v1/files").json()["data"] == []
+
+
+def test_jobs_are_not_looked_for_by_more_metadata_than_they_can_have(
+    http: TestClient, project: Project
+) -> None:
+    pairs = {f"metadata[a{number}]": "1" for number in range(17)}
+    key = {"authorization": f"Bearer {project.key}"}
+    answer = http.get("/v1/fine_tuning/jobs", params=pairs, headers=key)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "metadata")
+    pairs.popitem()
+    assert http.get("/v1/fine_tuning/jobs", params=pairs, headers=key).json()["data"] == []

@@ -38,9 +38,11 @@ from service.db.files.incoming import IncomingFiles
 from service.db.files.uploads import expire_uploads, pending_uploads
 from service.db.ids import event_file_id, result_file_id
 from service.db.models.exports import delete_ended_exports
+from service.db.organization.audit_log import record
 from service.db.retention.holds import held_of
 from service.db.retention.rules import RetentionRules
 from service.db.retention.terms import terms_of
+from service.db.tenancy import Tenant
 from service.db.transitions import ENDED, HELD_BY_ATTEMPT, UNFINISHED
 
 
@@ -175,6 +177,7 @@ def _delete_expired(session: Session, file_ids: Collection[str]) -> None:
     for row in expired:
         if row.id not in used and not held[row.project_id].has_file(row.id):
             row.deleted_at = at
+            record(session, Tenant(row.organization_id, row.project_id), "file.deleted", row.id)
     session.flush()
 
 

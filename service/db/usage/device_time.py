@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, case, or_, select
 from sqlalchemy.orm import Session
 
 from service.db import tables
@@ -44,8 +44,9 @@ def device_time(
             job.model,
             attempt.started_at,
             attempt.ended_at,
-            job.training,
-            job.config,
+            # Attempts of earlier releases only: the documents are large.
+            case((attempt.num_workers.is_(None), job.training)),
+            case((attempt.num_workers.is_(None), job.config)),
             attempt.num_workers,
         )
         .join(attempt, attempt.job_id == job.id)

@@ -259,6 +259,9 @@ def test_nobody_deletes_what_is_held_until_it_is_released(world: World) -> None:
     with world.database.read() as session:
         assert Files(session, TENANT).list().data == []
         assert session.scalars(select(tables.JobEvent)).all() == []
+        entry = tables.AuditEntry
+        told = session.scalars(select(entry.resource_id).where(entry.type == "file.deleted")).all()
+        assert job.training_file in told
 
 
 def test_a_held_job_that_is_cancelled_keeps_its_last_state(world: World) -> None:

@@ -199,11 +199,7 @@ class _Plan:
                 ended.wait(0.3)
 
     def _engine(self) -> dict[str, Any]:
-        gpus = self.devices.engine_gpus
-        options: dict[str, Any] = {"num_cpus": 0.5, "num_gpus": gpus}
-        if not gpus:
-            # Ray does not hide what it has not reserved, and these GPUs are a job's or vLLM's.
-            options["runtime_env"] = {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
+        options = {"num_cpus": 0.5, "num_gpus": self.devices.engine_gpus}
         return {"name": "engine", "ray_actor_options": options}
 
     def remarks(self, folder: Path) -> Iterator[str]:

@@ -48,7 +48,7 @@ def test_settings_that_nothing_can_start_with_are_named_before_anything_starts(
     assert not (tmp_path / "data").exists()
 
 
-def test_gpus_are_found_and_hidden_from_the_replica_that_has_none(
+def test_gpus_are_found_and_kept_from_the_replica_that_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 81559\n")
@@ -58,11 +58,8 @@ def test_gpus_are_found_and_hidden_from_the_replica_that_has_none(
     assert plan.service_environment["TUNERY_GPU_SHARING"] == "training_first"
     assert plan.ray_environment["TUNERY_VLLM_PYTHON"] == str(tmp_path / "vllm" / "bin" / "python")
     assert '"devices":1' in plan.ray_environment["TUNERY_SERVING_POOLS"]
-    assert plan._engine()["ray_actor_options"] == {
-        "num_cpus": 0.5,
-        "num_gpus": 0,
-        "runtime_env": {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}},
-    }
+    # Which hides the GPUs from the replica.
+    assert plan._engine()["ray_actor_options"] == {"num_cpus": 0.5, "num_gpus": 0}
     shared, missing = plan.remarks(tmp_path)
     assert "in turn (training_first)" in shared
     assert f"tunery vllm install --data {tmp_path}" in missing

@@ -34,6 +34,7 @@ from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, par
 from cluster.serving.deployment.loopback import listen_where_the_node_is
 from cluster.serving.deployment.placement.plans import why_not_served
 from cluster.serving.deployment.readiness import check_engines
+from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.deployment.single_flight import SingleFlight
 from cluster.serving.deployment.start_failures import start_failures
@@ -82,6 +83,7 @@ class DatasetsApp:
     ) -> None:
         """`store` defaults to the one in the environment. `start_failures` says why vLLM does not start, by
         `ModelRef.weights`."""
+        hide_unreserved_gpus()
         listen_where_the_node_is()
         yield_to_others()
         self._gate = Gate(

@@ -29,6 +29,7 @@ from cluster.serving.deployment.metrics import RayMetrics
 from cluster.serving.deployment.placement.plans import ServingPlans
 from cluster.serving.deployment.placement.remote import RemoteModels
 from cluster.serving.deployment.replica_logs import log_as_json
+from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.scaling import OPTIONS, replicas
 from cluster.serving.deployment.settings import PLACER, EngineSettings
@@ -47,6 +48,7 @@ class EngineApp:
     deployments."""
 
     async def __init__(self, placer: DeploymentHandle | None = None) -> None:  # type: ignore[misc]  # Serve awaits it before the replica is ready.
+        hide_unreserved_gpus()
         listen_where_the_node_is()
         log_as_json()
         configure_tracing("serving")

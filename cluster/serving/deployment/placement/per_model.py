@@ -16,6 +16,7 @@ from cluster.serving.deployment.loopback import listen_where_the_node_is
 from cluster.serving.deployment.metrics import RayMetrics
 from cluster.serving.deployment.models import ReplicaModels
 from cluster.serving.deployment.replica_logs import log_as_json
+from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.settings import PLACER, EngineSettings
 from cluster.tracing import configure_tracing
@@ -32,6 +33,7 @@ class ModelApp:
     ) -> None:
         """`vllm` is the plan if vLLM serves the model, as JSON. `placer` is the application whose placer
         learns how the start ended."""
+        hide_unreserved_gpus()
         listen_where_the_node_is()
         log_as_json()
         configure_tracing("serving")

@@ -20,6 +20,7 @@ from cluster.serving.deployment.placement.reservations import IN_USE_SECONDS, Re
 from cluster.serving.deployment.placement.serve_applications import PREFIX, Applications, ServeApplications
 from cluster.serving.deployment.placement.training_claims import TrainingClaims, has_pool
 from cluster.serving.deployment.placement.usage_rates import UsageRates, models_to_merge
+from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
 from cluster.serving.deployment.settings import EngineSettings
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Placer:
         self, applications: Applications | None = None, plans: ServingPlans | None = None
     ) -> None:
         """`applications` defaults to Serve's. Serve awaits this constructor."""
+        hide_unreserved_gpus()
         listen_where_the_node_is()
         self._settings = EngineSettings.read()
         self._plans = plans or ServingPlans(self._settings)

@@ -23,10 +23,15 @@ class ReplicaLost(Unavailable):
 
 @dataclass
 class ModelApplication:
+    name: str
     handle: DeploymentHandle
     placed_at: float
     answered_at: float | None = None
     starting: asyncio.Task[None] | None = None
+    users: int = 0
+    """Open requests and pending starts."""
+    touching: asyncio.Task[None] | None = None
+    """Reports the use to the placer."""
 
     def is_up(self, scale_to_zero_seconds: float) -> bool:
         """Whether a replica certainly exists: it stays for `scale_to_zero_seconds` after its last answer."""

@@ -69,6 +69,11 @@ class Placer:
         """Returns the name of the application of the model's weights, after creating it if necessary."""
         return await self._placed(ModelRef.model_validate_json(model), merges=False)
 
+    async def touch(self, name: str) -> None:
+        """Marks an application as used, unless it has been removed."""
+        if name in self._used:
+            self._used[name] = time.monotonic()
+
     async def started(self, model: str, failure: EngineStartFailed | None) -> None:
         """Called by a replica when vLLM has started or failed to. A failed one gives its GPUs back, and is
         not tried again for a while."""

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 _PLACED_SECONDS = 60.0
 """How long an application is assumed to exist before the placer is called again, which also marks it as
 used."""
+_TOUCH_SECONDS = 30.0
+"""How often the placer learns that an application is still in use. The sum of both is less than
+`IN_USE_SECONDS`."""
 
 _ATTEMPTS = 2
 
@@ -71,13 +74,14 @@ class RemoteModels:
                 method = application.handle.options(
                     method_name="generate", stream=True, multiplexed_model_id=request.model.name
                 )
-                # Raises at once if the deployment has gone.
-                answer = method.remote(request.model_dump_json(), load_timeout_seconds, parent)
-                async for chunk in answer:
-                    application.answered_at = time.monotonic()
-                    has_begun = True
-                    count(chunk.num_tokens)
-                    yield chunk
+                with self._in_use(application):
+                    # Raises at once if the deployment has gone.
+                    answer = method.remote(request.model_dump_json(), load_timeout_seconds, parent)
+                    async for chunk in answer:
+                        application.answered_at = time.monotonic()
+                        has_begun = True
+                        count(chunk.num_tokens)
+                        yield chunk
                 return
             except Exception as error:
                 is_last = has_begun or attempt == _ATTEMPTS - 1
@@ -140,7 +144,8 @@ class RemoteModels:
             application = await self._ready_application(model, load_timeout_seconds)
             try:
                 options = application.handle.options(method_name=method, multiplexed_model_id=model.name)
-                answer = await options.remote(content, load_timeout_seconds)
+                with self._in_use(application):
+                    answer = await options.remote(content, load_timeout_seconds)
             except Exception as error:
                 self._retry_or_raise(application, error, is_last=attempt == _ATTEMPTS - 1)
             else:
@@ -184,15 +189,39 @@ class RemoteModels:
             except Exception as error:
                 raise as_ours(error) from error
             application = self._applications.setdefault(key, found)
-            application.handle, application.placed_at = found.handle, now
+            application.name, application.handle, application.placed_at = found.name, found.handle, now
         return application
 
     async def _ensure_weights(self, model: ModelRef) -> None:
         """Waits for a replica with the weights. The replica loads adapters itself."""
-        await self._applications[_key(model)].ensure(model.owner, named=model.weights)
+        application = self._applications[_key(model)]
+        with self._in_use(application):
+            await application.ensure(model.owner, named=model.weights)
+
+    @contextmanager
+    def _in_use(self, application: ModelApplication) -> Iterator[None]:
+        """Keeps the placer from removing the application, also during streams and starts that take longer
+        than a deployment may be idle."""
+        application.users += 1
+        if application.touching is None:
+            application.touching = asyncio.create_task(self._touch(application))
+        try:
+            yield
+        finally:
+            application.users -= 1
+
+    async def _touch(self, application: ModelApplication) -> None:
+        await asyncio.sleep(_TOUCH_SECONDS)
+        while application.users:
+            try:
+                await self._placer.options(method_name="touch").remote(application.name)
+            except Exception:
+                _log.warning("Could not report that %s is in use.", application.name, exc_info=True)
+            await asyncio.sleep(_TOUCH_SECONDS)
+        application.touching = None
 
     def _application(self, name: str) -> ModelApplication:
-        return ModelApplication(self._find(name), time.monotonic())
+        return ModelApplication(name, self._find(name), time.monotonic())
 
     async def _report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
         hot: dict[str, str] = await self._placer.options(method_name="report").remote(tokens, refused)

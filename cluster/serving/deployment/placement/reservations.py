@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from cluster.contracts.serving_plan import VllmPlan
 
 IN_USE_SECONDS = 120.0
-"""A deployment that has had a request within this time is not removed for another base. Entries report use
-once a minute."""
+"""A deployment that has been in use within this time is not removed for another base. Entries report new
+requests at least once a minute, and open ones and starts every half minute."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Entry:
         self.reports: list[tuple[dict[str, int], list[str]]] = []
         self.calls: list[str] = []
         self.adapters = MergedAdapters(
-            settings, self._report, lambda name: ModelApplication(self, 0.0), clock=lambda: self.now
+            settings, self._report, lambda name: ModelApplication(name, self, 0.0), clock=lambda: self.now
         )
 
     async def answer(self, model: ModelRef = HOT) -> None:

@@ -186,6 +186,23 @@ async def test_bases_take_turns_on_gpus_and_those_in_use_stay(monkeypatch: pytes
     assert applications.names == {names[1], third}
 
 
+async def test_a_base_that_is_still_in_use_stays_and_one_that_has_gone_is_not_brought_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_gpus(monkeypatch, 1)
+    applications = Applications()
+    placer = await started(applications)
+    name = await placer.place(MODEL.model_dump_json())
+    placer._used[name] -= 1000
+    await placer.touch(name)
+    with pytest.raises(Unavailable, match="other models are using them"):
+        await placer.place(named(1).model_dump_json())
+    placer._used[name] -= 1000
+    other = await placer.place(named(1).model_dump_json())
+    await placer.touch(name)
+    assert set(placer._used) == applications.names == {other}
+
+
 async def test_an_environment_that_is_missing_is_told_without_another_start_until_it_is_mended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -18,6 +18,7 @@ from cluster.contracts.generation import (
     PromptEvent,
     TextPrompt,
 )
+from cluster.serving.deployment.placement import remote
 from cluster.serving.deployment.placement.remote import RemoteModels
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.wire.codec import EventChunk, decode_events, encode_event
@@ -73,10 +74,19 @@ class Handle:
 class Placer:
     def __init__(self) -> None:
         self.num_calls = 0
+        self.touched: list[str] = []
+        self.was_touched = asyncio.Event()
 
-    def options(self, *, method_name: str) -> "Placer":
-        assert method_name == "place"
-        return self
+    def options(self, *, method_name: str) -> Any:
+        return {"place": self, "touch": Placer.Touch(self)}[method_name]
+
+    class Touch:
+        def __init__(self, placer: "Placer") -> None:
+            self.placer = placer
+
+        async def remote(self, name: str) -> None:
+            self.placer.touched.append(name)
+            self.placer.was_touched.set()
 
     async def remote(self, model: str) -> str:
         self.num_calls += 1
@@ -197,6 +207,34 @@ def test_closing_the_stream_cancels_the_request_in_its_replica() -> None:
 
     asyncio.run(run())
     assert handle.streams[0].is_cancelled
+
+
+def test_an_application_counts_as_used_during_its_start_and_an_open_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "_TOUCH_SECONDS", 0.01)
+    handle, placer = Handle([PROMPT, END]), Placer()
+
+    async def run() -> None:
+        is_up = asyncio.Event()
+        handle.start = is_up.wait
+        models = RemoteModels(EngineSettings(), placer, find=lambda name: handle)
+        events = models.generate(REQUEST, load_timeout_seconds=None)
+        first = asyncio.ensure_future(anext(events))
+        async with asyncio.timeout(5):
+            await placer.was_touched.wait()
+            assert handle.calls == ["ensure"]
+            is_up.set()
+            await first
+            placer.was_touched.clear()
+            await placer.was_touched.wait()
+        await events.aclose()
+        await asyncio.sleep(0.05)
+        placer.touched.clear()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+    assert placer.touched == []
 
 
 async def _all(chunks: Any) -> list[GenerationEvent]:

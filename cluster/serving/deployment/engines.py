@@ -155,7 +155,13 @@ def _application() -> Application:
         return _ENGINES.options(**replicas(settings)).bind()
     from cluster.serving.deployment.placement.placer import Placer
 
-    placer = serve.deployment(Placer, name=PLACER, ray_actor_options={"num_cpus": 0}).bind()
+    placer = serve.deployment(
+        Placer,
+        name=PLACER,
+        ray_actor_options={"num_cpus": 0},
+        # A call may wait minutes for a model that is being removed, and must not hold up the others.
+        max_ongoing_requests=1000,
+    ).bind()
     if settings.placement == "shared":
         return _ENGINES.options(**replicas(settings)).bind(placer)
     return _ENGINES.options(ray_actor_options={"num_cpus": 0.1}).bind(placer)

@@ -52,6 +52,8 @@ class RemoteModels:
         self._scale_to_zero_seconds = settings.scale_to_zero_seconds
         self._applications: dict[str, ModelApplication] = {}
         """By weights and engine."""
+        self._placing: dict[str, asyncio.Task[ModelApplication]] = {}
+        """Calls of the placer, by the same keys."""
         self._start = LoadTimer(self._ensure_weights)
         self._hot = MergedAdapters(settings, self._report, self._application)
 
@@ -181,16 +183,30 @@ class RemoteModels:
     async def _place(self, model: ModelRef) -> ModelApplication:
         key = _key(model)
         application = self._applications.get(key)
-        now = time.monotonic()
-        if application is None or now - application.placed_at > _PLACED_SECONDS:
-            try:
-                name = await self._placer.options(method_name="place").remote(model.model_dump_json())
-                found = self._application(name)
-            except Exception as error:
-                raise as_ours(error) from error
-            application = self._applications.setdefault(key, found)
-            application.name, application.handle, application.placed_at = found.name, found.handle, now
+        if application is None or time.monotonic() - application.placed_at > _PLACED_SECONDS:
+            if key not in self._placing:
+                self._placing[key] = placing = asyncio.create_task(self._placed(key, model))
+                placing.add_done_callback(partial(self._placing_ended, key))
+            # Shielded, because other requests may be waiting for it too.
+            application = await asyncio.shield(self._placing[key])
         return application
+
+    async def _placed(self, key: str, model: ModelRef) -> ModelApplication:
+        now = time.monotonic()
+        try:
+            name = await self._placer.options(method_name="place").remote(model.model_dump_json())
+            found = self._application(name)
+        except Exception as error:
+            raise as_ours(error) from error
+        application = self._applications.setdefault(key, found)
+        application.name, application.handle, application.placed_at = found.name, found.handle, now
+        return application
+
+    def _placing_ended(self, key: str, placing: asyncio.Task[ModelApplication]) -> None:
+        del self._placing[key]
+        if not placing.cancelled():
+            # Retrieved, so that asyncio does not log an error for which no request has waited.
+            placing.exception()
 
     async def _ensure_weights(self, model: ModelRef) -> None:
         """Waits for a replica with the weights. The replica loads adapters itself."""

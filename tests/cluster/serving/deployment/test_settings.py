@@ -5,9 +5,10 @@ import pytest
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.weights import WeightsRef
+from cluster.serving.deployment.engines import _application
 from cluster.serving.deployment.placement.placer import application_name
 from cluster.serving.deployment.scaling import replicas
-from cluster.serving.deployment.settings import EngineSettings
+from cluster.serving.deployment.settings import PLACER, EngineSettings
 from tests.api import BASE
 
 
@@ -27,6 +28,13 @@ def test_one_replica_is_the_default_and_own_deployments_scale_to_zero(
     scaling = own["autoscaling_config"]
     assert (scaling["min_replicas"], scaling["max_replicas"]) == (0, 3)
     assert (scaling["target_ongoing_requests"], scaling["downscale_delay_s"]) == (8, 60)
+
+
+def test_slow_placements_leave_the_placer_free_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    read(monkeypatch, PLACEMENT="own")
+    engine = _application()._bound_deployment
+    placer = engine.init_args[0]._bound_deployment
+    assert (placer.name, placer.max_ongoing_requests) == (PLACER, 1000)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ class Placer:
         self.num_calls = 0
         self.touched: list[str] = []
         self.was_touched = asyncio.Event()
+        self.is_ready = asyncio.Event()
+        self.is_ready.set()
 
     def options(self, *, method_name: str) -> Any:
         return {"place": self, "touch": Placer.Touch(self)}[method_name]
@@ -90,6 +92,7 @@ class Placer:
 
     async def remote(self, model: str) -> str:
         self.num_calls += 1
+        await self.is_ready.wait()
         return f"model-{ModelRef.model_validate_json(model).base.alias}"
 
 
@@ -193,6 +196,25 @@ def test_a_load_timeout_says_how_long_the_start_has_taken_and_does_not_stop_it()
 
     assert asyncio.run(run()) == [PROMPT, END]
     assert handle.calls == ["ensure", "generate"]
+
+
+def test_concurrent_requests_share_one_call_of_the_placer_which_outlasts_the_first() -> None:
+    placer = Placer()
+
+    async def run() -> list[GenerationEvent]:
+        models = RemoteModels(EngineSettings(), placer, find=lambda name: Handle([PROMPT, END]))
+        placer.is_ready.clear()
+        requests = [
+            asyncio.ensure_future(_all(models.generate(REQUEST, load_timeout_seconds=limit)))
+            for limit in (0.01, None)
+        ]
+        with pytest.raises(Unavailable):
+            await requests[0]
+        placer.is_ready.set()
+        return await requests[1]
+
+    assert asyncio.run(run()) == [PROMPT, END]
+    assert placer.num_calls == 1
 
 
 def test_closing_the_stream_cancels_the_request_in_its_replica() -> None:

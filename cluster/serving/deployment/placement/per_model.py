@@ -37,8 +37,11 @@ class ModelApp:
         listen_where_the_node_is()
         log_as_json()
         configure_tracing("serving")
-        settings = EngineSettings.read().model_copy(update={"models": 1, "warm_bases": ""})
         plan = VllmPlan.model_validate_json(vllm) if vllm else None
+        settings = EngineSettings.read().model_copy(update={"models": 1, "warm_bases": ""})
+        if plan is not None:
+            # Unloading would free no GPU: they are the replica's until it ends.
+            settings = settings.model_copy(update={"idle_seconds": 0})
         self._models = ReplicaModels(settings, merges=merges, plan=plan)
         self._metrics = RayMetrics()
         own = ModelRef.model_validate_json(model)

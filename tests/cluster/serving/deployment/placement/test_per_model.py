@@ -2,22 +2,26 @@
 
 import asyncio
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef, Sampling, TextPrompt
+from cluster.contracts.serving_plan import ServingPool, VllmPlan
 from cluster.serving.deployment.placement import per_model
 from cluster.serving.deployment.placement.per_model import ModelApp
+from cluster.serving.deployment.settings import EngineSettings
 from cluster.storage.local import LocalStore
+from tests.api import BASE
 from tests.cluster.serving.published import publish_lora
 from tests.families import make_family
 
 
-async def started(model: ModelRef, *, merges: bool) -> ModelApp:
+async def started(model: ModelRef, *, merges: bool, vllm: str = "", placer: str = "") -> ModelApp:
     app = object.__new__(ModelApp)
     # As Serve does.
-    await ModelApp.__init__(app, model.model_dump_json(), merges)  # type: ignore[misc]
+    await ModelApp.__init__(app, model.model_dump_json(), merges, vllm, placer)  # type: ignore[misc]
     return app
 
 
@@ -30,6 +34,44 @@ async def answer(app: ModelApp, model: ModelRef) -> str:
     )
     chunks = [chunk async for chunk in app.generate(request.model_dump_json(), None)]
     return "".join(chunk.lines for chunk in chunks)
+
+
+PLAN = VllmPlan(
+    pool=ServingPool(kind="cuda", devices=1, device_bytes=80 * 10**9),
+    max_model_len=4096,
+    max_num_batched_tokens=4096,
+    max_num_seqs=8,
+    memory=None,
+)
+
+
+class Models:
+    """In the place of ReplicaModels."""
+
+    made: ClassVar[list["Models"]] = []
+
+    def __init__(self, settings: EngineSettings, *, merges: bool, plan: VllmPlan | None) -> None:
+        self.settings = settings
+        self.made.append(self)
+
+    async def ensure(self, model: ModelRef) -> None:
+        pass
+
+
+async def of_fakes(monkeypatch: pytest.MonkeyPatch, plan: VllmPlan | None) -> tuple[ModelApp, Models]:
+    monkeypatch.setattr(per_model, "log_as_json", lambda: None)
+    monkeypatch.setattr(per_model, "ReplicaModels", Models)
+    app = await started(ModelRef(base=BASE), merges=False, vllm=plan.model_dump_json() if plan else "")
+    return app, Models.made[-1]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("plan", "idle_seconds"), [(PLAN, 0), (None, 3600)])
+async def test_what_has_reserved_gpus_is_never_unloaded_for_being_idle(
+    monkeypatch: pytest.MonkeyPatch, plan: VllmPlan | None, idle_seconds: int
+) -> None:
+    _, models = await of_fakes(monkeypatch, plan)
+    assert models.settings.idle_seconds == idle_seconds
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

@@ -39,7 +39,8 @@ class EngineSettings(ServingSettings):
     """Minimum replicas of a deployment of models. With 0, the default for own deployments, it scales to zero,
     and the next request waits for a replica to start."""
     max_replicas: PositiveInt = Field(1, validation_alias="TUNERY_ENGINE_MAX_REPLICAS")
-    """If larger than `min_replicas`, the number of replicas follows the number of running requests."""
+    """If larger than `min_replicas`, the number of replicas follows the number of running requests. A base of
+    vLLM gets no more than its pool has room for."""
     listen_host: str = Field("", validation_alias="TUNERY_ENGINE_LISTEN_HOST")
     """An address on which the replica of `engine` listens itself, on a free port. The API then calls it
     directly, which takes half the time of Serve's proxy, and falls back to the proxy if it cannot connect.

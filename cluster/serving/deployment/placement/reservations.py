@@ -19,7 +19,7 @@ class Reservation:
 
     @staticmethod
     def of(plan: VllmPlan, *, replicas: int) -> "Reservation":
-        return Reservation(plan.pool.name, plan.tensor_parallel_size * replicas)
+        return Reservation(plan.pool.name, plan.tensor_parallel_size * that_fit(plan, replicas))
 
     @staticmethod
     def read(name: str) -> "Reservation | None":
@@ -31,6 +31,11 @@ class Reservation:
     @property
     def suffix(self) -> str:
         return f"-on-{self.pool}-gpus-{self.devices}"
+
+
+def that_fit(plan: VllmPlan, replicas: int) -> int:
+    """As many of the replicas as the pool has room for. All GPUs of a replica are on one node."""
+    return min(replicas, plan.pool.nodes * (plan.pool.devices // plan.tensor_parallel_size))
 
 
 def superfluous(

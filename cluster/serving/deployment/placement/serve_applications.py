@@ -13,6 +13,7 @@ from ray.serve.schema import ApplicationStatus
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.serving_plan import VllmPlan
 from cluster.serving.deployment.placement.per_model import ModelApp
+from cluster.serving.deployment.placement.reservations import that_fit
 from cluster.serving.deployment.scaling import OPTIONS, replicas
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.vllm_backend.environment import Versions, check_environment
@@ -77,7 +78,7 @@ class ServeApplications:
             name="model",
             ray_actor_options=actor_options(settings, vllm),
             **OPTIONS,
-            **replicas(_scaled(own, settings, vllm, merges=merges)),
+            **replicas(scaled(own, settings, vllm, merges=merges)),
         )
         plan = vllm.model_dump_json() if vllm else ""
         bound = deployment.bind(own.model_dump_json(), merges, plan, self._placer)
@@ -113,13 +114,18 @@ def actor_options(settings: EngineSettings, vllm: VllmPlan | None) -> dict[str, 
     return {**options, **settings.actor_options}
 
 
-def _scaled(
-    own: ModelRef, settings: EngineSettings, vllm: VllmPlan | None, *, merges: bool
-) -> EngineSettings:
+def scaled(own: ModelRef, settings: EngineSettings, vllm: VllmPlan | None, *, merges: bool) -> EngineSettings:
+    """The settings that `replicas` reads, for this model."""
     if vllm is not None:
         # Shared placement keeps its own replica; a base here that is not to be warm scales to zero.
         is_warm = own.full is None and own.base.alias in settings.warm_bases.split(",")
         few = max(int(is_warm), settings.min_replicas if settings.placement == "own" else 0)
-        return settings.model_copy(update={"min_replicas": few, "slots": vllm.max_num_seqs})
+        return settings.model_copy(
+            update={
+                "min_replicas": that_fit(vllm, few),
+                "max_replicas": that_fit(vllm, settings.max_replicas),
+                "slots": vllm.max_num_seqs,
+            }
+        )
     # A hot adapter cools down again and then needs no replica.
     return settings.model_copy(update={"min_replicas": 0}) if merges else settings

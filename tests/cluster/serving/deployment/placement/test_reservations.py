@@ -2,7 +2,13 @@
 
 import pytest
 
-from cluster.serving.deployment.placement.reservations import Reservation, superfluous
+from cluster.contracts.generation import ModelRef
+from cluster.contracts.serving_plan import ServingPool, VllmPlan
+from cluster.serving.deployment.placement.reservations import Reservation, superfluous, that_fit
+from cluster.serving.deployment.placement.serve_applications import scaled
+from cluster.serving.deployment.scaling import replicas
+from cluster.serving.deployment.settings import EngineSettings
+from tests.api import BASE
 
 WANTED = Reservation("serving", 2)
 
@@ -14,6 +20,26 @@ def name(label: str, devices: int, pool: str = "serving") -> str:
 def test_a_name_tells_what_its_application_reserves() -> None:
     assert Reservation.read(name("0123", 4, pool="big-on-H100.a")) == Reservation("big-on-H100.a", 4)
     assert Reservation.read("model-0123") is None
+
+
+@pytest.mark.parametrize(
+    ("gpus", "wanted", "fitting"), [(1, 9, 8), (1, 2, 2), (3, 9, 2), (4, 9, 2), (4, 1, 1)]
+)
+def test_replicas_reserve_no_more_than_the_pool_has(gpus: int, wanted: int, fitting: int) -> None:
+    plan = VllmPlan(
+        pool=ServingPool(kind="cuda", nodes=2, devices=4, device_bytes=80 * 10**9),
+        tensor_parallel_size=gpus,
+        max_model_len=4096,
+        max_num_batched_tokens=4096,
+        max_num_seqs=8,
+        memory=None,
+    )
+    assert that_fit(plan, wanted) == fitting
+    assert Reservation.of(plan, replicas=wanted) == Reservation("serving", gpus * fitting)
+    settings = EngineSettings().model_copy(
+        update={"placement": "own", "min_replicas": wanted, "max_replicas": wanted}
+    )
+    assert replicas(scaled(ModelRef(base=BASE), settings, plan, merges=False)) == {"num_replicas": fitting}
 
 
 @pytest.mark.parametrize(

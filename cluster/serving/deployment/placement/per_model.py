@@ -1,6 +1,7 @@
 """A replica of one model, which has a Serve application to itself."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -9,7 +10,7 @@ from ray import serve
 
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
-from cluster.contracts.errors import EngineStartFailed, InvalidRequest
+from cluster.contracts.errors import EngineStartFailed, InvalidRequest, TuneryError
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
 from cluster.contracts.serving_plan import VllmPlan
 from cluster.serving.deployment.loopback import listen_where_the_node_is
@@ -21,6 +22,8 @@ from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.settings import PLACER, EngineSettings
 from cluster.tracing import configure_tracing
 from cluster.wire.codec import EventChunk
+
+_log = logging.getLogger(__name__)
 
 
 class ModelApp:
@@ -87,16 +90,12 @@ class ModelApp:
         return routing_stats(await self._models.names())
 
     async def _load(self, own: ModelRef, placer: str) -> None:
-        failure = None
         try:
             await self._models.ensure(own)
-        except EngineStartFailed as error:
-            failure = error
+        except Exception as error:
+            await _report(own, _start_failure(own, error), placer)
             raise
-        finally:
-            if placer:
-                handle = serve.get_deployment_handle(PLACER, placer)
-                await handle.options(method_name="started").remote(own.model_dump_json(), failure)
+        await _report(own, None, placer)
 
     def _check(self, model: ModelRef) -> None:
         if self._only not in (None, model.name):
@@ -105,3 +104,20 @@ class ModelApp:
                 f"{self._only}, and the request names {model.name}.",
                 param="model",
             )
+
+
+async def _report(model: ModelRef, failure: EngineStartFailed | None, placer: str) -> None:
+    if placer:
+        handle = serve.get_deployment_handle(PLACER, placer)
+        await handle.options(method_name="started").remote(model.model_dump_json(), failure)
+
+
+def _start_failure(model: ModelRef, error: Exception) -> EngineStartFailed:
+    """Any error of a load, as the placer learns of it: what has not started must give its GPUs back."""
+    if isinstance(error, EngineStartFailed):
+        return error
+    if isinstance(error, TuneryError):
+        return EngineStartFailed(error.message, cause="crashed")
+    alias = model.base.alias
+    _log.error("%s could not be loaded.", alias, exc_info=error)
+    return EngineStartFailed(f"{alias} could not be loaded. The replica's log says why.", cause="crashed")

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from cluster.contracts.errors import InvalidRequest
+from cluster.contracts.errors import CorruptArtefact, EngineStartFailed, InvalidRequest
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef, Sampling, TextPrompt
 from cluster.contracts.serving_plan import ServingPool, VllmPlan
 from cluster.serving.deployment.placement import per_model
@@ -49,19 +49,34 @@ class Models:
     """In the place of ReplicaModels."""
 
     made: ClassVar[list["Models"]] = []
+    failure: ClassVar[BaseException | None] = None
 
     def __init__(self, settings: EngineSettings, *, merges: bool, plan: VllmPlan | None) -> None:
         self.settings = settings
         self.made.append(self)
 
     async def ensure(self, model: ModelRef) -> None:
-        pass
+        if self.failure is not None:
+            raise self.failure
+
+
+class Placer:
+    def __init__(self) -> None:
+        self.told: list[str | None] = []
+
+    def options(self, *, method_name: str) -> "Placer":
+        assert method_name == "started"
+        return self
+
+    async def remote(self, model: str, failure: EngineStartFailed | None) -> None:
+        self.told.append(failure and f"{failure.message} ({failure.cause})")
 
 
 async def of_fakes(monkeypatch: pytest.MonkeyPatch, plan: VllmPlan | None) -> tuple[ModelApp, Models]:
     monkeypatch.setattr(per_model, "log_as_json", lambda: None)
     monkeypatch.setattr(per_model, "ReplicaModels", Models)
-    app = await started(ModelRef(base=BASE), merges=False, vllm=plan.model_dump_json() if plan else "")
+    vllm = plan.model_dump_json() if plan else ""
+    app = await started(ModelRef(base=BASE), merges=False, vllm=vllm, placer="engine")
     return app, Models.made[-1]
 
 
@@ -72,6 +87,31 @@ async def test_what_has_reserved_gpus_is_never_unloaded_for_being_idle(
 ) -> None:
     _, models = await of_fakes(monkeypatch, plan)
     assert models.settings.idle_seconds == idle_seconds
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (None, [None]),
+        (EngineStartFailed("too small", cause="out_of_memory"), ["too small (out_of_memory)"]),
+        (CorruptArtefact("a byte differs"), ["a byte differs (crashed)"]),
+        (
+            OSError("/secret"),
+            [f"{BASE.alias} could not be loaded. The replica's log says why. (crashed)"],
+        ),
+        (asyncio.CancelledError(), []),
+    ],
+)
+async def test_the_placer_learns_how_a_start_has_ended(
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException | None, told: list[str | None]
+) -> None:
+    placer = Placer()
+    monkeypatch.setattr(per_model.serve, "get_deployment_handle", lambda name, application: placer)
+    monkeypatch.setattr(Models, "failure", failure)
+    app, _ = await of_fakes(monkeypatch, PLAN)
+    await asyncio.wait([app._loading])
+    assert placer.told == told
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

@@ -33,7 +33,8 @@ class LoadTimer(Generic[T]):
         try:
             loaded = await self._load(model)
         finally:
-            del self._began[model.weights]
+            # Gone if another load of the same weights, for another application, has ended.
+            self._began.pop(model.weights, None)
         self._took[model.weights] = self._clock() - began
         return loaded
 

@@ -71,6 +71,15 @@ async def test_a_load_that_failed_does_not_say_how_long_loading_takes() -> None:
     assert "the last time" not in loaded.not_ready(MODEL, 1).message
 
 
+async def test_two_loads_of_the_same_weights_may_overlap() -> None:
+    async def load(model: ModelRef) -> str:
+        await asyncio.sleep(0)
+        return model.base.alias
+
+    loaded = LoadTimer(load)
+    assert await asyncio.gather(loaded(MODEL), loaded(MODEL)) == [BASE.alias] * 2
+
+
 async def test_the_load_timeout_covers_only_its_own_block_and_other_timeouts_pass_through() -> None:
     with pytest.raises(Unavailable, match=r"within 0 s"):
         async with time_limit(0.01, partial(not_ready, MODEL)):

@@ -119,7 +119,7 @@ class RemoteModels:
         """Statistics of one replica of each application that certainly has one."""
         known = [*self._applications.values(), *self._hot.applications]
         running = [one for one in known if one.is_up(self._scale_to_zero_seconds)]
-        found = await asyncio.gather(*(one.handle.options(method_name="stats").remote() for one in running))
+        found = await asyncio.gather(*(_stats_of(one) for one in running))
         return [stats for of_one in found for stats in of_one]
 
     async def check(self) -> None:
@@ -242,6 +242,17 @@ class RemoteModels:
     async def _report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
         hot: dict[str, str] = await self._placer.options(method_name="report").remote(tokens, refused)
         return hot
+
+
+async def _stats_of(application: ModelApplication) -> list[EngineStats]:
+    """Empty if the application has gone."""
+    try:
+        # Raises at once if the deployment has gone.
+        stats: list[EngineStats] = await application.handle.options(method_name="stats").remote()
+    except Exception:
+        _log.warning("%s did not return its statistics.", application.name, exc_info=True)
+        return []
+    return stats
 
 
 def _key(model: ModelRef) -> str:

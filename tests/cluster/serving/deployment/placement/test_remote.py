@@ -11,6 +11,7 @@ from ray.serve.exceptions import RayServeException
 
 from cluster.contracts.errors import NotFound, Unavailable
 from cluster.contracts.generation import (
+    EngineStats,
     FinishEvent,
     GenerationEvent,
     GenerationRequest,
@@ -27,6 +28,7 @@ from tests.api import BASE
 REQUEST = GenerationRequest(id="r", model=ModelRef(base=BASE), prompt=TextPrompt(text="x"))
 PROMPT = PromptEvent(prompt_tokens=1)
 END = FinishEvent(index=0, reason="stop", completion_tokens=1)
+STATS = EngineStats(base="c", running=0, waiting=0, slots=1, adapters=[], generated_tokens=0)
 
 
 LOST = ActorUnavailableError("gone", None)
@@ -215,6 +217,31 @@ def test_concurrent_requests_share_one_call_of_the_placer_which_outlasts_the_fir
 
     assert asyncio.run(run()) == [PROMPT, END]
     assert placer.num_calls == 1
+
+
+def test_an_application_that_has_gone_leaves_the_others_statistics() -> None:
+    def raise_gone() -> None:
+        raise GONE
+
+    async def lost() -> None:
+        raise LOST
+
+    async def stats() -> list[EngineStats]:
+        return [STATS]
+
+    handles = {f"model-{alias}": Handle([PROMPT, END]) for alias in "abc"}
+
+    async def run() -> list[EngineStats]:
+        models = RemoteModels(EngineSettings(), Placer(), find=handles.__getitem__)
+        for alias in "abc":
+            model = ModelRef(base=BASE.model_copy(update={"alias": alias}))
+            request = REQUEST.model_copy(update={"model": model})
+            await _all(models.generate(request, load_timeout_seconds=None))
+        for handle, answer in zip(handles.values(), (raise_gone, lost, stats), strict=True):
+            handle.start = answer
+        return await models.stats()
+
+    assert asyncio.run(run()) == [STATS]
 
 
 def test_closing_the_stream_cancels_the_request_in_its_replica() -> None:

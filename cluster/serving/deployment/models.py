@@ -120,6 +120,11 @@ class ReplicaModels:
         """The names of the weights and models in memory."""
         return [*await self._engines.names(), *self._encoders.names()]
 
+    async def close(self) -> None:
+        """Unloads all models once running loads have ended."""
+        # The encoders are in the same cache.
+        await self._engines.close()
+
     def _pool_of(self, model: ModelRef) -> EnginePool | EncoderPool:
         return self._encoders if model.base.architecture == "encoder" else self._engines
 

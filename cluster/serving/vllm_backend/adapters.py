@@ -95,11 +95,11 @@ class Adapters:
             )
         number = next(self._numbers)
         folder = self._folder / f"{ref.digest}-{number}"
-        await asyncio.to_thread(self._write, ref, folder)
-        # Named by digest, because vLLM's prefix cache uses the name, and equal bytes give equal keys and
-        # values.
-        request = self._vllm.LoRARequest(lora_name=ref.digest, lora_int_id=number, lora_path=str(folder))
         try:
+            await asyncio.to_thread(self._write, ref, folder)
+            # Named by digest, because vLLM's prefix cache uses the name, and equal bytes give equal keys and
+            # values.
+            request = self._vllm.LoRARequest(lora_name=ref.digest, lora_int_id=number, lora_path=str(folder))
             await self._add(request, ref)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

@@ -53,6 +53,12 @@ class ModelApp:
         self._loading = asyncio.create_task(self._load(own, placer if plan else ""))
         self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
 
+    async def __del__(self) -> None:
+        """Serve awaits this after the requests that it knows of have ended."""
+        # Else vLLM's copies of adapters would stay on disk. A start, which is not waited for, has made none.
+        if self._loading.done():
+            await self._models.close()
+
     async def generate(
         self, body: str, load_timeout_seconds: float | None, parent: str | None = None
     ) -> AsyncGenerator[EventChunk, None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from peft import PeftModel
 from torch.overrides import TorchFunctionMode
 from transformers import AutoModelForCausalLM
@@ -29,10 +30,12 @@ from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment.models import planned_bytes
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.limits import EngineLimits
+from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
 from cluster.serving.vllm_backend.interface import import_vllm
 from cluster.serving.vllm_backend.load import VllmLoader, outline
 from cluster.serving.vllm_backend.params import choice_seed
+from cluster.serving.weights.adapter import Adapter, LoraPair
 from cluster.serving.weights.folder import WeightsFolder
 from tests.cluster.serving.conftest import Tuned
 from tests.cluster.serving.fake_vllm import AsyncLLM, ClientError, FakeVllm, Seen
@@ -343,6 +346,23 @@ def test_an_adapter_that_is_not_lora_is_refused(start: Start, tuned: Tuned) -> N
     assert ref is not None
     with pytest.raises(InvalidRequest, match="embedded engine"):
         served.ask(served.request(ref.model_copy(update={"form": "prefix"})))
+
+
+def test_an_adapter_that_cannot_be_written_leaves_no_files(tmp_path: Path) -> None:
+    def read(ref: WeightsRef) -> Adapter:
+        # Refused after its folder has been made.
+        no_tensor: Any = None
+        return Adapter(ref.digest, {"q_proj": LoraPair(down=no_tensor, up=torch.zeros(1, 1))})
+
+    async def load() -> None:
+        async with adapters.acquire(WeightsRef(digest="1" * 64, manifest_key="k", form="lora")):
+            pass
+
+    vllm: Any = FakeVllm()()
+    adapters = Adapters(vllm, vllm, read=read, folder=tmp_path, limits=EngineLimits(), max_rank=8)
+    with pytest.raises(ValueError, match="expected torch"):
+        asyncio.run(load())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_rank_beyond_the_settings_is_refused(start: Start, tuned: Tuned) -> None:

@@ -18,8 +18,13 @@ from tests.cluster.serving.published import publish_lora
 from tests.families import make_family
 
 
+class KeptApp(ModelApp):
+    def __del__(self) -> None:  # type: ignore[override]
+        """Only Serve awaits the inherited method."""
+
+
 async def started(model: ModelRef, *, merges: bool, vllm: str = "", placer: str = "") -> ModelApp:
-    app = object.__new__(ModelApp)
+    app = object.__new__(KeptApp)
     # As Serve does.
     await ModelApp.__init__(app, model.model_dump_json(), merges, vllm, placer)  # type: ignore[misc]
     return app
@@ -53,11 +58,15 @@ class Models:
 
     def __init__(self, settings: EngineSettings, *, merges: bool, plan: VllmPlan | None) -> None:
         self.settings = settings
+        self.is_closed = False
         self.made.append(self)
 
     async def ensure(self, model: ModelRef) -> None:
         if self.failure is not None:
             raise self.failure
+
+    async def close(self) -> None:
+        self.is_closed = True
 
 
 class Placer:
@@ -114,6 +123,18 @@ async def test_the_placer_learns_how_a_start_has_ended(
     assert placer.told == told
 
 
+@pytest.mark.anyio
+async def test_a_replica_that_serve_stops_closes_its_models_unless_they_are_starting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app, models = await of_fakes(monkeypatch, None)
+    await ModelApp.__del__(app)
+    assert not models.is_closed
+    await app._loading
+    await ModelApp.__del__(app)
+    assert models.is_closed
+
+
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_a_merged_adapter_answers_as_unmerged_and_its_replica_runs_nothing_else(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -142,7 +163,11 @@ def test_a_merged_adapter_answers_as_unmerged_and_its_replica_runs_nothing_else(
                 await answer(merged, model)
             with pytest.raises(InvalidRequest, match="one adapter merged into its base"):
                 await merged.ensure(model.model_dump_json(), None)
-        return [*await merged.stats(), *await beside.stats()]
+        stats = [*await merged.stats(), *await beside.stats()]
+        for app in (merged, beside):
+            await ModelApp.__del__(app)
+            assert await app.stats() == []
+        return stats
 
     assert adapted.adapter
     stats = asyncio.run(run())

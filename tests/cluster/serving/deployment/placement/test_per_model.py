@@ -81,12 +81,14 @@ class Placer:
         self.told.append(failure and f"{failure.message} ({failure.cause})")
 
 
-async def of_fakes(monkeypatch: pytest.MonkeyPatch, plan: VllmPlan | None) -> tuple[ModelApp, Models]:
+async def of_fakes(monkeypatch: pytest.MonkeyPatch, plan: VllmPlan | None) -> tuple[ModelApp, Models, Placer]:
+    placer = Placer()
     monkeypatch.setattr(per_model, "log_as_json", lambda: None)
+    monkeypatch.setattr(per_model.serve, "get_deployment_handle", lambda name, application: placer)
     monkeypatch.setattr(per_model, "ReplicaModels", Models)
     vllm = plan.model_dump_json() if plan else ""
     app = await started(ModelRef(base=BASE), merges=False, vllm=vllm, placer="engine")
-    return app, Models.made[-1]
+    return app, Models.made[-1], placer
 
 
 @pytest.mark.anyio
@@ -94,7 +96,7 @@ async def of_fakes(monkeypatch: pytest.MonkeyPatch, plan: VllmPlan | None) -> tu
 async def test_what_has_reserved_gpus_is_never_unloaded_for_being_idle(
     monkeypatch: pytest.MonkeyPatch, plan: VllmPlan | None, idle_seconds: int
 ) -> None:
-    _, models = await of_fakes(monkeypatch, plan)
+    _, models, _ = await of_fakes(monkeypatch, plan)
     assert models.settings.idle_seconds == idle_seconds
 
 
@@ -115,10 +117,8 @@ async def test_what_has_reserved_gpus_is_never_unloaded_for_being_idle(
 async def test_the_placer_learns_how_a_start_has_ended(
     monkeypatch: pytest.MonkeyPatch, failure: BaseException | None, told: list[str | None]
 ) -> None:
-    placer = Placer()
-    monkeypatch.setattr(per_model.serve, "get_deployment_handle", lambda name, application: placer)
     monkeypatch.setattr(Models, "failure", failure)
-    app, _ = await of_fakes(monkeypatch, PLAN)
+    app, _, placer = await of_fakes(monkeypatch, PLAN)
     await asyncio.wait([app._loading])
     assert placer.told == told
 
@@ -127,7 +127,7 @@ async def test_the_placer_learns_how_a_start_has_ended(
 async def test_a_replica_that_serve_stops_closes_its_models_unless_they_are_starting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app, models = await of_fakes(monkeypatch, None)
+    app, models, _ = await of_fakes(monkeypatch, None)
     await ModelApp.__del__(app)
     assert not models.is_closed
     await app._loading

@@ -20,6 +20,8 @@ import psutil
 from service.ports import free_ports
 
 _START_SECONDS = 600
+_PATIENCE = {"RAY_gcs_rpc_server_connect_timeout_s": "120", "RAY_gcs_server_request_timeout_seconds": "300"}
+"""On a busy machine, a node that starts would give up waiting for the head."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ for line in sys.stdin:
 
 
 def _environment(token: str) -> dict[str, str]:
-    return {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    return {**os.environ, **_PATIENCE, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
 
 
 def _wait_for_node(head: RayHead, known: set[str]) -> str:

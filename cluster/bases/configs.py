@@ -1,4 +1,4 @@
-"""Reads the `config.json` of a base, without its weights."""
+"""Reads what the folder of a base says of it, without its weights."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +8,8 @@ from typing import Any
 from cluster.bases.resolve import local_folder
 from cluster.contracts.bases import BaseSpec, HubSource
 from cluster.contracts.errors import InvalidConfiguration
+
+_INDEX = "model.safetensors.index.json"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -30,25 +32,65 @@ def config_here(spec: BaseSpec) -> dict[str, Any] | None:
     """The configuration of a base that is on this machine, without a network; None if it is not there or
     cannot be read."""
     try:
-        folder = _hub_folder(spec.source) if isinstance(spec.source, HubSource) else local_folder(spec.source)
+        folder = _folder_here(spec)
         return None if folder is None else read_config(folder)
     except InvalidConfiguration:
         return None
+
+
+def is_quantized(config: Mapping[str, Any]) -> bool:
+    """Whether the weights are stored in 8 or 4 bits, with these fields of `config.json`."""
+    return bool(config.get("quantization_config"))
+
+
+def stored_bytes_here(spec: BaseSpec) -> int | None:
+    """What the weights of a base take in its files, in bytes, as far as this machine knows without a network:
+    from the files themselves, or from their index, which is downloaded without them. None if neither is
+    here."""
+    folder = _folder_here(spec)
+    if folder is None:
+        return None
+    try:
+        return sum(file.stat().st_size for file in weight_files(folder)) or None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return _indexed_bytes(folder)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that transformers loads. A folder may also hold the same weights in another format. Raises
+    OSError, ValueError or KeyError if the index cannot be read."""
+    index, alone = folder / _INDEX, folder / "model.safetensors"
+    if index.exists():
+        return [folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]
+    return [alone] if alone.exists() else sorted(folder.glob("*.safetensors"))
 
 
 def why_not_trained(config: Mapping[str, Any]) -> str | None:
     """Why a model with these fields of `config.json` can only be served; None if it can be trained, too.
 
     No update can be added to weights in 8 or 4 bits. QLoRA makes such weights itself, from whole ones."""
-    quantized = config.get("quantization_config")
-    if not quantized:
+    if not is_quantized(config):
         return None
+    quantized = config["quantization_config"]
     kind = quantized.get("quant_method") if isinstance(quantized, Mapping) else None
     return (
         f"its weights are stored quantized ({kind or 'in an unknown way'}), and training needs them in 16 or "
         "32 bits; load them with transformers, save the result of the model's dequantize(), and add that "
         "folder"
     )
+
+
+def _folder_here(spec: BaseSpec) -> Path | None:
+    """Where the base's configuration is; None for a hub model of which nothing is here."""
+    return _hub_folder(spec.source) if isinstance(spec.source, HubSource) else local_folder(spec.source)
+
+
+def _indexed_bytes(folder: Path) -> int | None:
+    try:
+        found = json.loads((folder / _INDEX).read_bytes())["metadata"]["total_size"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return int(found) if isinstance(found, int | float) and found > 0 else None
 
 
 def _hub_folder(source: HubSource) -> Path | None:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cluster.bases import hub
-from cluster.bases.configs import read_config
+from cluster.bases.configs import read_config, weight_files
 from cluster.bases.resolve import ask_hub, folder_here, local_folder, tokenizer_folder
 from cluster.contracts.adapter_layers import BaseLayers
 from cluster.contracts.bases import BaseSpec, HubSource
 from cluster.contracts.errors import InvalidConfiguration
 
-_INDEX = "model.safetensors.index.json"
 _NUM_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _MAX_HEADER_BYTES = 100 * 2**20
 
@@ -70,15 +69,6 @@ def _readable(folder: Path) -> Iterator[None]:
         raise InvalidConfiguration(
             f"The layers of {folder.name} cannot be read: {type(error).__name__}.", param="TUNERY_CATALOGUE"
         ) from error
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files that transformers loads. A folder may also hold the same weights in another format. Raises
-    OSError, ValueError or KeyError if the index cannot be read."""
-    index, alone = folder / _INDEX, folder / "model.safetensors"
-    if index.exists():
-        return [folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]
-    return [alone] if alone.exists() else sorted(folder.glob("*.safetensors"))
 
 
 def _changed_at(folder: Path) -> list[int]:

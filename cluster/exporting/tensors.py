@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from cluster.bases.layers import weight_files
+from cluster.bases.configs import weight_files
 from cluster.contracts.errors import InvalidRequest
 
 DTYPES = {

@@ -56,10 +56,17 @@ class ServingOptions:
 
 
 def plan_serving(
-    base: BaseSpec, shape: ModelShape | None, pools: Sequence[ServingPool], options: ServingOptions
+    base: BaseSpec,
+    shape: ModelShape | None,
+    pools: Sequence[ServingPool],
+    options: ServingOptions,
+    *,
+    is_quantized: bool = False,
+    stored_bytes: int | None = None,
 ) -> ServingPlan:
     """`shape` is None if the base's family is not known: then nothing is known to be too large, and it takes
-    one device.
+    one device. The same goes for a base whose weights are stored quantized if their `stored_bytes`, in all
+    files together, are not known; other bases take what their type takes.
 
     Raises EngineStartFailed (`does_not_fit`) with the numbers if vLLM is wanted, and no pool has room."""
     engine, reason = _engine(base, shape, pools, options.engine)
@@ -71,11 +78,12 @@ def plan_serving(
             f"{base.alias} is to be served by vLLM, but TUNERY_SERVING_POOLS names no GPUs.",
             cause="does_not_fit",
         )
-    if shape is None:
+    weights = stored_bytes if is_quantized or shape is None else weights_bytes(base, shape)
+    if shape is None or weights is None:
         return ServingPlan(engine=engine, reason=reason, vllm=_unplanned(base, gpus[0], options))
-    fitting = (plan for pool in gpus if (plan := _on(pool, base, shape, options)) is not None)
+    fitting = (plan for pool in gpus if (plan := _on(pool, base, shape, weights, options)) is not None)
     if (found := next(fitting, None)) is None:
-        raise _refusal(base, shape, gpus, options)
+        raise _refusal(base, shape, weights, gpus, options)
     return ServingPlan(engine=engine, reason=reason, vllm=found)
 
 
@@ -113,9 +121,11 @@ class _Fit:
     """Of one sequence, that the keys and values have room for."""
 
 
-def _on(pool: ServingPool, base: BaseSpec, shape: ModelShape, options: ServingOptions) -> VllmPlan | None:
+def _on(
+    pool: ServingPool, base: BaseSpec, shape: ModelShape, weights: int, options: ServingOptions
+) -> VllmPlan | None:
     """The fewest devices that hold a whole context, else those that hold most of one."""
-    fits = [_fit(pool, count, base, shape, options) for count in _counts(pool.devices, shape)]
+    fits = [_fit(pool, count, base, shape, weights, options) for count in _counts(pool.devices, shape)]
     for fit in fits:
         if fit.tokens >= base.context_length:
             return fit.plan
@@ -131,11 +141,15 @@ def _counts(devices: int, shape: ModelShape) -> Iterator[int]:
             yield count
 
 
-def _fit(pool: ServingPool, count: int, base: BaseSpec, shape: ModelShape, options: ServingOptions) -> _Fit:
+def _fit(
+    pool: ServingPool, count: int, base: BaseSpec, shape: ModelShape, weights: int, options: ServingOptions
+) -> _Fit:
+    """`weights` are the bytes of the whole model's."""
     number = _BYTES[base.dtype]
     sequences = options.slots or _MOST_SEQUENCES
     pass_tokens = _pass_tokens(pool, shape, number)
-    weights = ((shape.parameters - shape.rest) // count + shape.rest) * number
+    rest = shape.rest * number
+    share = (weights - rest) // count + rest
     activations = (
         pass_tokens
         * number
@@ -145,7 +159,7 @@ def _fit(pool: ServingPool, count: int, base: BaseSpec, shape: ModelShape, optio
         )
         + sequences * shape.vocab_size * _SCORING_BYTES
     )
-    left = int(MEMORY_SHARE * pool.bytes_per_worker) - weights - activations - _RUNTIME
+    left = int(MEMORY_SHARE * pool.bytes_per_worker) - share - activations - _RUNTIME
     slot = _adapter_slot(shape, options.lora_rank, count) * number
     cache = KeyValues(shape, count, number, pass_tokens)
     room = int(max(0, left) * _ADAPTER_SHARE) // slot
@@ -155,7 +169,7 @@ def _fit(pool: ServingPool, count: int, base: BaseSpec, shape: ModelShape, optio
     key_values = left - adapters * slot
     tokens = cache.longest(key_values, most=base.context_length)
     memory = ServingMemory(
-        weights=weights,
+        weights=share,
         adapters=adapters * slot,
         activations=activations,
         runtime=_RUNTIME,
@@ -215,10 +229,10 @@ def _unplanned(base: BaseSpec, pool: ServingPool, options: ServingOptions) -> Vl
 
 
 def _refusal(
-    base: BaseSpec, shape: ModelShape, pools: Sequence[ServingPool], options: ServingOptions
+    base: BaseSpec, shape: ModelShape, weights: int, pools: Sequence[ServingPool], options: ServingOptions
 ) -> EngineStartFailed:
     largest = max(pools, key=lambda pool: pool.devices * pool.bytes_per_worker)
-    count, needed = _needed(largest, base, shape, options)
+    count, needed = _needed(largest, base, shape, weights, options)
     return EngineStartFailed(
         f"Serving {base.alias} needs {need(count, needed, usable=MEMORY_SHARE)}, and the largest node for "
         f"serving has {largest.devices} x {size(largest.bytes_per_worker)}.",
@@ -227,13 +241,13 @@ def _refusal(
 
 
 def _needed(
-    pool: ServingPool, base: BaseSpec, shape: ModelShape, options: ServingOptions
+    pool: ServingPool, base: BaseSpec, shape: ModelShape, weights: int, options: ServingOptions
 ) -> tuple[int, dict[str, int]]:
     """On how many devices of this size the model would fit, or the most that can share it, and what it takes
     on each with one adapter and the shortest context."""
     least = replace(options, batch_adapters=options.batch_adapters or 1)
     counts = _counts(max(16, pool.devices), shape)
-    fits = [_fit(pool, count, base, shape, least) for count in counts]
+    fits = [_fit(pool, count, base, shape, weights, least) for count in counts]
     shortest = min(LEAST_CONTEXT, base.context_length)
     fit = next((each for each in fits if each.tokens >= shortest), fits[-1])
     needed = fit.memory.model_dump() | {"key_values": fit.cache.bytes(shortest)}

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional
 
-from cluster.bases.layers import weight_files
+from cluster.bases.configs import weight_files
 from cluster.bases.pretrained import LOADING, read_config
 from cluster.contracts.errors import CorruptArtefact
 from cluster.training.model.head import causal_model

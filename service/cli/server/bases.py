@@ -19,7 +19,7 @@ from cluster.bases.catalogue import (
     load_catalogue,
     remove_from_catalogue,
 )
-from cluster.bases.configs import read_config, why_not_trained
+from cluster.bases.configs import is_quantized, read_config, stored_bytes_here, why_not_trained
 from cluster.bases.file_digests import changed_files
 from cluster.bases.layers import base_layers, stored_tensors
 from cluster.bases.resolve import base_folder, folder_here, tokenizer_folder, why_unavailable
@@ -28,7 +28,6 @@ from cluster.contracts.bases import BaseSpec, FolderSource, HubSource, TrainingT
 from cluster.contracts.devices import Pool
 from cluster.contracts.errors import EngineStartFailed, InvalidConfiguration, InvalidRequest, TuneryError
 from cluster.contracts.hyperparameters import MAX_WORKERS, TrainingOptions
-from cluster.contracts.model_shape import ModelShape
 from cluster.contracts.serving_plan import ServingPool
 from cluster.planning.memory import Task
 from cluster.planning.planner import task_of
@@ -178,7 +177,7 @@ def plan(
         length = min(max_seq_length or _PLANNED_LENGTH, spec.context_length)
         if max_seq_length is not None and length < max_seq_length:
             Output(as_json).remark(f"Planned for {length} tokens, which is the context of {model}.")
-        served = _planned_serving(spec, shape, divide_devices(os.environ, gpus, workers=1).serving, options)
+        served = _planned_serving(spec, config, divide_devices(os.environ, gpus, workers=1).serving, options)
         trainings = [TrainingOptions(type=kind, max_seq_length=length) for kind in _PLANNED_TYPES]
         if problem := why_not_trained(config):
             trained = [_unplanned(each, f"It cannot be trained: {problem}.") for each in trainings]
@@ -217,10 +216,17 @@ def verify(
 
 
 def _planned_serving(
-    spec: BaseSpec, shape: ModelShape | None, pools: Sequence[ServingPool], options: ServingOptions
+    spec: BaseSpec, config: Mapping[str, Any], pools: Sequence[ServingPool], options: ServingOptions
 ) -> dict[str, Any]:
     try:
-        found = plan_serving(spec, shape, pools, options)
+        found = plan_serving(
+            spec,
+            shape_of(config),
+            pools,
+            options,
+            is_quantized=is_quantized(config),
+            stored_bytes=stored_bytes_here(spec),
+        )
     except EngineStartFailed as error:
         return {"type": "serving", "plan": None, "problem": error.message}
     return {"type": "serving", "plan": found.model_dump(mode="json"), "problem": None}

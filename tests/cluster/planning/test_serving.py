@@ -136,6 +136,21 @@ def test_a_model_of_unknown_shape_takes_one_gpu() -> None:
     assert (plan.tensor_parallel_size, plan.memory) == (1, None)
 
 
+def test_weights_that_are_stored_quantized_take_what_their_files_take() -> None:
+    one = [gpus(1)]
+    with pytest.raises(EngineStartFailed):
+        plan_serving(base(), shape("70B"), one, AUTO)
+    stored = plan_serving(base(), shape("70B"), one, AUTO, is_quantized=True, stored_bytes=40 * GB).vllm
+    assert stored is not None
+    assert stored.memory is not None
+    assert (stored.tensor_parallel_size, stored.memory.weights) == (1, 40 * GB)
+    with pytest.raises(EngineStartFailed, match=r"weights 17\.5"):
+        plan_serving(base(), shape("70B"), [gpus(1, 16)], AUTO, is_quantized=True, stored_bytes=280 * GB)
+    unknown = plan_serving(base(), shape("70B"), one, AUTO, is_quantized=True).vllm
+    assert unknown is not None
+    assert unknown.memory is None
+
+
 @given(
     size=st.sampled_from(sorted(SIZES)),
     devices=st.integers(1, 16),

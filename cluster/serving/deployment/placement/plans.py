@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cluster.bases.configs import config_here, read_config
+from cluster.bases.configs import config_here, is_quantized, read_config, stored_bytes_here
 from cluster.bases.resolve import tokenizer_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import EngineStartFailed, InvalidRequest
@@ -34,7 +34,8 @@ class ServingPlans:
         entry = base.model_dump_json()
         if (known := self._plans.get(entry)) is None:
             config = await asyncio.to_thread(self._read, base)
-            known = self._plans[entry] = _plan(base, config, self._settings)
+            known = await asyncio.to_thread(_plan, base, config, self._settings)
+            self._plans[entry] = known
         return known
 
     async def engine(self, model: ModelRef) -> EngineName:
@@ -78,4 +79,11 @@ def why_not_served(base: BaseSpec, settings: EngineSettings) -> str | None:
 
 
 def _plan(base: BaseSpec, config: Mapping[str, Any], settings: EngineSettings) -> ServingPlan:
-    return plan_serving(base, shape_of(config), settings.serving_pools, settings.options)
+    return plan_serving(
+        base,
+        shape_of(config),
+        settings.serving_pools,
+        settings.options,
+        is_quantized=is_quantized(config),
+        stored_bytes=stored_bytes_here(base) if is_quantized(config) else None,
+    )

@@ -66,6 +66,29 @@ def test_a_base_that_fits_is_served(base: BaseSpec, settings: EngineSettings) ->
     assert why_not_served(base, settings) is None
 
 
+def test_a_quantized_base_is_as_large_as_its_files_or_their_index_say(
+    base: BaseSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNERY_SERVING_POOLS", '[{"kind": "cuda", "devices": 1, "device_bytes": "24GB"}]')
+    settings = EngineSettings.read()
+    assert isinstance(base.source, FolderSource)
+    folder = Path(base.source.path)
+    config = json.loads((folder / "config.json").read_text())
+    # 13 billion weights, which take 26 GB in 16 bits.
+    config |= {"hidden_size": 5120, "num_attention_heads": 40, "intermediate_size": 13824}
+    config |= {"num_key_value_heads": 40, "head_dim": 128, "num_hidden_layers": 40}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert why_not_served(base, settings) is not None
+    config["quantization_config"] = {"quant_method": "gptq"}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert why_not_served(base, settings) is None
+    (folder / "model.safetensors").unlink()
+    assert why_not_served(base, settings) is None
+    index = {"metadata": {"total_size": 30 * 10**9}, "weight_map": {"a": "model-1.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "weights 15.0" in (why_not_served(base, settings) or "")
+
+
 @pytest.mark.parametrize(
     ("training", "engine", "is_refused"),
     [

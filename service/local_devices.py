@@ -3,16 +3,19 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from cluster.contracts.devices import Pool
+from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.serving_plan import GpuSharing, ServingPool
 
-_QUERY = ["--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+_QUERY = ["--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
+_HIDES_ALL = ("-1", "NoDevFiles", "void", "none")
+"""Values of CUDA_VISIBLE_DEVICES that stand for no device."""
 _SECONDS = 30
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
@@ -102,14 +105,19 @@ def _training_environment(given: Mapping[str, str], gpus: Sequence[int], *, work
     return {name: given.get(name) or value for name, value in found.items()}
 
 
-def gpu_bytes(run: Run | None = None) -> list[int]:
-    """Memory of each NVIDIA GPU; empty if there is none, or no driver."""
+def gpu_bytes(given: Mapping[str, str], run: Run | None = None) -> list[int]:
+    """Memory of each NVIDIA GPU that CUDA_VISIBLE_DEVICES shows, in its order, or of all if it is not `given`;
+    empty if there is none, or no driver. Raises InvalidConfiguration if it names a GPU that is not here."""
     run = run or _nvidia_smi
     try:
-        lines = run(_QUERY).split()
-        return [int(line) * 2**20 for line in lines]
+        rows = [[cell.strip() for cell in line.split(",")] for line in run(_QUERY).splitlines()]
+        found = {index: (uuid, int(mebibytes) * 2**20) for index, uuid, mebibytes in rows}
     except (OSError, ValueError, subprocess.SubprocessError):
         return []
+    if (visible := given.get("CUDA_VISIBLE_DEVICES")) is None or not found:
+        return [size for _, size in found.values()]
+    # nvidia-smi shows what the variable hides, and Ray starts nothing there.
+    return [_size_of(name, found) for name in _shown(visible)]
 
 
 def host_bytes(limit: Path = _CGROUP) -> int:
@@ -119,6 +127,26 @@ def host_bytes(limit: Path = _CGROUP) -> int:
         return min(physical, int(limit.read_text()))
     except (OSError, ValueError):  # There is no limit, or it says "max".
         return physical
+
+
+def _shown(visible: str) -> Iterator[str]:
+    for name in visible.split(","):
+        # As CUDA reads it: what comes after is hidden, too.
+        if not name.strip() or name.strip() in _HIDES_ALL:
+            return
+        yield name.strip()
+
+
+def _size_of(name: str, gpus: Mapping[str, tuple[str, int]]) -> int:
+    """`gpus` are UUID and size by index. CUDA takes the index or the first characters of the UUID."""
+    for index, (uuid, size) in gpus.items():
+        if name == index or (not name.isdigit() and uuid.startswith(name)):
+            return size
+    raise InvalidConfiguration(
+        f"CUDA_VISIBLE_DEVICES names {name}, and nvidia-smi finds no such GPU, only "
+        f"{', '.join(f'{index} ({uuid})' for index, (uuid, _) in gpus.items())}.",
+        param="CUDA_VISIBLE_DEVICES",
+    )
 
 
 def _nvidia_smi(query: Sequence[str]) -> str:

@@ -131,7 +131,7 @@ class _Plan:
             "PYTHONUNBUFFERED": "1",
         }
         ray_url = f"http://127.0.0.1:{ray_ports.dashboard}"
-        devices = divide_devices(inherited, gpu_bytes(), workers=Settings().training_slots)
+        devices = divide_devices(inherited, gpu_bytes(inherited), workers=Settings().training_slots)
         if devices.serving:
             shared |= {
                 "TUNERY_SERVING_POOLS": _POOLS.dump_json(devices.serving).decode(),

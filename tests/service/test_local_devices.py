@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster.contracts.errors import InvalidConfiguration
 from service.local_devices import divide_devices, gpu_bytes, host_bytes, local_pool
+
+GPUS = "0, GPU-aa01, 100\n1, GPU-bb02, 200\n2, GPU-cc03, 300\n"
 
 
 def test_gpus_are_found_with_their_memory() -> None:
@@ -12,9 +15,9 @@ def test_gpus_are_found_with_their_memory() -> None:
 
     def run(query: Sequence[str]) -> str:
         asked.append(query)
-        return "81559\n81559\n"
+        return GPUS
 
-    assert gpu_bytes(run) == [81559 * 2**20] * 2
+    assert gpu_bytes({}, run) == [100 * 2**20, 200 * 2**20, 300 * 2**20]
     assert "memory.total" in asked[0][0]
 
 
@@ -25,7 +28,33 @@ def test_without_gpus_there_are_none(answer: str | Exception) -> None:
             raise answer
         return answer
 
-    assert gpu_bytes(run) == []
+    assert gpu_bytes({}, run) == []
+
+
+@pytest.mark.parametrize(
+    ("visible", "mebibytes"),
+    [
+        ("0", [100]),
+        ("2,0", [300, 100]),
+        (" 1 , 2 ", [200, 300]),
+        ("GPU-bb", [200]),
+        ("GPU-cc03,GPU-aa01", [300, 100]),
+        ("", []),
+        ("-1", []),
+        ("1,-1,0", [200]),
+        ("NoDevFiles", []),
+    ],
+)
+def test_gpus_that_the_environment_hides_do_not_count(visible: str, mebibytes: list[int]) -> None:
+    found = gpu_bytes({"CUDA_VISIBLE_DEVICES": visible}, lambda _: GPUS)
+    assert found == [size * 2**20 for size in mebibytes]
+
+
+@pytest.mark.parametrize("name", ["3", "GPU-dd", "MIG-aa01"])
+def test_a_gpu_that_is_not_here_is_named(name: str) -> None:
+    with pytest.raises(InvalidConfiguration, match=f"CUDA_VISIBLE_DEVICES names {name}, .* 0 \\(GPU-aa01"):
+        gpu_bytes({"CUDA_VISIBLE_DEVICES": f"0,{name}"}, lambda _: GPUS)
+    assert gpu_bytes({"CUDA_VISIBLE_DEVICES": name}, lambda _: "") == []
 
 
 def test_a_containers_limit_is_its_memory(tmp_path: Path) -> None:

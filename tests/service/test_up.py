@@ -51,7 +51,7 @@ def test_settings_that_nothing_can_start_with_are_named_before_anything_starts(
 def test_gpus_are_found_and_kept_from_the_replica_that_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 81559\n")
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 0, GPU-aa01, 81559\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     plan = _Plan.make(tmp_path, "127.0.0.1", 9000, tmp_path / "ray")

@@ -172,7 +172,7 @@ def plan(
         (spec,) = _chosen([model], _path(data, catalogue))
         config = read_config(tokenizer_folder(spec))
         shape = shape_of(config)
-        settings, options, gpus = checked_settings(), ServingSettings.read().options, gpu_bytes()
+        settings, options, gpus = checked_settings(), ServingSettings.read().options, gpu_bytes(os.environ)
         pools = settings.training_pools or [local_pool(gpus, workers=1)]
         length = min(max_seq_length or _PLANNED_LENGTH, spec.context_length)
         if max_seq_length is not None and length < max_seq_length:

@@ -14,6 +14,7 @@ from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.serving_plan import GpuSharing, ServingPool
 
 _QUERY = ["--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
+_NO_DEVICES = "No devices were found"
 _HIDES_ALL = ("-1", "NoDevFiles", "void", "none")
 """Values of CUDA_VISIBLE_DEVICES that stand for no device."""
 _SECONDS = 30
@@ -106,14 +107,21 @@ def _training_environment(given: Mapping[str, str], gpus: Sequence[int], *, work
 
 
 def gpu_bytes(given: Mapping[str, str], run: Run | None = None) -> list[int]:
-    """Memory of each NVIDIA GPU that CUDA_VISIBLE_DEVICES shows, in its order, or of all if it is not `given`;
-    empty if there is none, or no driver. Raises InvalidConfiguration if it names a GPU that is not here."""
+    """Bytes of memory of each NVIDIA GPU that CUDA_VISIBLE_DEVICES shows, in its order, or of all if it is
+    not `given`; empty if there is none, or no nvidia-smi. Raises InvalidConfiguration if the variable names a
+    GPU that is not here, or nvidia-smi fails and TUNERY_TRAINING_DEVICE is not given."""
     run = run or _nvidia_smi
     try:
-        rows = [[cell.strip() for cell in line.split(",")] for line in run(_QUERY).splitlines()]
-        found = {index: (uuid, int(mebibytes) * 2**20) for index, uuid, mebibytes in rows}
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return []
+        found = _listed(run(_QUERY))
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        if given.get("TUNERY_TRAINING_DEVICE"):
+            return []
+        # Jobs must not end up on processors because a driver is slow or broken.
+        raise InvalidConfiguration(
+            f"nvidia-smi does not say which GPUs this machine has: {error}. Mend it, or set "
+            "TUNERY_TRAINING_DEVICE=cpu to train on processors.",
+            param="TUNERY_TRAINING_DEVICE",
+        ) from error
     if (visible := given.get("CUDA_VISIBLE_DEVICES")) is None or not found:
         return [size for _, size in found.values()]
     # nvidia-smi shows what the variable hides, and Ray starts nothing there.
@@ -127,6 +135,18 @@ def host_bytes(limit: Path = _CGROUP) -> int:
         return min(physical, int(limit.read_text()))
     except (OSError, ValueError):  # There is no limit, or it says "max".
         return physical
+
+
+def _listed(answer: str) -> dict[str, tuple[str, int]]:
+    """UUID and bytes of memory of each GPU, by its index. Raises ValueError for any other answer."""
+    if _NO_DEVICES in answer:
+        return {}
+    rows = [[cell.strip() for cell in line.split(",")] for line in answer.splitlines()]
+    return {
+        # "[N/A]": the GPU has no memory of its own, but the host's.
+        index: (uuid, host_bytes() if mebibytes.startswith("[") else int(mebibytes) * 2**20)
+        for index, uuid, mebibytes in rows
+    }
 
 
 def _shown(visible: str) -> Iterator[str]:
@@ -153,5 +173,8 @@ def _nvidia_smi(query: Sequence[str]) -> str:
     command = shutil.which("nvidia-smi")
     if command is None:
         return ""
-    done = subprocess.run([command, *query], capture_output=True, text=True, timeout=_SECONDS, check=True)
+    done = subprocess.run([command, *query], capture_output=True, text=True, timeout=_SECONDS, check=False)
+    if done.returncode and _NO_DEVICES not in done.stdout:
+        said = " ".join((done.stdout or done.stderr).split()).rstrip(".")
+        raise OSError(said or f"it exits with {done.returncode}")
     return done.stdout

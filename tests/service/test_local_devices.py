@@ -1,4 +1,5 @@
 import json
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,14 +22,50 @@ def test_gpus_are_found_with_their_memory() -> None:
     assert "memory.total" in asked[0][0]
 
 
-@pytest.mark.parametrize("answer", ["", "No devices were found", OSError("no driver")])
-def test_without_gpus_there_are_none(answer: str | Exception) -> None:
+@pytest.mark.parametrize("answer", ["", "No devices were found\n"])
+def test_without_gpus_there_are_none(answer: str) -> None:
+    assert gpu_bytes({}, lambda _: answer) == []
+
+
+@pytest.mark.parametrize(
+    "answer", [OSError("no driver"), subprocess.TimeoutExpired("nvidia-smi", 30), "0, GPU-aa01, many", "what"]
+)
+def test_gpus_that_cannot_be_counted_are_not_taken_for_none(answer: str | Exception) -> None:
     def run(_: Sequence[str]) -> str:
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    assert gpu_bytes({}, run) == []
+    with pytest.raises(InvalidConfiguration, match="set TUNERY_TRAINING_DEVICE=cpu"):
+        gpu_bytes({}, run)
+    for device in ("cpu", "cuda"):
+        assert gpu_bytes({"TUNERY_TRAINING_DEVICE": device}, run) == []
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "expected"),
+    [
+        ("No devices were found", 6, []),
+        ("NVIDIA-SMI has failed because it could not talk to the driver.", 9, None),
+        ("0, GPU-aa01, 100", 0, [100 * 2**20]),
+    ],
+)
+def test_nvidia_smi_is_believed_unless_it_fails(
+    says: str, status: int, expected: list[int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = tmp_path / "nvidia-smi"
+    command.write_text(f"#!/bin/sh\necho '{says}'\nexit {status}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if expected is not None:
+        assert gpu_bytes({}) == expected
+        return
+    with pytest.raises(InvalidConfiguration, match=r"could not talk to the driver\. Mend it"):
+        gpu_bytes({})
+
+
+def test_a_gpu_without_memory_of_its_own_has_the_hosts() -> None:
+    assert gpu_bytes({}, lambda _: "0, GPU-aa01, [N/A]\n") == [host_bytes()]
 
 
 @pytest.mark.parametrize(

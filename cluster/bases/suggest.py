@@ -48,30 +48,31 @@ def suggest_base(
             "The model's config.json does not say how long its context is: it has none of "
             f"{', '.join(_CONTEXTS)}. Give --context."
         )
-    is_encoder = _is_encoder(config)
+    encodes = is_encoder(config)
     if alias is not None and not _ALIAS.fullmatch(alias):
         raise InvalidConfiguration(f"The alias {alias!r} may only have letters, digits, '.', '_' and '-'.")
     return BaseSpec(
         alias=alias or alias_of(source),
         source=source,
         context_length=context,
-        learning_rates=_ENCODER_RATES if is_encoder else _rates(parameters),
-        architecture="encoder" if is_encoder else "decoder",
+        learning_rates=_ENCODER_RATES if encodes else _rates(parameters),
+        architecture="encoder" if encodes else "decoder",
         dtype=_dtype(text),
         owned_by=source.repository.split("/")[0] if isinstance(source, HubSource) else "tunery",
         created=created,
     )
 
 
+def is_encoder(config: Mapping[str, Any]) -> bool:
+    """Whether a model with these fields of `config.json` reads whole texts and continues none."""
+    named = " ".join(config.get("architectures") or [str(config.get("model_type", ""))])
+    return bool(_ENCODERS.search(named)) and not re.search("CausalLM|LMHead", named)
+
+
 def alias_of(source: FolderSource | HubSource) -> str:
     """The repository's or the folder's own name, as far as an alias may have its characters."""
     name = source.repository.rpartition("/")[2] if isinstance(source, HubSource) else Path(source.path).name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-").lower() or "model"
-
-
-def _is_encoder(config: Mapping[str, Any]) -> bool:
-    named = " ".join(config.get("architectures") or [str(config.get("model_type", ""))])
-    return bool(_ENCODERS.search(named)) and not re.search("CausalLM|LMHead", named)
 
 
 def _dtype(config: Mapping[str, Any]) -> Literal["float32", "bfloat16"]:

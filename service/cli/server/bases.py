@@ -23,7 +23,7 @@ from cluster.bases.configs import is_quantized, read_config, stored_bytes_here, 
 from cluster.bases.file_digests import changed_files
 from cluster.bases.layers import base_layers, stored_tensors
 from cluster.bases.resolve import base_folder, folder_here, tokenizer_folder, why_unavailable
-from cluster.bases.suggest import alias_of, suggest_base
+from cluster.bases.suggest import alias_of, is_encoder, suggest_base
 from cluster.contracts.bases import BaseSpec, FolderSource, HubSource, TrainingType
 from cluster.contracts.devices import Pool
 from cluster.contracts.errors import EngineStartFailed, InvalidConfiguration, InvalidRequest, TuneryError
@@ -103,6 +103,9 @@ def add(
         found = _source(source)
         # Enough to read its configuration with.
         bare = BaseSpec(alias=alias_of(found), source=found, context_length=1, learning_rates={})
+        if is_encoder(read_config(tokenizer_folder(bare))):
+            # Most encoders have no causal model that their weights could be checked with.
+            bare = bare.model_copy(update={"architecture": "encoder"})
         _check_usable(bare)
         parameters = sum(math.prod(shape) for shape in base_layers(bare).shapes.values())
         spec = suggest_base(

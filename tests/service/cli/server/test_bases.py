@@ -10,6 +10,8 @@ from cluster.bases.catalogue import load_catalogue
 from cluster.bases.resolve import local_folder
 from cluster.contracts.bases import BuiltinSource
 from service.cli.main import app
+from tests.families import make_family
+from tests.family_support import ENCODERS
 
 
 @pytest.fixture
@@ -46,6 +48,15 @@ def test_a_folder_becomes_a_base_with_what_its_configuration_says(model: Path, d
     assert "alias 'our-model' is taken" in again.stderr
     assert bases(data, "add", model, "--alias", "second", "--context", 99).exit_code == 0
     assert load_catalogue(data / "catalogue.toml")["second"].context_length == 99
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_an_encoder_is_added_as_one(family: str, tmp_path: Path, data: Path) -> None:
+    make_family(family, tmp_path / "encoder")
+    added = bases(data, "add", tmp_path / "encoder", "--json")
+    assert added.exit_code == 0, added.stderr
+    shown = json.loads(added.stdout)
+    assert (shown["architecture"], shown["learning_rates"]) == ("encoder", {"lora": 3e-4, "full": 3e-5})
 
 
 def test_the_plan_of_a_base_names_devices_and_memory(model: Path, data: Path) -> None:

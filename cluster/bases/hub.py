@@ -5,6 +5,8 @@ The hub's library keeps what it has downloaded in HF_HOME, once per machine or s
 folder keeps processes from downloading the same file twice. It reads the operator's token from HF_TOKEN.
 """
 
+import errno
+import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,7 @@ _TEXT_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 _WEIGHTS = "*.safetensors"
 # Subfolders hold other formats, except the one that starts with 1, which holds the pooling of encoders.
 _IGNORED = ["[!1]*/*"]
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def download(source: HubSource, *, weights: bool, report: Callable[[int, int], None] | None = None) -> Path:
@@ -97,11 +100,25 @@ def why_failed(error: Exception, name: str) -> str | None:
     """Says what went wrong with `name` at the hub. None if it is no error of the hub's, the network's or the
     disk's."""
     import httpx2
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        NotASafetensorsRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+        SafetensorsParsingError,
+    )
 
     if isinstance(error, GatedRepoError | RepositoryNotFoundError | RevisionNotFoundError):
         return f"the hub has no {name}, or the token in HF_TOKEN may not read it"
-    if isinstance(error, httpx2.HTTPError | OSError | ValueError):
+    if isinstance(error, NotASafetensorsRepoError):
+        return f"{name} has no weights as safetensors: neither model.safetensors nor its index"
+    if isinstance(error, SafetensorsParsingError):
+        return f"{name} has files of weights that cannot be read as safetensors"
+    # The hub's own client for large files passes what the system says on as text.
+    if getattr(error, "errno", None) in _FULL or os.strerror(errno.ENOSPC) in str(error):
+        return f"{name} cannot be downloaded: the disk of HF_HOME is full"
+    is_the_librarys = type(error).__module__.partition(".")[0] in ("huggingface_hub", "hf_xet")
+    if is_the_librarys or isinstance(error, httpx2.HTTPError | OSError | ValueError | RuntimeError):
         return f"{name} cannot be downloaded from the hub ({type(error).__name__})"
     return None
 

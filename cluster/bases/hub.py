@@ -41,7 +41,8 @@ def download(source: HubSource, *, weights: bool, report: Callable[[int, int], N
 
 
 def folder_here(source: HubSource) -> Path | None:
-    """What `download` returns if it has nothing to fetch, weights included; otherwise None. Asks nobody."""
+    """What `download` returns if it has nothing to fetch, weights included; otherwise None. Asks nobody, and
+    so cannot tell that a file is missing from a folder that another program has begun."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 

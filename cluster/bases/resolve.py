@@ -50,10 +50,10 @@ def tokenizer_folder(spec: BaseSpec) -> Path:
 def folder_here(spec: BaseSpec) -> Path | None:
     """The base's folder if this machine has all its files, so that nothing is left to download; otherwise
     None."""
-    if isinstance(spec.source, HubSource):
-        return hub.folder_here(spec.source)
-    folder = local_folder(spec.source)
-    return folder if _problem(folder) is None else None
+    source = spec.source
+    folder = hub.folder_here(source) if isinstance(source, HubSource) else local_folder(source)
+    # What another program has left in the hub's cache passes for the whole there.
+    return folder if folder is not None and _problem(folder) is None else None
 
 
 def why_unavailable(spec: BaseSpec) -> str | None:
@@ -98,7 +98,7 @@ def base_digest(folder: Path) -> str:
 def current_base_digest(spec: BaseSpec) -> str:
     """The `base_digest` of the base as it is now. A hub model is not downloaded for it if the hub knows the
     digests of its files."""
-    if isinstance(spec.source, HubSource) and hub.folder_here(spec.source) is None:
+    if isinstance(spec.source, HubSource) and folder_here(spec) is None:
         digests = ask_hub(spec, spec.source, hub.weight_digests)
         if digests is not None:
             names = sorted(digests)

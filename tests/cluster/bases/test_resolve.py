@@ -255,6 +255,20 @@ def test_hub_model_is_downloaded_once_at_its_commit_without_anything_that_runs(t
     )
 
 
+def test_a_part_of_a_hub_model_that_another_program_left_is_completed(tmp_path: Path) -> None:
+    snapshot = tmp_path / "hub" / "models--owner--ours" / "snapshots" / REVISION
+    snapshot.mkdir(parents=True)
+    for name in ("config.json", "tokenizer.model"):
+        (snapshot / name).write_bytes(HUB_FILES[name])
+    assert resolve_in_a_process("http://127.0.0.1:9", tmp_path, what="folder_here") == "None"
+    with hub() as (url, requested):
+        digest = resolve_in_a_process(url, tmp_path, what="current_base_digest")
+        assert not [path for path in requested if path.endswith(".safetensors")]
+        assert Path(resolve_in_a_process(url, tmp_path)) == snapshot
+    assert base_digest(snapshot) == digest
+    assert Path(resolve_in_a_process("http://127.0.0.1:9", tmp_path, what="folder_here")) == snapshot
+
+
 def test_tokenizer_and_digest_of_a_hub_model_need_no_weights(tmp_path: Path) -> None:
     with hub() as (url, requested):
         found = Path(resolve_in_a_process(url, tmp_path, what="tokenizer_folder"))

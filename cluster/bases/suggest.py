@@ -13,6 +13,21 @@ from cluster.contracts.errors import InvalidConfiguration
 _CONTEXTS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
 _ALIAS = re.compile(r"[A-Za-z0-9._-]+")
 _ENCODERS = re.compile(r"bert|electra|mpnet", re.IGNORECASE)
+_PADDED_POSITIONS = {
+    "camembert",
+    "data2vec-text",
+    "ibert",
+    "longformer",
+    "luke",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+}
+"""Families whose first token has the position after `pad_token_id`, which is 1 by default. Their tables of
+positions have rows before it that no token uses."""
 _RATES: tuple[tuple[float, dict[TrainingType, float]], ...] = (
     (1.5e9, {"lora": 4e-4, "full": 4e-5}),
     (15e9, {"lora": 2e-4, "full": 2e-5}),
@@ -39,7 +54,7 @@ def suggest_base(
     is."""
     config = read_config(folder)
     text = {**config, **(config.get("text_config") or {})}
-    own = next((text[name] for name in _CONTEXTS if _is_size(text.get(name))), None)
+    own = _own_context(text)
     if context_length is not None and own is not None and context_length > own:
         raise InvalidConfiguration(f"--context is {context_length}, but the model has {own} positions.")
     context = context_length or own
@@ -73,6 +88,14 @@ def alias_of(source: FolderSource | HubSource) -> str:
     """The repository's or the folder's own name, as far as an alias may have its characters."""
     name = source.repository.rpartition("/")[2] if isinstance(source, HubSource) else Path(source.path).name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-").lower() or "model"
+
+
+def _own_context(config: Mapping[str, Any]) -> int | None:
+    size = next((int(config[name]) for name in _CONTEXTS if _is_size(config.get(name))), None)
+    if size is None or config.get("model_type") not in _PADDED_POSITIONS:
+        return size
+    padding = config.get("pad_token_id")
+    return size - (1 if padding is None else int(padding)) - 1
 
 
 def _dtype(config: Mapping[str, Any]) -> Literal["float32", "bfloat16"]:

@@ -23,6 +23,19 @@ LLAMA = {"architectures": ["LlamaForCausalLM"], "max_position_embeddings": 8192,
             ("decoder", 99, "bfloat16"),
         ),
         ({"architectures": ["BertForMaskedLM"], "max_position_embeddings": 512}, ("encoder", 512, "float32")),
+        (
+            {"model_type": "roberta", "architectures": ["RobertaModel"], "max_position_embeddings": 514},
+            ("encoder", 512, "float32"),
+        ),
+        (
+            {"model_type": "xlm-roberta", "max_position_embeddings": 8194, "pad_token_id": 1},
+            ("encoder", 8192, "float32"),
+        ),
+        (
+            {"model_type": "mpnet", "architectures": ["MPNetModel"], "max_position_embeddings": 514},
+            ("encoder", 512, "float32"),
+        ),
+        ({"model_type": "bert", "max_position_embeddings": 512}, ("encoder", 512, "float32")),
         ({"architectures": ["BertLMHeadModel"], "max_position_embeddings": 512}, ("decoder", 512, "float32")),
     ],
 )
@@ -51,3 +64,10 @@ def test_a_model_that_does_not_say_its_context_needs_it_given(tmp_path: Path) ->
         suggest_base(source, tmp_path, 1)
     found = suggest_base(source, tmp_path, 1, alias="ours", context_length=128)
     assert (found.alias, found.context_length) == ("ours", 128)
+
+
+def test_positions_that_no_token_uses_are_no_context(tmp_path: Path) -> None:
+    config = {"model_type": "camembert", "max_position_embeddings": 514, "pad_token_id": 1}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InvalidConfiguration, match="the model has 512 positions"):
+        suggest_base(HUB, tmp_path, 10**8, context_length=514)

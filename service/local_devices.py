@@ -47,6 +47,8 @@ class LocalDevices:
 
     training: dict[str, str]
     """The variables of the service that say what jobs train on."""
+    training_pool: Pool | None
+    """What the variables say where no pools are given; None for GPUs that cannot be found."""
     serving: tuple[ServingPool, ...]
     """The GPUs of vLLM."""
     engine_gpus: int
@@ -69,8 +71,10 @@ def divide_devices(given: Mapping[str, str], gpus: Sequence[int], *, workers: in
     is_embedded = given.get("TUNERY_ENGINE") == "embedded"
     if slots := given.get("TUNERY_TRAINING_SLOTS"):
         for_training = for_training[: int(slots)]
+    pool = local_pool(for_training if trains_on_gpus else [], workers=workers)
     return LocalDevices(
-        training=_training_environment(given, for_training if trains_on_gpus else [], workers=workers),
+        training=_training_environment(given, pool),
+        training_pool=pool if _is_found(given, pool) else None,
         serving=() if is_embedded else local_serving_pools(given, gpus[:reserved]),
         engine_gpus=int(is_embedded and sharing == "off" and reserved > 0),
         sharing="off" if is_embedded else sharing,
@@ -92,16 +96,20 @@ def _sharing(given: Mapping[str, str], gpus: Sequence[int]) -> GpuSharing:
     )
 
 
-def _training_environment(given: Mapping[str, str], gpus: Sequence[int], *, workers: int) -> dict[str, str]:
+def _is_found(given: Mapping[str, str], pool: Pool) -> bool:
+    """Whether this machine's own pool is what jobs are to train on. Of GPUs that cannot be found, it is not
+    known what they are."""
+    return given.get("TUNERY_TRAINING_DEVICE", pool.kind) == pool.kind
+
+
+def _training_environment(given: Mapping[str, str], pool: Pool) -> dict[str, str]:
     """The variables that say what this machine trains on, apart from those that are `given`."""
-    pool = local_pool(gpus, workers=workers)
     found = {
         "TUNERY_TRAINING_DEVICE": pool.kind,
         "TUNERY_TRAINING_SLOTS": str(pool.devices),
         "TUNERY_TRAINING_POOLS": f"[{pool.model_dump_json()}]",
     }
-    if given.get("TUNERY_TRAINING_DEVICE", pool.kind) != pool.kind:
-        # GPUs that cannot be found: what they are is not known.
+    if not _is_found(given, pool):
         del found["TUNERY_TRAINING_POOLS"]
     return {name: given.get(name) or value for name, value in found.items()}
 

@@ -40,7 +40,7 @@ from service.cli.failures import CommandFailed
 from service.cli.output import Columns, Output, printable
 from service.cli.progress import bar
 from service.data_folder import catalogue_path, create_catalogue
-from service.local_devices import divide_devices, gpu_bytes, local_pool
+from service.local_devices import divide_devices, gpu_bytes
 from service.settings import checked_settings
 
 app = typer.Typer(help="Manage the base models of this installation.", no_args_is_help=True)
@@ -176,11 +176,12 @@ def plan(
         config = read_config(tokenizer_folder(spec))
         shape = shape_of(config)
         settings, options, gpus = checked_settings(), ServingSettings.read().options, gpu_bytes(os.environ)
-        pools = settings.training_pools or [local_pool(gpus, workers=1)]
+        devices = divide_devices(os.environ, gpus, workers=settings.training_slots)
+        pools = settings.training_pools or [pool for pool in (devices.training_pool,) if pool is not None]
         length = min(max_seq_length or _PLANNED_LENGTH, spec.context_length)
         if max_seq_length is not None and length < max_seq_length:
             Output(as_json).remark(f"Planned for {length} tokens, which is the context of {model}.")
-        served = _planned_serving(spec, config, divide_devices(os.environ, gpus, workers=1).serving, options)
+        served = _planned_serving(spec, config, devices.serving, options)
         trainings = [TrainingOptions(type=kind, max_seq_length=length) for kind in _PLANNED_TYPES]
         if problem := why_not_trained(config):
             trained = [_unplanned(each, f"It cannot be trained: {problem}.") for each in trainings]
@@ -252,7 +253,8 @@ def _devices(plan: Mapping[str, Any]) -> int:
 
 
 def _memory(plan: Mapping[str, Any]) -> str | None:
-    memory = (plan["vllm"] or {}).get("memory") if "engine" in plan else plan["footprint"]["device"]
+    whole, part = ("vllm", "memory") if "engine" in plan else ("footprint", "device")
+    memory = (plan[whole] or {}).get(part)
     return memory and f"{sum(memory.values()) / 1e9:.1f}"
 
 

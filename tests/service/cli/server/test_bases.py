@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -83,6 +84,44 @@ def test_the_plan_of_a_base_says_how_vllm_serves_it(
     monkeypatch.setenv("TUNERY_SERVING_POOLS", json.dumps([pool | {"device_bytes": "1GB"}]))
     line = bases(data, "plan", "tunery-tiny-1").stdout.splitlines()[0]
     assert "and the largest node for serving has 1 x 1 GB" in line
+
+
+@pytest.mark.parametrize(
+    ("variables", "pool"),
+    [
+        ({}, ("cuda", 3)),
+        ({"TUNERY_SERVING_GPUS": "2"}, ("cuda", 2)),
+        ({"TUNERY_TRAINING_SLOTS": "1"}, ("cuda", 1)),
+        ({"TUNERY_TRAINING_DEVICE": "cpu"}, ("cpu", 1)),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, ("cuda", 1)),
+    ],
+)
+def test_training_is_planned_for_the_devices_that_up_gives_it(
+    variables: dict[str, str],
+    pool: tuple[str, int],
+    tmp_path: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = [f"{number}, GPU-{number}, 81559" for number in range(4)]
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n" + "".join(f"echo {line}\n" for line in lines))
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    plans = json.loads(bases(data, "plan", "tunery-tiny-1", "--json").stdout)
+    found = plans[1]["plan"]["footprint"]["pool"]
+    assert (found["kind"], found["devices"]) == pool
+
+
+def test_a_plan_for_gpus_that_cannot_be_found_says_no_memory(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNERY_TRAINING_DEVICE", "cuda")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    plans = json.loads(bases(data, "plan", "tunery-tiny-1", "--json").stdout)
+    assert plans[1]["plan"]["footprint"] is None
+    assert bases(data, "plan", "tunery-tiny-1").exit_code == 0
 
 
 def test_a_plan_says_when_examples_cannot_be_as_long_as_asked(model: Path, data: Path) -> None:

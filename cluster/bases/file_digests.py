@@ -102,6 +102,11 @@ def _keep(folder: Path, found: Mapping[str, tuple[_State, str]]) -> None:
     entries = {name: [*state, digest] for name, (state, digest) in {**_kept(folder), **found}.items()}
     with suppress(OSError):
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=KEPT)
-        with os.fdopen(handle, "w") as stream:
-            json.dump(entries, stream, indent=1)
-        Path(temporary).replace(folder / KEPT)
+        try:
+            with os.fdopen(handle, "w") as stream:
+                # Other users of the folder must not have to read 140 GB again.
+                os.fchmod(stream.fileno(), 0o644)
+                json.dump(entries, stream, indent=1)
+            Path(temporary).replace(folder / KEPT)
+        finally:
+            Path(temporary).unlink(missing_ok=True)

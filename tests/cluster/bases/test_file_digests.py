@@ -61,3 +61,16 @@ def test_the_hubs_cache_needs_no_reading(tmp_path: Path) -> None:
     file.symlink_to(blob)
     assert file_digests([file]) == [sha256(b"weights")]
     assert changed_files([file]) == {"model.safetensors": True}
+
+
+def test_kept_digests_are_for_all_users_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"first")
+    changed_files([tmp_path / "a"])
+    assert (tmp_path / KEPT).stat().st_mode & 0o777 == 0o644
+
+
+def test_digests_that_cannot_be_kept_leave_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"first")
+    (tmp_path / KEPT).mkdir()
+    assert changed_files([tmp_path / "a"]) == {"a": None}
+    assert {path.name for path in tmp_path.iterdir()} == {"a", KEPT}

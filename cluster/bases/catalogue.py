@@ -37,6 +37,7 @@ A model whose folder is missing or incomplete is listed with the reason, and req
 that a repository carries is never run.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -47,6 +48,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -139,22 +141,40 @@ class LiveCatalogue(Mapping[str, BaseSpec]):
 def add_to_catalogue(path: Path, spec: BaseSpec) -> None:
     """Appends a model to the file, whose other text stays as it is. Raises InvalidConfiguration if the file
     would not be a catalogue then, and leaves it alone."""
-    text = path.read_text(encoding="utf-8")
-    _replace(path, f"{text.rstrip()}\n\n{_table(spec)}")
+    with _alone(path):
+        text = path.read_text(encoding="utf-8")
+        _replace(path, f"{text.rstrip()}\n\n{_table(spec)}")
 
 
 def remove_from_catalogue(path: Path, alias: str) -> None:
     """Takes a model out of the file, whose other text stays as it is. Raises InvalidConfiguration if the file
     has no such model or no other, and leaves it alone."""
-    models = load_catalogue(path)
-    if alias not in models:
-        raise _invalid(path, f"it has no model '{alias}', only {', '.join(models)}")
-    if len(models) == 1:
-        raise _invalid(path, f"'{alias}' is its only model, and it must have one")
-    tables = _HEADING.split(path.read_text(encoding="utf-8"))
-    del tables[1 + list(models).index(alias)]
-    kept = {name: spec for name, spec in models.items() if name != alias}
-    _replace(path, "[[model]]".join(tables), expected=kept)
+    with _alone(path):
+        models = load_catalogue(path)
+        if alias not in models:
+            raise _invalid(path, f"it has no model '{alias}', only {', '.join(models)}")
+        if len(models) == 1:
+            raise _invalid(path, f"'{alias}' is its only model, and it must have one")
+        tables = _HEADING.split(path.read_text(encoding="utf-8"))
+        del tables[1 + list(models).index(alias)]
+        kept = {name: spec for name, spec in models.items() if name != alias}
+        _replace(path, "[[model]]".join(tables), expected=kept)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Makes other changes of the file, which would undo this one, wait for it. Readers need not wait."""
+    while True:
+        try:
+            stream = path.open("rb+")
+        except OSError as error:
+            raise _invalid(path, f"cannot be changed: {error.strerror}") from error
+        with stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            # A change replaces the file, and this may be the one from before.
+            if os.fstat(stream.fileno()).st_ino == path.stat().st_ino:
+                yield
+                return
 
 
 def _replace(path: Path, text: str, *, expected: Mapping[str, BaseSpec] | None = None) -> None:

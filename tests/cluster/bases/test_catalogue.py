@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,17 @@ def test_a_model_is_added_without_touching_the_rest_of_the_file(written) -> None
     with pytest.raises(InvalidConfiguration, match=f"Catalogue {path}: entry 4: alias 'b' is taken"):
         add_to_catalogue(path, folder)
     assert path.read_text() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_changes_at_the_same_time_are_all_kept(written) -> None:
+    path = written(MODEL)
+    specs = [load_catalogue(path)["ours"].model_copy(update={"alias": f"m{number}"}) for number in range(24)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda spec: add_to_catalogue(path, spec), specs))
+        assert load_catalogue(path).keys() == {"ours", *(spec.alias for spec in specs)}
+        list(threads.map(lambda spec: remove_from_catalogue(path, spec.alias), specs))
+    assert list(load_catalogue(path)) == ["ours"]
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 

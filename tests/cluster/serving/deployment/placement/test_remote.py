@@ -191,6 +191,8 @@ def test_a_load_timeout_says_how_long_the_start_has_taken_and_does_not_stop_it()
         handle.start = is_up.wait
         models = RemoteModels(EngineSettings(), Placer(), find=lambda name: handle)
         waiting = asyncio.ensure_future(_all(models.generate(REQUEST, load_timeout_seconds=None)))
+        while not handle.calls:
+            await asyncio.sleep(0)
         with pytest.raises(Unavailable, match="has been loading for 0 s"):
             await _all(models.generate(REQUEST, load_timeout_seconds=0.01))
         is_up.set()

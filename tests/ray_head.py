@@ -10,7 +10,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import httpx2
 import psutil
 
 from service.ports import free_ports
+
+Process = subprocess.Popen[bytes]
 
 _START_SECONDS = 600
 _PATIENCE = {"RAY_gcs_rpc_server_connect_timeout_s": "120", "RAY_gcs_server_request_timeout_seconds": "300"}
@@ -120,7 +123,8 @@ def ray_head(
         (folder / "autoscaling.json").write_text(json.dumps(config))
         command.append(f"--autoscaling-config={folder / 'autoscaling.json'}")
         environment = {**environment, **_AUTOSCALER}
-    process = _start(command, {**_environment(token), **environment}, log)
+    start = partial(_start, command, {**_environment(token), **environment}, log)
+    process = start()
     head = RayHead(
         f"http://127.0.0.1:{dashboard}",
         f"127.0.0.1:{gcs}",
@@ -130,8 +134,8 @@ def ray_head(
         process.pid,
     )
     try:
-        _wait_for_dashboard(head, process)
-        yield head
+        process = _with_dashboard(head, process, start)
+        yield replace(head, pid=process.pid)
     finally:
         _end(process)
         shutil.rmtree(sessions, ignore_errors=True)
@@ -155,16 +159,22 @@ def ray_node(head: RayHead, *, num_cpus: int, num_gpus: int = 0, labels: str = "
     """Adds one node to the cluster of `head`, then ends all the node's processes. Ray believes
     `num_gpus`."""
     known = _nodes(head)
-    process = start_node(
+    log = head.log.with_name(f"node-{len(known)}.log")
+    start = partial(
+        start_node,
         head.address,
         _environment(head.token),
-        head.log.with_name(f"node-{len(known)}.log"),
+        log,
         num_cpus=num_cpus,
         num_gpus=num_gpus,
         labels=labels,
     )
+    process, deadline = start(), time.monotonic() + _START_SECONDS
     try:
-        yield AddedNode(_wait_for_node(head, known), process)
+        while not (added := _nodes(head) - known):
+            process = _started_again(process, start, deadline, log)
+            time.sleep(0.2)  # The dashboard sends no notification.
+        yield AddedNode(added.pop(), process)
     finally:
         _end(process)
 
@@ -265,13 +275,11 @@ def _environment(token: str) -> dict[str, str]:
     return {**os.environ, **_PATIENCE, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
 
 
-def _wait_for_node(head: RayHead, known: set[str]) -> str:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        if added := _nodes(head) - known:
-            return added.pop()
-        assert time.monotonic() < deadline, head.log.read_text()
-        time.sleep(0.2)  # The dashboard sends no notification.
+def _started_again(process: Process, start: Callable[[], Process], deadline: float, log: Path) -> Process:
+    """Another process if this one has ended: Ray gives a node half a minute to start, which may be too little
+    on a busy machine."""
+    assert time.monotonic() < deadline, log.read_text()
+    return process if process.poll() is None else start()
 
 
 def _nodes(head: RayHead, *, is_head: bool = False) -> set[str]:
@@ -282,15 +290,14 @@ def _nodes(head: RayHead, *, is_head: bool = False) -> set[str]:
     return {node["node_id"] for node in alive if node["is_head_node"] or not is_head}
 
 
-def _wait_for_dashboard(head: RayHead, process: subprocess.Popen[bytes]) -> None:
+def _with_dashboard(head: RayHead, process: Process, start: Callable[[], Process]) -> Process:
     deadline = time.monotonic() + _START_SECONDS
     with head.http() as http:
         while True:
-            assert process.poll() is None, head.log.read_text()
-            assert time.monotonic() < deadline, head.log.read_text()
+            process = _started_again(process, start, deadline, head.log)
             try:
                 if http.get("/api/serve/applications/").is_success:
-                    return
+                    return process
             except httpx2.TransportError:
                 pass
             time.sleep(0.2)  # The dashboard signals readiness only by answering.

@@ -68,6 +68,18 @@ def checked_name(filename: str | None, purpose: UploadPurpose, *, param: str) ->
     return filename
 
 
+def keep(state: AppState, tenant: Tenant, content: BinaryIO, description: NewFile) -> File:
+    """Stores, checks and records a whole file, which takes as long as its size and storage want. Raises the
+    errors of the store and of `record`."""
+    store = state.store_of(tenant)
+    with stored(state, tenant, lambda key: store.put(key, content)) as new:
+        content.seek(0)
+        verdict = checked(description.purpose, content)
+        with state.database.write() as session:
+            limits = state.settings.project_limits
+            return record(session, tenant, new, description, verdict, limits=limits)
+
+
 @contextmanager
 def stored(state: AppState, tenant: Tenant, store: Callable[[str], ObjectInfo]) -> Iterator[StoredFile]:
     """Has `store` make a new file's object under the key that it is given, and deletes it again if the block

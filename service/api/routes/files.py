@@ -2,7 +2,7 @@
 
 import logging
 import re
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from anyio import to_thread
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Query, Request, UploadFile
 from starlette.responses import Response
 
 from cluster.contracts.errors import InvalidRequest, TuneryError
-from service.api.files.new_files import NewFile, checked, checked_name, record, stored
+from service.api.files.new_files import NewFile, checked_name, keep
 from service.api.files.public_files import public_file
 from service.api.http.auth import Reader, Writer
 from service.api.http.errors import PayloadTooLarge
@@ -55,19 +55,9 @@ async def create(
     description = NewFile(filename, purpose, expires_after_seconds)
     async with turns.files.turn(caller.tenant.project_id):
         recorded = await to_thread.run_sync(
-            _keep, state, caller.tenant, file.file, description, limiter=turns.files.threads
+            keep, state, caller.tenant, file.file, description, limiter=turns.files.threads
         )
     return public_file(recorded)
-
-
-def _keep(state: AppState, tenant: Tenant, content: BinaryIO, description: NewFile) -> File:
-    store = state.store_of(tenant)
-    with stored(state, tenant, lambda key: store.put(key, content)) as new:
-        content.seek(0)
-        verdict = checked(description.purpose, content)
-        with state.database.write() as session:
-            limits = state.settings.project_limits
-            return record(session, tenant, new, description, verdict, limits=limits)
 
 
 @router.get("", operation_id="files_list", summary="List files")

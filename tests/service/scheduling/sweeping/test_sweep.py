@@ -43,6 +43,7 @@ from cluster.storage.keys import (
 from cluster.storage.local import LocalStore
 from cluster.storage.s3 import S3Store
 from cluster.storage.store import ObjectInfo, UnfinishedPut, unobserved
+from service.api.files.new_files import NewFile, keep
 from service.api.routes import files as files_route
 from service.api.routes import upload_parts as upload_parts_route
 from service.api.routes import uploads as uploads_route
@@ -224,9 +225,8 @@ class Installation:
         self.check_nothing_is_missing()
 
     def upload(self) -> None:
-        content = jsonl(self._any([10, 11]))
-        file = UploadFile(io.BytesIO(content), size=len(content), filename="a.jsonl")
-        made = files_route.create(ADMIN, self.app_state, file, "fine-tune")
+        content = io.BytesIO(jsonl(self._any([10, 11])))
+        made = keep(self.app_state, ADMIN.tenant, content, NewFile("a.jsonl", "fine-tune"))
         assert made.status == "processed"
 
     def upload_is_killed(self) -> None:
@@ -697,8 +697,7 @@ def whole(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> 
 
 def upload(world: World) -> str:
     state = AppState(Settings(), world.database, world.store, FakeEngine(), {BASE.alias: BASE})
-    file = UploadFile(io.BytesIO(jsonl()), size=len(jsonl()), filename="a.jsonl")
-    return files_route.create(ADMIN, state, file, "fine-tune").id
+    return keep(state, ADMIN.tenant, io.BytesIO(jsonl()), NewFile("a.jsonl", "fine-tune")).id
 
 
 def keys(world: World) -> list[str]:

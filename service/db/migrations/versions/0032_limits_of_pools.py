@@ -13,7 +13,7 @@ def upgrade() -> None:
     op.create_table(
         "pool_limits",
         sa.Column("pool", sa.String(), nullable=False),
-        sa.Column("max_devices", sa.Integer(), nullable=False),
+        sa.Column("max_devices", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("pool", name="pk_pool_limits"),
     )
 

@@ -30,7 +30,8 @@ def test_what_was_sealed_can_be_read_again(size: int) -> None:
     content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     stored = sealed(content)
     assert opened(stored) == content
-    assert content[:64] not in stored or not content
+    # One byte is among random ones by chance.
+    assert content[:64] not in stored or size <= 1
 
 
 def test_no_file_can_be_changed_cut_off_or_exchanged() -> None:

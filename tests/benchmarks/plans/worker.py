@@ -7,8 +7,8 @@ import logging
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import create_autospec
 
 import torch
 from torch import distributed
@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from cluster.contracts.jobs import JobSpec, RunnerEvent, StepMetrics
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.node_copies import NodeCopies
+from cluster.training.checkpoints.writer import CheckpointWriter
 from cluster.training.data.datasets import load_datasets
 from cluster.training.data.tokenizer import load_tokenizer
 from cluster.training.heap import return_freed_memory
@@ -85,7 +86,9 @@ def main(spec_file: str, name: str, rank: str) -> None:
 
 
 def _without_checkpoints() -> Any:
-    return SimpleNamespace(check=lambda: None, save=lambda *_, **__: None, is_busy=lambda: False, stored={})
+    writer = create_autospec(CheckpointWriter, instance=True, stored={})
+    writer.is_busy.return_value = False
+    return writer
 
 
 if __name__ == "__main__":

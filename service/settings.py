@@ -277,7 +277,8 @@ class Settings(BaseSettings):
     heartbeat_timeout_seconds: float = Field(default=45.0, gt=0)
     """How long a training attempt may be silent, in seconds. An attempt whose process Ray reports alive then
     has `heartbeat_grace_seconds` more before it counts as lost and is retried. An attempt whose process is
-    gone is lost at once."""
+    gone is lost at once. Silence does not count while the API is down, for which the API must have been
+    silent as long."""
     heartbeat_grace_seconds: float = Field(default=300.0, ge=0)
     """How much longer, in seconds, an attempt may be silent while Ray reports its process alive: its host may
     be overloaded or unable to reach the API."""

@@ -38,6 +38,7 @@ from service.api.inference.fair_queue import QueueLimits
 from service.api.inference.rate_limits import RateLimiter
 from service.api.inference.usage_meter import UsageMeter
 from service.api.jobs.event_feed import EventFeed
+from service.api.presence import renewing_presence
 from service.api.readiness import Readiness
 from service.api.routes import (
     admin_api_keys,
@@ -246,6 +247,7 @@ def _lifespan(
                 limiter.returning(),
                 flushing(meter.flush, flush_seconds, "usage"),
                 flushing(app.state.key_use.flush, flush_seconds, "when keys were used"),
+                renewing_presence(state),
                 app.state.feed.polling(),
                 state.availability.watching(state.engine.bases, state.catalogue),
             ):

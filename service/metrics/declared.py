@@ -136,8 +136,9 @@ TRAINING_SPEED = Metric(
 LEASE_LEFT = Metric(
     "tunery_lease_remaining_seconds",
     "gauge",
-    "Time until a lease expires. That of `scheduler` is renewed all the time: if it is negative, no "
-    "scheduler leads. That of `sweep` lasts until the next sweep is due.",
+    "Time until a lease expires. Those of `scheduler` and `api` are renewed all the time: if they are "
+    "negative, no scheduler leads, and runners cannot report. That of `sweep` lasts until the next sweep is "
+    "due.",
     ("lease",),
 )
 OUTBOX_AGE = Metric(

@@ -33,6 +33,8 @@ class Watcher:
 
     def watch(self, jobs: SchedulerStore, pending: PendingWork) -> set[tuple[str, int]] | None:
         """Returns the jobs and numbers of the attempts that hold devices, or None if Ray does not answer."""
+        if self._is_any_silent(pending) and not jobs.is_api_up():
+            self.restart_timeouts(pending.at)
         held: set[tuple[str, int]] = set()
         ray_answers = True
         for attempt in pending.attempts:
@@ -87,8 +89,16 @@ class Watcher:
             self._settings.heartbeat_timeout_seconds if has_spoken else self._settings.start_timeout_seconds
         )
 
+    def _is_any_silent(self, pending: PendingWork) -> bool:
+        return any(
+            attempt.state != "ended" and self._is_silent(attempt, pending.at) for attempt in pending.attempts
+        )
+
+    def _is_silent(self, attempt: Attempt, at: float) -> bool:
+        return at - attempt.heartbeat_at > self._timeout_seconds(attempt)
+
     def _log_silence(self, attempt: Attempt, at: float) -> None:
-        if at - attempt.heartbeat_at > self._timeout_seconds(attempt):
+        if self._is_silent(attempt, at):
             _log.warning(
                 "attempt is silent, but its process is alive", job=attempt.job_id, attempt=attempt.number
             )

@@ -10,6 +10,8 @@ from service.db.database import now
 
 READINESS = "readiness"
 """A lease that nobody holds: taking it for no time at all shows whether the database takes writes."""
+API = "api"
+"""Held while any process of the API runs, by all of them together. Runners report to them."""
 
 
 class LeaseLost(Conflict):

@@ -28,7 +28,7 @@ from service.db.organization.projects import encryption_key_of
 from service.db.retries import PublishPolicy, RetryPolicy
 from service.db.scheduler.attempts import DISPLACED, new_token, requeue, token_sha256
 from service.db.scheduler.dataset_checks import CheckedFile, check_events
-from service.db.scheduler.leases import Leases
+from service.db.scheduler.leases import API, Leases
 from service.db.scheduler.node_faults import node_faults
 from service.db.scheduler.pending_work import Attempt, PendingWork, pending_work
 from service.db.scheduler.publication import Publication, publish
@@ -257,6 +257,11 @@ class SchedulerStore:
             row = session.get_one(tables.Attempt, (job_id, number), populate_existing=True)
             if row.state == "submitting":
                 row.state, row.heartbeat_at = "submitted", now(session)
+
+    def is_api_up(self) -> bool:
+        """Whether runners can report to anyone."""
+        with self._database.read() as session:
+            return Leases(session).is_held(API)
 
     def mark_lost(self, attempt: Attempt, reason: str) -> bool:
         """Puts the job of a dead attempt back into the queue, unless the attempt has synced since."""

@@ -14,6 +14,9 @@ from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.serving.residency.wait_queue import BoundedWaitQueue
 
 _log = logging.getLogger(__name__)
+_TURN_SECONDS = 2.0
+_LOADS_IN_A_TURN = 4
+"""Loading takes at most a fifth of the time while more items are in demand than fit."""
 
 T = TypeVar("T")
 
@@ -26,6 +29,9 @@ class _Entry(Generic[T]):
     users: int = 0
     is_pinned: bool = False
     load_seconds: float = 0.0
+    loaded_at: float = math.inf
+    is_leaving: bool = False
+    """Whether new callers wait, so that it becomes idle and makes room for another item."""
     expiry: asyncio.TimerHandle | None = None
     """Set while the item is idle."""
 
@@ -53,9 +59,11 @@ class ModelCache(Generic[T]):
 
     An item in use is never evicted: if all are in use, callers wait for room, at most `max_waiting` of them
     and for `wait_seconds`. The caller that has waited longest is served first, whatever its size; otherwise
-    smaller loads could overtake a large one for ever. An item that has been unused for `idle_seconds` is
-    evicted. `unload` frees an evicted item, and no other is loaded into its room before that has ended. Used
-    from one event loop.
+    smaller loads could overtake a large one for ever. Items that are never idle take turns with those that
+    callers wait for: once one has been in memory for `turn_seconds` and four times as long as it took to
+    load, and a caller has waited for `turn_seconds`, its new callers wait for their turn in the queue. An
+    item that has been unused for `idle_seconds` is evicted. `unload` frees an evicted item, and no other is
+    loaded into its room before that has ended. Used from one event loop.
     """
 
     def __init__(
@@ -68,6 +76,7 @@ class ModelCache(Generic[T]):
         num_bytes: Callable[[T], int] = lambda item: 0,
         wait_seconds: float | None = None,
         idle_seconds: float | None = None,
+        turn_seconds: float = _TURN_SECONDS,
         setting: str = "",
     ) -> None:
         """None means no limit, or nothing to do for `unload`. `setting` is the environment variable that sets
@@ -77,6 +86,10 @@ class ModelCache(Generic[T]):
         self._budget = math.inf if budget is None else budget
         self._num_bytes = num_bytes
         self._idle_seconds = idle_seconds
+        # Whoever waits must see the end of a turn.
+        self._turn_seconds = turn_seconds if wait_seconds is None else min(turn_seconds, wait_seconds / 2)
+        self._turn: asyncio.TimerHandle | None = None
+        """Set while the first in the queue waits for the end of an item's turn."""
         self._setting = setting
         self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()
         """Least recently used first. Failed loads are removed."""
@@ -108,9 +121,9 @@ class ModelCache(Generic[T]):
         Room is made for `expects_bytes` before the load. If the item turns out larger and does not fit, it is
         dropped and loaded again once there is room.
         """
-        num_bytes = expects_bytes
+        num_bytes, since = expects_bytes, time.monotonic()
         while True:
-            await self._wait_queue.wait_until(partial(self._is_here_or_fits, key, num_bytes))
+            await self._wait_queue.wait_until(partial(self._is_here_or_fits, key, num_bytes, since))
             if (entry := self._entries.get(key)) is None:
                 entry = self._begin(key, load, num_bytes)
                 self.loads += 1
@@ -138,6 +151,8 @@ class ModelCache(Generic[T]):
     async def close(self) -> None:
         """Waits for running loads and evicts every item. Callers that wait for room get Unavailable."""
         self._is_closed = True
+        if self._turn is not None:
+            self._turn.cancel()
         loading = [entry.loading for entry in self._entries.values()]
         await asyncio.gather(*loading, return_exceptions=True)
         for key in list(self._entries):
@@ -149,6 +164,7 @@ class ModelCache(Generic[T]):
         entry = _Entry(asyncio.ensure_future(self._loaded(key, load)), num_bytes)
         entry.loading.add_done_callback(lambda _: self._on_loaded(key, entry))
         self._entries[key] = entry
+        self._let_all_stay()
         self._wait_queue.wake()
         return entry
 
@@ -157,9 +173,11 @@ class ModelCache(Generic[T]):
             await self._wait_for_unloads()
             begun = time.monotonic()
             item = await load()
-            self._entries[key].load_seconds = time.monotonic() - begun
+            entry = self._entries[key]
+            entry.loaded_at = time.monotonic()
+            entry.load_seconds = entry.loaded_at - begun
             try:
-                self._admit(self._entries[key], self._num_bytes(item))
+                self._admit(entry, self._num_bytes(item))
             except BaseException:
                 self._start_unload(item)
                 raise
@@ -212,19 +230,59 @@ class ModelCache(Generic[T]):
             entry.expiry = asyncio.get_running_loop().call_later(self._idle_seconds, self._evict, key)
         self._wait_queue.wake()
 
-    def _is_here_or_fits(self, key: str, num_bytes: int, is_next: bool) -> bool:
+    def _is_here_or_fits(self, key: str, num_bytes: int, since: float, is_next: bool) -> bool:
         if self._is_closed:
             raise Unavailable("The engine was closed.")
-        if key in self._entries:
-            return True
+        if (entry := self._entries.get(key)) is not None:
+            if entry.is_leaving and is_next:
+                # Those for whom it was to leave wait no more.
+                self._let_all_stay()
+            return not entry.is_leaving
         self._check_size(num_bytes)
-        return is_next and self._make_room(for_bytes=num_bytes, for_entries=1)
+        if not is_next:
+            return False
+        if self._make_room(for_bytes=num_bytes, for_entries=1):
+            return True
+        self._end_turns(since, for_bytes=num_bytes, for_entries=1)
+        return False
+
+    def _let_all_stay(self) -> None:
+        for entry in self._entries.values():
+            entry.is_leaving = False
+
+    def _end_turns(self, since: float, *, for_bytes: int, for_entries: int) -> None:
+        """Lets items whose turns are over become idle, those with the fewest users first, as many as make
+        room for a caller that has waited since `since`. If there are too few, looks again once the next turn
+        is over."""
+        bytes_left, entries_left = self._left(for_bytes, for_entries)
+        now, ends = time.monotonic(), []
+        for entry in sorted(self._entries.values(), key=lambda entry: (not entry.is_leaving, entry.users)):
+            if bytes_left >= 0 and entries_left >= 0:
+                return
+            if entry.is_pinned:
+                continue
+            end = max(since + self._turn_seconds, self._end_of_turn(entry))
+            entry.is_leaving = entry.is_leaving or end <= now
+            if entry.is_leaving or entry.is_idle:
+                bytes_left += entry.num_bytes
+                entries_left += 1
+            else:
+                ends.append(end)
+        next_end = min(ends, default=math.inf)
+        if self._turn is None and next_end < math.inf:
+            self._turn = asyncio.get_running_loop().call_later(next_end - now, self._on_turn_over)
+
+    def _end_of_turn(self, entry: _Entry[T]) -> float:
+        return entry.loaded_at + max(self._turn_seconds, _LOADS_IN_A_TURN * entry.load_seconds)
+
+    def _on_turn_over(self) -> None:
+        self._turn = None
+        self._wait_queue.wake()
 
     def _make_room(self, *, for_bytes: int = 0, for_entries: int = 0) -> bool:
         """Evicts the least recently used idle items until so much more fits. Evicts none if that is
         impossible."""
-        bytes_left = self._budget - for_bytes - sum(entry.num_bytes for entry in self._entries.values())
-        entries_left = self._capacity - for_entries - len(self._entries)
+        bytes_left, entries_left = self._left(for_bytes, for_entries)
         to_evict = []
         for key, entry in self._entries.items():
             if bytes_left >= 0 and entries_left >= 0:
@@ -238,6 +296,11 @@ class ModelCache(Generic[T]):
         for key in to_evict:
             self._evict(key)
         return True
+
+    def _left(self, for_bytes: int, for_entries: int) -> tuple[float, int]:
+        """The bytes and places that are free beside so many more; below 0 if they do not fit."""
+        taken = sum(entry.num_bytes for entry in self._entries.values())
+        return self._budget - for_bytes - taken, self._capacity - for_entries - len(self._entries)
 
     def _evict(self, key: str) -> None:
         """Removes an idle item."""

@@ -384,3 +384,96 @@ async def test_an_item_that_can_never_fit_beside_pinned_ones_does_not_wait() -> 
             await shelf.acquire(cache, "bbb", expects_bytes=3)
         assert await shelf.acquire(cache, "aaa") == "aaa"
     assert await shelf.acquire(by_size, "cc", expects_bytes=2) == "cc"
+
+
+async def test_busy_items_take_turns_with_one_that_a_caller_waits_for() -> None:
+    shelf = Shelf()
+    cache = shelf.cache(2, turn_seconds=0)
+    for key in ("b", "b", "a"):
+        await shelf.acquire(cache, key)
+    new = asyncio.create_task(shelf.acquire(cache, "c"))
+    await _settle()
+    late = [asyncio.create_task(shelf.acquire(cache, key)) for key in ("a", "b")]
+    await _settle()
+    assert [task.done() for task in (new, *late)] == [False, False, True], "the one with fewest users leaves"
+    cache.release("a")
+    await _settle()
+    assert new.done()
+    assert shelf.dropped == ["a"]
+    cache.release("c")
+    await _settle()
+    assert late[0].done()
+    assert shelf.loads == ["b", "a", "c", "a"]
+
+
+async def test_an_item_keeps_its_place_until_its_turn_is_over() -> None:
+    shelf = Shelf()
+    cache = shelf.cache(1, turn_seconds=3600)
+    await shelf.acquire(cache, "a")
+    new = asyncio.create_task(shelf.acquire(cache, "b"))
+    await _settle()
+    assert await shelf.acquire(cache, "a") == "a"
+    assert not new.done()
+    for _ in range(2):
+        cache.release("a")
+    await new
+
+
+async def test_an_item_under_constant_load_lets_another_in_once_its_turn_is_over() -> None:
+    shelf = Shelf()
+    cache = shelf.cache(1, max_waiting=10_000, turn_seconds=0.01)
+    is_over = asyncio.Event()
+
+    async def use(key: str) -> None:
+        await shelf.acquire(cache, key)
+        await asyncio.sleep(0.02)
+        cache.release(key)
+
+    async def keep_busy(group: asyncio.TaskGroup) -> None:
+        """Each use begins long before the one before it ends."""
+        while not is_over.is_set():
+            group.create_task(use("a"))
+            await asyncio.sleep(0.002)
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        await shelf.acquire(cache, "a")
+        group.create_task(keep_busy(group))
+        await asyncio.sleep(0)
+        cache.release("a")
+        for key in ("b", "c", "b"):
+            await use(key)
+        is_over.set()
+    assert [key for key in shelf.loads if key != "a"] == ["b", "c", "b"]
+
+
+async def test_an_item_stays_if_the_caller_for_whom_it_was_to_leave_gives_up() -> None:
+    shelf = Shelf()
+    cache = shelf.cache(1, turn_seconds=0)
+    await shelf.acquire(cache, "a")
+    new = asyncio.create_task(shelf.acquire(cache, "b"))
+    await _settle()
+    late = asyncio.create_task(shelf.acquire(cache, "a"))
+    await _settle()
+    assert not late.done()
+    new.cancel()
+    await _settle()
+    assert late.done()
+    assert shelf.loads == ["a"]
+
+
+async def test_a_large_item_gets_the_room_of_several_busy_ones() -> None:
+    shelf = Shelf()
+    cache = shelf.cache(4, budget=4, turn_seconds=0)
+    for key in ("a", "b", "c"):
+        await shelf.acquire(cache, key)
+    large = asyncio.create_task(shelf.acquire(cache, "xyz", expects_bytes=3))
+    await _settle()
+    late = [asyncio.create_task(shelf.acquire(cache, key)) for key in ("a", "b", "c")]
+    for key in ("a", "b"):
+        cache.release(key)
+        await _settle()
+    assert large.done()
+    assert set(cache.loaded) == {"c", "xyz"}
+    cache.release("xyz")
+    cache.release("c")
+    await asyncio.gather(*late)

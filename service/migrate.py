@@ -1,4 +1,5 @@
-"""`python -m service.migrate`: migrates the database and sets the operator's key to TUNERY_API_KEY.
+"""`python -m service.migrate`: migrates the database and sets the operator's key to TUNERY_API_KEY. Without
+that, an installation keeps the key that it has.
 
 Run it in every deployment before the API and the scheduler start. It is safe to repeat, even concurrently.
 With `--grant-to ROLE` it runs as the owner of the tables, and lets ROLE do what the API and the scheduler do.
@@ -24,14 +25,19 @@ def main() -> None:
     )
     role: str | None = parser.parse_args().grant_to
     key = os.environ.get("TUNERY_API_KEY")
-    if not key:
-        sys.exit("TUNERY_API_KEY is not set: give the first admin key, 32 random characters or more.")
     settings = Settings()
     database = Database(settings.database_url)
     try:
         database.migrate()
         with database.write() as session:
-            ApiKeys(session).ensure_admin(key, organization=settings.organization)
+            keys = ApiKeys(session)
+            if key:
+                keys.ensure_admin(key, organization=settings.organization)
+            elif not keys.has_operators_key():
+                sys.exit(
+                    "TUNERY_API_KEY is not set, and a new installation needs it: give the operator's key, 32 "
+                    "random characters or more, and keep it."
+                )
         if role is not None:
             grant(database, role)
     except InvalidConfiguration as error:

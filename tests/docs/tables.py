@@ -38,8 +38,8 @@ OTHERS = {
     "TUNERY_API_KEY": (
         "`tunery up`, `python -m service.migrate`; commands that call the API",
         "The operator's key. It replaces the one that was set this way before. Without it, `tunery up` makes "
-        "a key, prints it once and keeps it in `DIR/admin.key`. Commands that call the API use it as their "
-        "key.",
+        "a key, prints it once and keeps it in `DIR/admin.key`, and `service.migrate` keeps the one that an "
+        "installation has. Commands that call the API use it as their key.",
     ),
     "TUNERY_BASE_URL": (
         "commands that call the API",

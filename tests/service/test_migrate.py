@@ -41,11 +41,16 @@ def test_another_key_in_the_environment_replaces_the_earlier_one(tmp_path: Path)
             ApiKeys(session).authenticate("the-key-that-was-rotated-out")
 
 
-def test_missing_admin_key_is_refused_before_any_change(tmp_path: Path) -> None:
-    done = migrate(TUNERY_DATABASE_URL=f"sqlite:///{tmp_path / 'tunery.db'}")
+def test_a_new_installation_needs_a_key_and_a_later_version_keeps_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'tunery.db'}"
+    done = migrate(TUNERY_DATABASE_URL=url)
     assert done.returncode == 1
     assert "TUNERY_API_KEY is not set" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert migrate(TUNERY_DATABASE_URL=url, TUNERY_API_KEY="the-key-of-the-operator").returncode == 0
+    done = migrate(TUNERY_DATABASE_URL=url)
+    assert done.returncode == 0, done.stderr
+    with closing(Database(url)) as database, database.read() as session:
+        assert ApiKeys(session).authenticate("the-key-of-the-operator").may("admin")
 
 
 def test_a_role_that_cannot_be_granted_to_is_an_error_without_a_traceback(tmp_path: Path) -> None:

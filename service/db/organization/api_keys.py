@@ -6,7 +6,7 @@ organization, and may manage the organization. The operator's key is an admin ke
 import hmac
 from dataclasses import dataclass, field
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -137,6 +137,11 @@ class ApiKeys:
             record(self._session, DEFAULT_TENANT, "api_key.created", id, data=data)
         self._replace_operators_key(id)
         return key
+
+    def has_operators_key(self) -> bool:
+        key = tables.ApiKey
+        in_use = exists().where(key.is_operators, key.replaced_at.is_(None), key.revoked_at.is_(None))
+        return bool(self._session.scalar(select(in_use)))
 
     def _other_project(self, row: tables.ApiKey, project_id: str | None) -> tables.Project:
         if not row.is_admin_key:

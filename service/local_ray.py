@@ -13,6 +13,8 @@ import psutil
 
 from service.log_rotation import BACKUP_COUNT, MAX_LOG_BYTES, archive_ray_logs
 
+_FOLDERS = Path("/tmp")  # noqa: S108 - sockets below it need short paths
+_PREFIX = "tunery-ray-"
 _KILL_SECONDS = 3.0
 
 
@@ -95,7 +97,7 @@ def temporary_ray_folder(data: Path) -> Iterator[Path]:
         if _is_ours(left):
             _end_processes(left)
             _remove(left, logs)
-    private = Path(tempfile.mkdtemp(prefix="tunery-ray-", dir="/tmp"))
+    private = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_FOLDERS))
     record.write_text(f"{private}\n")
     logs.mkdir(parents=True, exist_ok=True)
     now = logs / "now"
@@ -110,8 +112,9 @@ def temporary_ray_folder(data: Path) -> Iterator[Path]:
 
 
 def _is_ours(private: Path) -> bool:
-    """After a reboot, another user may own a folder of this name."""
-    return not private.is_symlink() and private.is_dir() and private.stat().st_uid == os.getuid()
+    """The record may have been cut short, and after a reboot another user may own a folder of this name."""
+    is_named = private.parent == _FOLDERS and private.name.startswith(_PREFIX)
+    return is_named and not private.is_symlink() and private.is_dir() and private.stat().st_uid == os.getuid()
 
 
 def _end_processes(private: Path) -> None:

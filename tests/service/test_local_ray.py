@@ -1,6 +1,9 @@
+import secrets
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from service.local_ray import RayPorts, ray_command, temporary_ray_folder
 
@@ -40,13 +43,32 @@ def test_a_process_of_ray_that_a_killed_process_left_behind_is_ended_and_no_othe
         other.communicate(b"\n", timeout=60)
 
 
+@pytest.mark.parametrize("record", ["", ".", "/", "/tmp", "tunery-ray-x", "/tmp/tunery-ray-x/.."])
+def test_a_damaged_record_removes_nothing_and_ends_nothing(
+    record: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    (here / "tunery-ray-x").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    (tmp_path / "ray.folder").write_text(record)
+    waits = [sys.executable, "-c", "input()", "./run", "/tmp/x", "tunery-ray-x/ray"]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE) as other:
+        with temporary_ray_folder(tmp_path):
+            assert (here / "tunery-ray-x").is_dir()
+        assert other.poll() is None
+        other.communicate(b"\n", timeout=60)
+
+
 def test_a_recorded_folder_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
-    target, link = tmp_path / "target", tmp_path / "link"
+    target, link = tmp_path / "target", Path(f"/tmp/tunery-ray-{secrets.token_hex(8)}")
     target.mkdir()
     link.symlink_to(target)
-    (tmp_path / "ray.folder").write_text(f"{link}\n")
-    with temporary_ray_folder(tmp_path):
-        assert target.is_dir()
+    try:
+        (tmp_path / "ray.folder").write_text(f"{link}\n")
+        with temporary_ray_folder(tmp_path):
+            assert target.is_dir()
+    finally:
+        link.unlink()
 
 
 def write_log(ray: Path) -> None:

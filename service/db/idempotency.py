@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import InProgress, InvalidRequest
 from service.db import tables
 from service.db.database import now
+from service.db.inserting import insert
 from service.db.jobs.jobs import Job, Jobs
 from service.db.tenancy import Tenant
 
@@ -153,9 +153,8 @@ class IdempotencyKeys:
         """Returns the key's row, locked; a new row is already expired. Simultaneous requests wait here for
         one another."""
         table = tables.IdempotencyKey
-        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
         self._session.execute(
-            insert(table)
+            insert(self._session, table)
             .values(
                 project_id=self._tenant.project_id,
                 key=key,

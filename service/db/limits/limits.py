@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import cast
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.db import tables
+from service.db.inserting import insert
 from service.db.limits.names import RATES, UNLIMITED, Defaults, LimitName, RateName
 
 
@@ -36,16 +36,15 @@ class Limits:
         """Sets these limits, and leaves the others as they are."""
         if not changes:
             return
-        postgres = self._session.get_bind().dialect.name == "postgresql"
         rows = [
             {"subject_id": subject_id, "model": model, "name": name, "value": value}
             for name, value in changes.items()
         ]
         # Two administrators may set the same one at once.
-        insert = (postgresql.insert if postgres else sqlite.insert)(tables.Limit).values(rows)
+        new = insert(self._session, tables.Limit).values(rows)
         key = [column.name for column in tables.Limit.__table__.primary_key]
         self._session.execute(
-            insert.on_conflict_do_update(index_elements=key, set_={"value": insert.excluded.value})
+            new.on_conflict_do_update(index_elements=key, set_={"value": new.excluded.value})
         )
 
     def remove(self, subject_id: str, *, model: str = "") -> None:

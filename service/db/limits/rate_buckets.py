@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.db import tables
 from service.db.database import now
+from service.db.inserting import insert
 
 _RESERVE_SECONDS = 1.0
 """A process takes at least what refills in this time."""
@@ -62,13 +62,12 @@ def take(session: Session, claims: Sequence[Claim]) -> list[Grant]:
 def _locked(session: Session, claims: Sequence[Claim]) -> dict[str, tables.RateBucket]:
     """The rows, created full, and locked in one order so that processes cannot wait for each other: missing
     rows are created before any is locked, because creating one may wait for another process that does."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     in_order = sorted(claims, key=lambda claim: claim.bucket_id)
     new = [{"id": claim.bucket_id, "level": float(claim.limit), "filled_at": 0.0} for claim in in_order]
     row = tables.RateBucket
     wanted = row.id.in_([one["id"] for one in new])
     known = set(session.scalars(select(row.id).where(wanted)))
     if missing := [one for one in new if one["id"] not in known]:
-        session.execute(insert(row).values(missing).on_conflict_do_nothing())
+        session.execute(insert(session, row).values(missing).on_conflict_do_nothing())
     locked = select(row).where(wanted).order_by(row.id).with_for_update()
     return {one.id: one for one in session.scalars(locked)}

@@ -1,12 +1,12 @@
 """Leases by the database's clock. Each has an epoch that tells its holders apart."""
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import Conflict
 from service.db import tables
 from service.db.database import now
+from service.db.inserting import insert
 
 READINESS = "readiness"
 """A lease that nobody holds: taking it for no time at all shows whether the database takes writes."""
@@ -30,9 +30,8 @@ class Leases:
         Returns its epoch, which stays the same while `holder` renews the lease in time and rises with every
         new tenure; None if another holds it.
         """
-        insert = postgresql.insert if self._session.get_bind().dialect.name == "postgresql" else sqlite.insert
         self._session.execute(
-            insert(tables.Lease)
+            insert(self._session, tables.Lease)
             .values(name=name, holder="", epoch=0, expires_at=0.0)
             .on_conflict_do_nothing(index_elements=["name"])
         )

@@ -1,12 +1,10 @@
 """How many devices of a pool jobs may hold, where an operator has said so."""
 
-from contextlib import suppress
-
 from sqlalchemy import delete, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.db import tables
+from service.db.inserting import insert
 from service.db.organization.audit_log import record
 from service.db.tenancy import Tenant
 
@@ -22,8 +20,6 @@ def set_pool_limit(session: Session, tenant: Tenant, pool: str, max_devices: int
     if max_devices is None:
         session.execute(delete(tables.PoolLimit).where(tables.PoolLimit.pool == pool))
     else:
-        with suppress(IntegrityError), session.begin_nested():
-            session.add(tables.PoolLimit(pool=pool, max_devices=max_devices))
-        session.get_one(tables.PoolLimit, pool, with_for_update=True).max_devices = max_devices
-        session.flush()
+        new = insert(session, tables.PoolLimit).values(pool=pool, max_devices=max_devices)
+        session.execute(new.on_conflict_do_update(index_elements=["pool"], set_={"max_devices": max_devices}))
     record(session, tenant, "pool.updated", pool, changes_requested={"max_devices": max_devices})

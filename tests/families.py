@@ -61,6 +61,13 @@ _MAMBA = {
     "mamba_n_groups": 1,
     "mamba_chunk_size": 16,
 }
+_GEMMA_3 = {
+    **_GATED,
+    "head_dim": 8,
+    "query_pre_attn_scalar": 8,
+    "sliding_window": WINDOW,
+    "layer_types": _HYBRID,
+}
 _Make = Callable[[dict[str, Any]], Any]
 
 
@@ -72,6 +79,17 @@ def _family(prefix: str, *, head: str = "ForCausalLM", config: str = "", **optio
         return getattr(transformers, f"{prefix}{head}")(made)
 
     return make
+
+
+def _with_images(common: dict[str, Any]) -> Any:
+    """Gemma 3 as its larger models are published: a tower for images, whose layers are named as those of the
+    text model are."""
+    text = transformers.Gemma3TextConfig(**_GEMMA_3 | common)
+    vision = transformers.SiglipVisionConfig(
+        **_SIZES, intermediate_size=64, image_size=28, patch_size=14, vision_use_head=False
+    )
+    config = transformers.Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    return transformers.Gemma3ForConditionalGeneration(config)
 
 
 FAMILIES: dict[str, _Make] = {
@@ -92,15 +110,8 @@ FAMILIES: dict[str, _Make] = {
         attn_logit_softcapping=2.0,
         final_logit_softcapping=3.0,
     ),
-    "gemma3": _family(
-        "Gemma3",
-        config="Gemma3TextConfig",
-        **_GATED,
-        head_dim=8,
-        query_pre_attn_scalar=8,
-        sliding_window=WINDOW,
-        layer_types=_HYBRID,
-    ),
+    "gemma3": _family("Gemma3", config="Gemma3TextConfig", **_GEMMA_3),
+    "gemma3_images": _with_images,
     "phi": _family("Phi", **_SIZES, intermediate_size=64, initializer_range=0.2),
     "gpt2": _family("GPT2", head="LMHeadModel", n_embd=32, n_layer=2, n_head=4, initializer_range=0.2),
     "opt": _family("OPT", **_SIZES, ffn_dim=64, word_embed_proj_dim=32, init_std=0.2),

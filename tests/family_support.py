@@ -2,9 +2,9 @@
 Imports nothing, so that documentation is generated quickly."""
 
 DECODERS: tuple[str, ...] = (
-    "llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "phi", "gpt2", "opt", "gpt_neox", "falcon",
-    "falcon_new", "olmo", "granite", "qwen3_moe", "falcon_alibi", "qwen3_next", "gpt_oss", "deepseek_v3",
-    "gemma3n", "gemma4", "jamba", "falcon_h1", "granitemoehybrid", "nemotron_h",
+    "llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "gemma3_images", "phi", "gpt2", "opt",
+    "gpt_neox", "falcon", "falcon_new", "olmo", "granite", "qwen3_moe", "falcon_alibi", "qwen3_next",
+    "gpt_oss", "deepseek_v3", "gemma3n", "gemma4", "jamba", "falcon_h1", "granitemoehybrid", "nemotron_h",
 )  # fmt: skip
 ENCODERS: tuple[str, ...] = ("bert", "modernbert")
 STATEFUL = frozenset({"qwen3_next", "jamba", "falcon_h1", "granitemoehybrid", "nemotron_h"})
@@ -23,7 +23,15 @@ BYPASSED = {
     "granitemoehybrid": ["out_proj"],
     "nemotron_h": ["out_proj"],
     "gemma3n": ["correction_coefs", "prediction_coefs"],
+    "gemma3_images": ["vision_tower"],
 }
-"""Layers whose weights their models read past adapters, at least in training and on some devices."""
+"""Layers whose weights their models read past adapters, at least in training and on some devices; and towers
+that text does not pass."""
 IN_LLAMA_CPP = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3"})
 """Decoders that are exported as GGUF files."""
+
+
+def excluded(family: str) -> str | None:
+    """These, as a regular expression for PEFT's `exclude_modules`."""
+    names = "|".join(BYPASSED.get(family, ()))
+    return rf"(.*\.)?({names})(\..*)?" if names else None

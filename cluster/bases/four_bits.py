@@ -6,11 +6,12 @@ import torch
 
 from cluster.bases.bypassed import bypassed_layers
 from cluster.bases.pretrained import LOADING
+from cluster.bases.towers import layers_outside_text
 
 
 def in_four_bits(config: Any, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
     """Returns options for `from_pretrained` that load the linear layers of the causal model of `config` in 4
-    bits, and compute in `dtype`. The head stays whole, and so do layers that the model bypasses.
+    bits, and compute in `dtype`. The head stays whole, and so do layers that the model or its text bypasses.
 
     The model's `dequantize()` turns them into ordinary weights with the same values. The model then computes
     the same, and takes the memory of one in full precision."""
@@ -47,7 +48,7 @@ def _options(model: Any, dtype: torch.dtype) -> Any:
     from transformers import BitsAndBytesConfig
     from transformers.quantizers.base import get_keys_to_not_convert
 
-    bypassed = bypassed_layers(model)
+    bypassed = bypassed_layers(model) | layers_outside_text(model)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

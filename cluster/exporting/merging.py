@@ -1,7 +1,9 @@
 """A base's tensors with a LoRA adapter merged into them, each when it is read."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,21 +93,31 @@ def _without_weights(folder: Path, dtype: torch.dtype) -> Any:
 
 def _layers(model: Any, tensors: Tensors) -> dict[str, Layer]:
     """The linear layers whose weights are stored, by name. Some folders leave out the name of the part that
-    all layers but the head are in, or have another for it."""
+    all layers but the head are in, or have another for it. Then the blocks tell which layer a name is of, and
+    where towers for images have blocks too, what else the names have in common."""
     from transformers.pytorch_utils import Conv1D
 
     found = {}
-    by_block = {in_block(stored): stored for stored in tensors.infos}
+    by_block: dict[str, list[str]] = defaultdict(list)
+    for stored in tensors.infos:
+        if (block := in_block(stored)) is not None:
+            by_block[block].append(stored)
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | Conv1D):
-            short = name.removeprefix(f"{model.base_model_prefix}.")
-            in_blocks = by_block.get(in_block(f"{name}.weight") or "", "")
-            for stored in (f"{name}.weight", f"{short}.weight", in_blocks):
+            weight = f"{name}.weight"
+            short = weight.removeprefix(f"{model.base_model_prefix}.")
+            in_blocks = by_block.get(in_block(weight) or "", [])
+            alike = sorted(in_blocks, key=partial(_parts_in_common, weight), reverse=True)
+            for stored in (weight, short, *alike):
                 shape = tensors.infos[stored].shape if stored in tensors.infos else None
                 if shape == tuple(module.weight.shape):
                     found[name] = Layer(stored, isinstance(module, Conv1D))
                     break
     return found
+
+
+def _parts_in_common(one: str, other: str) -> int:
+    return len({*one.split(".")} & {*other.split(".")})
 
 
 def _in_type(info: TensorInfo, dtype: torch.dtype) -> TensorInfo:

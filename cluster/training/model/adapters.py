@@ -1,10 +1,12 @@
 """Attaches PEFT adapters to a frozen model, as a training configuration describes them."""
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
 
 from cluster.bases.bypassed import bypassed_layers
+from cluster.bases.towers import layers_outside_text
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.hyperparameters import TrainingConfig
@@ -38,8 +40,9 @@ def attach(
             # GPT-2's layers store their weights transposed.
             described.fan_in_fan_out = any(isinstance(module, Conv1D) for module in model.modules())
         bypassed = bypassed_layers(model)
-        if bypassed and getattr(described, "target_modules", None) == "all-linear":
-            _spare(described, bypassed, model)
+        is_all = getattr(described, "target_modules", None) == "all-linear"
+        if spared := layers_outside_text(model) | (bypassed if is_all else frozenset()):
+            _spare(described, spared, model)
         adapted = get_peft_model(model, described)
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         # They are RuntimeErrors, and say nothing about the adapter.
@@ -100,19 +103,27 @@ def peft_config(config: TrainingConfig, *, total_steps: int, task: str) -> Any:
     return PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(method)](task_type=task, **options)
 
 
-def _spare(described: Any, bypassed: frozenset[str], model: Any) -> None:
-    """Leaves these layers out of `all-linear`."""
+def _spare(described: Any, spared: frozenset[str], model: Any) -> None:
+    """Leaves these layers out of those that are adapted."""
     from transformers.pytorch_utils import Conv1D
 
     if hasattr(described, "exclude_modules"):
-        described.exclude_modules = {*(described.exclude_modules or ()), *bypassed}
+        described.exclude_modules = {*(described.exclude_modules or ()), *spared}
         return
-    head = model.get_output_embeddings()
+    targets, head = getattr(described, "target_modules", None), model.get_output_embeddings()
+    if targets is None:
+        return
     described.target_modules = {
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head and name not in bypassed
+        if isinstance(module, torch.nn.Linear | Conv1D)
+        and name not in spared
+        and (module is not head if targets == "all-linear" else _is_named(name, targets))
     }
+
+
+def _is_named(name: str, targets: Collection[str]) -> bool:
+    return any(name == target or name.endswith(f".{target}") for target in targets)
 
 
 def _refuse_outer_layers(model: Any) -> None:

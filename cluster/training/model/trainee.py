@@ -11,6 +11,7 @@ import torch
 from cluster.bases.four_bits import in_four_bits
 from cluster.bases.lora_form import served_form
 from cluster.bases.pretrained import read_config
+from cluster.bases.towers import freeze_towers
 from cluster.contracts.bases import BaseSpec, WeightsForm
 from cluster.contracts.errors import InvalidConfiguration, TrainingFailed
 from cluster.contracts.hyperparameters import TrainingConfig
@@ -142,6 +143,7 @@ def load_decoder(
             options |= in_four_bits(model_config or read_config(weights), dtype, device)
         model = load_pretrained(AutoModelForCausalLM, weights, dtype, **options).to(device)
     model.config.use_cache = False
+    freeze_towers(model)
     if config.type == "qlora":
         _keep_packing(model)
     return model

@@ -22,7 +22,7 @@ from cluster.training.checkpoints.export import DTYPES
 from cluster.training.model.pretrained import load_dequantized
 from tests.cluster.exporting.models import adapted, export, logits, plain, stored_model
 from tests.families import make_family
-from tests.family_support import BYPASSED, DECODERS, MERGED
+from tests.family_support import DECODERS, MERGED, excluded
 from tests.tiny_base import make_tiny_base
 
 TOKENS = list(range(1, 40))
@@ -58,7 +58,7 @@ def test_every_family_is_merged_by_the_names_of_its_own_layers(
     base = make_family(family, tmp_path / "base")
     # Adapters on experts are merged when they are trained.
     layers = ["q_b_proj", "kv_b_proj", "q_proj", "o_proj"] if family in MERGED else "all-linear"
-    model = adapted(plain(base), target_modules=layers, exclude_modules=BYPASSED.get(family))
+    model = adapted(plain(base), target_modules=layers, exclude_modules=excluded(family))
     weights = stored_model(store, base, model, tmp_path / "mine")
     export(store, base, weights, tmp_path / "merged")
     found = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")

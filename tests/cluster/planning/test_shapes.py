@@ -89,6 +89,8 @@ def on_meta(name: str) -> Any:
             config = getattr(transformers, f"{prefix}Config")(**{**COMMON, **sizes})
             return getattr(transformers, f"{prefix.removesuffix('Text')}ForCausalLM")(config)
         model = FAMILIES[name](dict(COMMON))
+        if name == "gemma3_images":
+            model.model.vision_tower = model.model.multi_modal_projector = None
         if name in ENCODERS:
             return transformers.AutoModelForSequenceClassification.from_config(model.config)
         return model

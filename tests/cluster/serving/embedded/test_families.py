@@ -21,7 +21,7 @@ from tests.cluster.serving.conftest import BACKENDS
 from tests.cluster.serving.harness import Answer, Served
 from tests.cluster.serving.published import publish_full, publish_lora
 from tests.families import WINDOW, make_family
-from tests.family_support import BYPASSED, DECODERS, MERGED
+from tests.family_support import DECODERS, MERGED, excluded
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +93,7 @@ def _lora(store: LocalStore, spec: BaseSpec, folder: Path, seed: int) -> Weights
         r=2 + seed,
         # For PEFT, all-linear includes the experts' fused weights, which are merged.
         target_modules=ATTENTION[family] if family in MERGED else "all-linear",
-        exclude_modules=BYPASSED.get(family),
+        exclude_modules=excluded(family),
         # PEFT warns if GPT-2 needs it and it is not set.
         fan_in_fan_out=spec.alias == "gpt2",
     )

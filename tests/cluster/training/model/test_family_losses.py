@@ -21,7 +21,7 @@ from cluster.training.data.dataset import Dataset
 from cluster.training.loop.objectives import LanguageObjective, PreferenceObjective
 from cluster.training.model.trainee import load_trainee, trainable_parameters
 from tests.families import make_family
-from tests.family_support import BYPASSED, EXPERTS, PADDED
+from tests.family_support import BYPASSED, EXPERTS, PADDED, excluded
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,7 +61,8 @@ def reference(folder: Path, type_: str) -> Any:
     options: dict[str, Any] = {}
     if type_ == "qlora":
         # By default, transformers keeps the head, and whatever is last.
-        whole = ["lm_head", "altup_unembed_projections.2", *BYPASSED.get(folder.name, [])]
+        bypassed = [f"(.*\\.)?{name}" for name in BYPASSED.get(folder.name, [])]
+        whole = ["lm_head", "altup_unembed_projections.2", *bypassed]
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -75,8 +76,8 @@ def reference(folder: Path, type_: str) -> Any:
         folder, dtype=torch.float32, attn_implementation=kind, **options
     )
     if type_ != "full":
-        excluded = BYPASSED.get(folder.name)
-        adapter = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", exclude_modules=excluded)
+        left_out = excluded(folder.name)
+        adapter = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", exclude_modules=left_out)
         model = get_peft_model(model, adapter)
         shake(model)
     return model.train()

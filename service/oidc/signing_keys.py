@@ -28,6 +28,8 @@ STALE_SECONDS = 24 * 3600.0
 """How long keys stay good while the issuer cannot be reached."""
 PAUSE_SECONDS = 30.0
 """Time between two tries to fetch, whatever tokens name: a flood of made-up ids must not reach the issuer."""
+PATIENCE_SECONDS = 1.0
+"""How long an issuer that hangs delays tokens whose keys are known."""
 _TIMEOUT_SECONDS = 5.0
 _MAX_BYTES = 2**18
 _MAX_KEYS = 100
@@ -53,17 +55,18 @@ class SigningKeys:
         self._issuer, self._fetch, self._clock = issuer, fetch, clock
         self._keys: Mapping[str, PublicKey] = {}
         self._fetched_at = self._tried_at = float("-inf")
-        self._fetching = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def get(self, id: str) -> PublicKey:
         """Fetches the keys if this one is unknown or they are old, and the last try was long enough ago.
         Raises AuthenticationFailed if the issuer has no such key, and Unavailable if it is not reachable."""
-        if self._is_due(id):
-            async with self._fetching:
-                if self._is_due(id):
-                    await anyio.to_thread.run_sync(self._refresh)
-        is_good = self._clock() - self._fetched_at < STALE_SECONDS
-        if is_good and (key := self._keys.get(id)) is not None:
+        if self._refreshing is None and self._is_needed(id) and self._may_try():
+            self._tried_at = self._clock()
+            self._refreshing = asyncio.create_task(self._refresh())
+        if self._refreshing is not None and self._is_needed(id):
+            left = max(0.0, self._tried_at + PATIENCE_SECONDS - self._clock())
+            await asyncio.wait([self._refreshing], timeout=left if self._known(id) is not None else None)
+        if (key := self._known(id)) is not None:
             return key
         if self._fetched_at < self._tried_at:
             raise Unavailable(
@@ -72,19 +75,26 @@ class SigningKeys:
             )
         raise AuthenticationFailed("Incorrect token provided: its issuer has no such key.")
 
-    def _is_due(self, id: str) -> bool:
-        now = self._clock()
-        is_needed = id not in self._keys or now - self._fetched_at >= FRESH_SECONDS
-        return is_needed and now - self._tried_at >= PAUSE_SECONDS
+    def _known(self, id: str) -> PublicKey | None:
+        return self._keys.get(id) if self._clock() - self._fetched_at < STALE_SECONDS else None
 
-    def _refresh(self) -> None:
-        self._tried_at = self._clock()
+    def _is_needed(self, id: str) -> bool:
+        return id not in self._keys or self._clock() - self._fetched_at >= FRESH_SECONDS
+
+    def _may_try(self) -> bool:
+        return self._clock() - self._tried_at >= PAUSE_SECONDS
+
+    async def _refresh(self) -> None:
         try:
-            document = self._json(self._jwks_url())
-            self._keys = dict(_usable_keys(document))
+            self._keys = await anyio.to_thread.run_sync(self._fetched, abandon_on_cancel=True)
             self._fetched_at = self._tried_at
         except (TuneryError, ValueError, RecursionError) as error:
             log.warning("the keys of issuer %s cannot be fetched: %s", self._issuer.issuer, error)
+        finally:
+            self._refreshing = None
+
+    def _fetched(self) -> Mapping[str, PublicKey]:
+        return dict(_usable_keys(self._json(self._jwks_url())))
 
     def _jwks_url(self) -> str:
         issuer = self._issuer.issuer

@@ -1,13 +1,21 @@
 """The keys of an issuer are fetched seldom, and nobody can make Tunery fetch them more often."""
 
 import json
+import threading
 
 import anyio
 import pytest
 
 from cluster.contracts.errors import AuthenticationFailed, Unavailable
-from cluster.egress.destinations import UrlNotAllowed
-from service.oidc.signing_keys import FRESH_SECONDS, PAUSE_SECONDS, STALE_SECONDS, SigningKeys, fetch
+from cluster.egress.destinations import EgressPolicy, UrlNotAllowed
+from service.oidc.signing_keys import (
+    FRESH_SECONDS,
+    PATIENCE_SECONDS,
+    PAUSE_SECONDS,
+    STALE_SECONDS,
+    SigningKeys,
+    fetch,
+)
 from tests.service.oidc.issuing import ISSUER, Provider, issuer_with
 from tests.service.webhooks.receiver import receiving
 
@@ -76,6 +84,32 @@ def test_while_the_issuer_is_down_its_keys_stay_good_for_a_day(provider: Provide
     provider.is_up = True
     provider.seconds += PAUSE_SECONDS
     anyio.run(keys.get, "key-1")
+
+
+def test_an_issuer_that_hangs_holds_up_no_token_whose_key_is_known(provider: Provider) -> None:
+    answers = threading.Event()
+    answers.set()
+
+    def fetch(url: str, policy: EgressPolicy) -> bytes:
+        assert answers.wait(60)
+        return provider.fetch(url, policy)
+
+    keys = SigningKeys(issuer_with(), fetch=fetch, clock=lambda: provider.seconds)
+
+    async def ask() -> None:
+        await keys.get("key-1")
+        answers.clear()
+        provider.seconds += FRESH_SECONDS
+        await keys.get("key-1")
+        provider.seconds += PATIENCE_SECONDS
+        with anyio.fail_after(PATIENCE_SECONDS / 2):
+            for _ in range(100):
+                await keys.get("key-1")
+        provider.rotate("key-2")
+        answers.set()
+        await keys.get("key-2")
+
+    anyio.run(ask)
 
 
 @pytest.mark.parametrize(

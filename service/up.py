@@ -27,7 +27,7 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,7 @@ from service.supervisor import Program, Supervisor
 from service.vllm_environment import vllm_python
 
 _POOLS = TypeAdapter(tuple[ServingPool, ...])
+_PACKAGED_BASE = "tunery-tiny-1"
 _JOBS_API_VARIABLE = "RAY_AUTH_TOKEN"
 _VLLM_SERVICE = {"TUNERY_MAX_RUNNING_CHOICES": "512"}
 """Defaults of the service where vLLM serves, which runs many more sequences at once."""
@@ -125,7 +126,7 @@ class _Plan:
             "TUNERY_CLUSTER_TOKEN": _secret(folder / "cluster.token"),
             "TUNERY_CATALOGUE": str(catalogue_path(folder, inherited)),
             "TUNERY_CACHE_DIR": str(folder / "cache"),
-            "TUNERY_WARM_BASES": inherited.get("TUNERY_WARM_BASES", "tunery-tiny-1"),
+            "TUNERY_WARM_BASES": inherited.get("TUNERY_WARM_BASES", _warm_bases(folder, inherited)),
             "RAY_AUTH_MODE": "token",
             _JOBS_API_VARIABLE: ray_token,
             "PYTHONUNBUFFERED": "1",
@@ -277,6 +278,13 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+def _warm_bases(folder: Path, environment: Mapping[str, str]) -> str:
+    """The packaged base, unless it was taken out of the catalogue: no replica starts with one that is not on
+    offer."""
+    path = catalogue_path(folder, environment)
+    return _PACKAGED_BASE if not path.exists() or _PACKAGED_BASE in load_catalogue(path) else ""
 
 
 def _secret(path: Path) -> str:

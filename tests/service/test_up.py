@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster.contracts.errors import InvalidConfiguration
+from service.data_folder import catalogue_path, create_catalogue
 from service.up import _Plan, up
 
 
@@ -69,3 +70,15 @@ def test_without_gpus_nothing_is_said_about_them(tmp_path: Path) -> None:
     plan = _Plan.make(tmp_path, "127.0.0.1", 9000, tmp_path / "ray")
     assert list(plan.remarks(tmp_path)) == []
     assert "TUNERY_SERVING_POOLS" not in plan.ray_environment
+
+
+def test_the_packaged_base_is_loaded_first_only_if_the_catalogue_has_it(tmp_path: Path) -> None:
+    catalogue = catalogue_path(tmp_path)
+
+    def warm() -> str:
+        return _Plan.make(tmp_path, "127.0.0.1", 9000, tmp_path / "ray").ray_environment["TUNERY_WARM_BASES"]
+
+    create_catalogue(catalogue)
+    assert warm() == "tunery-tiny-1"
+    catalogue.write_text(catalogue.read_text().replace('"tunery-tiny-1"', '"another"'))
+    assert warm() == ""

@@ -76,6 +76,8 @@ def pod_specs(resource: Document) -> list[Document]:
     match resource["kind"]:
         case "Deployment" | "StatefulSet" | "Job":
             return [resource["spec"]["template"]["spec"]]
+        case "CronJob":
+            return [resource["spec"]["jobTemplate"]["spec"]["template"]["spec"]]
         case "RayService":
             cluster = resource["spec"]["rayClusterConfig"]
             groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]

@@ -525,6 +525,51 @@ def test_pod_monitors_select_pods_that_have_metrics() -> None:
     assert ray["spec"]["podMetricsEndpoints"][0]["portNumber"] == port["port"]
 
 
+def test_pod_monitors_name_the_jobs_as_the_alert_rules_expect() -> None:
+    tunery, ray = documents(EXAMPLES / "pod-monitors.yaml")
+    (of_tunery,) = tunery["spec"]["podMetricsEndpoints"][0]["relabelings"]
+    assert of_tunery == {
+        "sourceLabels": ["__meta_kubernetes_pod_label_" + re.sub(r"\W", "_", COMPONENT)],
+        "targetLabel": "job",
+        "replacement": "tunery-$1",
+    }
+    (of_ray,) = ray["spec"]["podMetricsEndpoints"][0]["relabelings"]
+    assert of_ray == {"targetLabel": "job", "replacement": "tunery-ray"}
+
+
+@pytest.mark.parametrize("name", ["backup", "restore"])
+def test_backups_and_restores_run_with_what_the_base_has(name: str) -> None:
+    made = documents(EXAMPLES / f"{name}.yaml")
+    for one in made:
+        kubernetes_validate.validate(one, "1.34", strict=True)
+    (pod,) = (pod for one in made for pod in pod_specs(one))
+    (container,) = pod["containers"]
+    assert container["image"] in OUR_IMAGES
+    arguments = re.split(r"\s+", container["command"][-1]) if name == "backup" else container["command"]
+    assert arguments[:2] == ["tunery", name]
+    assert [one["configMapRef"]["name"] for one in container["envFrom"] if "configMapRef" in one] == [
+        "tunery-storage"
+    ]
+    assert_variables_exist(container["image"], {variable["name"] for variable in container["env"]})
+
+
+def test_backups_reach_the_database_and_storage_and_are_taken_for_no_other_part() -> None:
+    made = documents(EXAMPLES / "backup.yaml")
+    (nightly,) = (one["spec"]["jobTemplate"] for one in made if one["kind"] == "CronJob")
+    labels = nightly["spec"]["template"]["metadata"]["labels"]
+    (restore,) = documents(EXAMPLES / "restore.yaml")
+    assert pod_labels(restore) == [labels]
+    services = [{"matchLabels": one["spec"]["selector"]} for one in ALL if one["kind"] == "Service"]
+    budgets = [one["spec"]["selector"] for one in ALL if one["kind"] == "PodDisruptionBudget"]
+    assert not [one for one in [*services, *budgets] if matches(one, labels)]
+    out, into = (one["spec"] for one in made if one["kind"] == "NetworkPolicy")
+    assert matches(out["podSelector"], labels)
+    for rule in out["egress"]:
+        (target,) = rule["to"]
+        assert matches(into["podSelector"], target["podSelector"]["matchLabels"])
+        assert rule["ports"][0] in into["ingress"][0]["ports"]
+
+
 # Storage
 
 

@@ -98,6 +98,11 @@ def test_every_alert_says_what_to_do_and_has_a_test_that_fires_it_and_one_that_d
         assert rule["labels"]["severity"] in {"critical", "warning"}
 
 
+def test_the_runbook_has_a_section_for_every_alert_and_no_other() -> None:
+    sections = re.findall(r"^## (Tunery\w+)$", (ROOT / "docs" / "alerts.md").read_text(), re.MULTILINE)
+    assert sections == [rule["alert"] for rule in alerts()]
+
+
 def test_every_alert_fires_on_recorded_samples(promtool: str) -> None:
     run(promtool, "check", "rules", ALERTS.name, folder=ALERTS.parent)
     assert "SUCCESS" in run(promtool, "test", "rules", TESTS.name, folder=TESTS.parent)

@@ -8,6 +8,7 @@ folder keeps processes from downloading the same file twice. It reads the operat
 import errno
 import os
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from cluster.contracts.bases import HubSource
 _TEXT_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 _WEIGHTS = "*.safetensors"
 # Subfolders hold other formats, except the one that starts with 1, which holds the pooling of encoders.
-_IGNORED = ["[!1]*/*"]
+_OTHER_FORMAT = "consolidated*.safetensors"
+"""Mistral's own format. Its repositories have the same weights in transformers' format, too."""
+_IGNORED = ["[!1]*/*", _OTHER_FORMAT]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -60,6 +63,11 @@ def folder_here(source: HubSource) -> Path | None:
         return None
 
 
+def are_weights(name: str) -> bool:
+    """Whether a file of this name, in the folder of a base itself, has weights in transformers' format."""
+    return fnmatchcase(name, _WEIGHTS) and not fnmatchcase(name, _OTHER_FORMAT)
+
+
 def weight_digests(source: HubSource) -> dict[str, str] | None:
     """The hub's own SHA-256 of each file of weights, by name. None if it has none for one of them."""
     from huggingface_hub import HfApi
@@ -68,7 +76,7 @@ def weight_digests(source: HubSource) -> dict[str, str] | None:
     files = [
         file
         for file in HfApi().list_repo_tree(source.repository, revision=source.revision)
-        if isinstance(file, RepoFile) and Path(file.path).match(_WEIGHTS) and "/" not in file.path
+        if isinstance(file, RepoFile) and "/" not in file.path and are_weights(file.path)
     ]
     digests = {file.path: file.lfs.sha256 for file in files if file.lfs is not None}
     return digests if digests and len(digests) == len(files) else None

@@ -92,7 +92,7 @@ def base_digest(folder: Path) -> str:
 
     Each file adds its name, a zero byte and the 32 bytes of its own SHA-256. The result is cached for as long
     as the files' sizes and modification times stay the same."""
-    return _digest_of(sorted(folder.glob("*.safetensors")))
+    return _digest_of(sorted(file for file in folder.iterdir() if hub.are_weights(file.name)))
 
 
 def current_base_digest(spec: BaseSpec) -> str:

@@ -141,6 +141,7 @@ HUB_FILES = {
     "modeling_ours.py": b"raise SystemExit",
     "README.md": b"words",
     "onnx/model.safetensors": b"another format",
+    "consolidated.safetensors": b"Mistral's format",
     "1_Pooling/config.json": b"{}",
 }
 
@@ -244,7 +245,7 @@ def test_hub_model_is_downloaded_once_at_its_commit_without_anything_that_runs(t
             "tokenizer.model",
         ]
         assert (found / "model.safetensors").read_bytes() == b"weights"
-        assert not [path for path in requested if path.endswith((".bin", ".py"))]
+        assert not [path for path in requested if path.endswith((".bin", ".py", "consolidated.safetensors"))]
         assert resolve_in_a_process(url, tmp_path, "owner/absent").startswith(
             "model_not_available The base model 'ours' is not available: the hub has no owner/absent at "
             + REVISION

@@ -131,7 +131,7 @@ class _Round:
             if not devices.has_head or devices.growth >= gang.fewest:
                 return False
             for workers in gang.sizes:
-                if not devices.refuses(workers, gang.seconds * gang.workers / workers):
+                if not devices.refuses(workers, _seconds(gang, workers)):
                     return False
             if self._may_shrink_for(job, gang):
                 return False
@@ -174,7 +174,7 @@ class _Round:
         for workers in gang.sizes:
             if workers > min(quota, devices.total_free):
                 continue
-            seconds = gang.seconds * gang.workers / workers
+            seconds = _seconds(gang, workers)
             places = devices.place(workers, seconds)
             if places is not None:
                 devices.take(places, seconds)
@@ -248,7 +248,8 @@ class _Round:
             self._unshrinkable[gang.pool, rank] = gang.fewest
             return False
         places, shrinking = room
-        devices.keep_preempted(places, sum(each.workers - workers for each, workers in shrinking))
+        freed = sum(each.workers - workers for each, workers in shrinking)
+        devices.keep_preempted(places, _seconds(gang, gang.fewest), freed)
         self._shrinks.extend(
             Resize(each.job_id, gang.pool, each.workers, workers, expected_end(each, at) - at)
             for each, workers in shrinking
@@ -321,7 +322,8 @@ class _Round:
             self._failed[gang.pool, rank] = gang.fewest
             return False
         places, leaving = room
-        devices.keep_preempted(places, sum(each.workers for each in leaving))
+        freed = sum(each.workers for each in leaving)
+        devices.keep_preempted(places, _seconds(gang, gang.fewest), freed)
         self._preempts.extend(Preempt(each.job_id, job.job_id) for each in leaving)
         return True
 
@@ -330,3 +332,8 @@ class _Round:
     ) -> None:
         if self._explains:
             self._waiting.append(Waiting(job, gangs, reason, detail, is_aged))
+
+
+def _seconds(gang: Gang, workers: int) -> float:
+    """Expected from start to end, with so many workers."""
+    return gang.seconds * gang.workers / workers

@@ -37,11 +37,13 @@ class Devices:
         self.started: list[tuple[float, int, int]] = []
         """When each gang that was placed ends, a node of it by its index, and the devices on it."""
         self._kept: dict[int, _Kept] = {}
-        self._kept_room: _Kept | None = None
-        """The same for the room, where it is bounded."""
         self._room_soon = sum(job.workers for job in running if job.is_leaving)
-        """Room that comes from jobs that are leaving, but for what is kept of it for others."""
+        """Room that comes from jobs that are leaving, but for what is kept for those that they leave for."""
+        self._promised: list[tuple[float, int, int]] = []
+        """The same as `started`, of gangs that start once others have left."""
         self._head: int | None = None
+        self._head_room: _Kept | None = None
+        """The room that is kept for the head, where it is bounded."""
         self.has_head = False
         """Whether devices are kept for a gang that waits for others to end."""
         self._standing: list[tuple[RunningJob, Places]] | None = None
@@ -75,8 +77,7 @@ class Devices:
         if not self._kept:
             return places
         ends_at = self._at + seconds
-        room = self._kept_room
-        if room is not None and room.until < ends_at and workers > room.spare:
+        if workers > self._spare_room(ends_at):
             self._refused.append((workers, seconds))
             return None
         usable = list(self.free)
@@ -101,9 +102,9 @@ class Devices:
 
     def take(self, places: Places, seconds: float) -> None:
         ends_at = self._at + seconds
-        self._take_room(sum(devices for _, devices in places))
-        if self._kept_room is not None and self._kept_room.until < ends_at:
-            self._kept_room.spare -= sum(devices for _, devices in places)
+        workers = sum(devices for _, devices in places)
+        self._take_room(workers)
+        self._charge_head_room(workers, ends_at)
         for index, devices in places:
             self.free[index] -= devices
             self.started.append((ends_at, index, devices))
@@ -124,6 +125,17 @@ class Devices:
             self.room -= devices
             self.growth = max(0, min(self.growth, self.room))
 
+    def _spare_room(self, ends_at: float) -> int:
+        """The room that neither the promised gangs nor the head need, for a gang that ends then."""
+        spare = self.room + self._room_soon
+        if self._head_room is not None and self._head_room.until < ends_at:
+            spare = min(spare, self._head_room.spare)
+        return spare
+
+    def _charge_head_room(self, workers: int, ends_at: float) -> None:
+        if self._head_room is not None and self._head_room.until < ends_at:
+            self._head_room.spare -= workers
+
     def keep_for(self, workers: int) -> None:
         """Keeps the devices on which a gang can start first. Which ones is found out when another gang
         wants some."""
@@ -133,15 +145,16 @@ class Devices:
         """How many more devices running jobs must give up before such a gang may start, wherever they are."""
         return max(0, workers - self.room - self._room_soon)
 
-    def keep_preempted(self, places: Places, freed: int) -> None:
+    def keep_preempted(self, places: Places, seconds: float, freed: int) -> None:
         """Keeps devices for a gang that starts there once jobs have left. Those that are told so now give up
         `freed` devices."""
-        soon = self.free_soon()
+        soon, ends_at = self.free_soon(), self._at + seconds
         for index, devices in places:
             self._kept[index] = _Kept(self._at, max(0, soon[index] - devices))
-        self._room_soon += freed - sum(devices for _, devices in places)
-        if self.pool.room is not None:
-            self._kept_room = _Kept(self._at, max(0, self.room + self._room_soon))
+            self._promised.append((ends_at, index, devices))
+        workers = sum(devices for _, devices in places)
+        self._room_soon += freed - workers
+        self._charge_head_room(workers, ends_at)
 
     def is_kept(self, index: int) -> bool:
         return index in self._kept
@@ -189,10 +202,11 @@ class Devices:
             for index, held in places
         ]
         releases.extend(self.started)
+        releases.extend(self._promised)
         releases.sort()
         large, rest = workers >= self._per_node, workers % self._per_node
         needed, whole = workers // self._per_node, sum(each >= self._per_node for each in free)
-        room = self.room
+        room = self.room - sum(devices for _, _, devices in self._promised)
         # Where there are devices, but no room for so many.
         found = fit(free, workers, self._per_node) if room < workers else None
         for until, index, held in releases:
@@ -208,7 +222,7 @@ class Devices:
                 for place, devices in found:
                     self._kept[place] = _Kept(until, free[place] - devices)
                 if self.pool.room is not None:
-                    self._kept_room = _Kept(until, room - workers)
+                    self._head_room = _Kept(until, room - workers)
                 return
 
 
@@ -231,7 +245,7 @@ def fit(free: Sequence[int], workers: int, per_node: int) -> Places | None:
 
 @dataclass(slots=True)
 class _Kept:
-    """A node that is kept for a job."""
+    """A node, or room, that is kept for a job."""
 
     until: float
     """When the job is expected to start there. Others may take devices that they give back before."""

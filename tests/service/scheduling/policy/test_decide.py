@@ -402,6 +402,46 @@ def test_gangs_of_whole_nodes_start_in_a_limited_pool_and_are_not_overtaken() ->
     assert decision.waits["node"].starts_at == NOW + HOUR
 
 
+def test_room_that_a_job_makes_for_another_is_not_taken_by_those_behind() -> None:
+    high = queued("high", 5, priority="high", seconds=2 * HOUR)
+    waits, short = queued("waits", 2), queued("short", 1, priority="low", seconds=HOUR / 2)
+    for is_leaving in (False, True):
+        low = running("low", 4, priority="low", is_leaving=is_leaving)
+        now = limited(pool(0, 4, 4, devices=4), 5, held=4)
+        decision = decided([high, waits, short], now, now_running=[low])
+        assert [each.job_id for each in decision.preempts] == ([] if is_leaving else ["low"])
+        assert started(decision) == []
+    # Of six devices, the high one leaves one to anybody who gives it back in time.
+    more = limited(pool(0, 4, 4, devices=4), 6, held=4)
+    assert started(decided([high, waits, short], more, now_running=[low])) == ["short"]
+
+
+def test_room_is_kept_for_the_first_that_waits_from_when_one_that_others_make_room_for_ends() -> None:
+    """The high one needs five of ten devices for two hours, and the first that waits can have six then."""
+    holds = [running("low", 4, priority="low"), running("runs", 4, node=1, ends_in=9 * HOUR)]
+    high = queued("high", 5, priority="high", seconds=2 * HOUR)
+    waits = queued("waits", 6, waited=9.0)
+    now = limited(pool(0, 0, 4, 4, 4, devices=4), 10, held=8)
+
+    def behind(hours: float) -> list[str]:
+        other = queued("behind", 1, priority="low", seconds=hours * HOUR)
+        return started(decided([high, waits, other], now, now_running=holds))
+
+    assert behind(1.5) == ["behind"]
+    assert behind(3) == []
+
+
+def test_room_for_the_first_that_waits_stays_its_own_when_others_make_room_for_the_next() -> None:
+    holds = [running("ends", 2, ends_in=HOUR), running("low", 3, node=1, priority="low", ends_in=9 * HOUR)]
+    first = queued("first", 4, priority="high", may_preempt=False)
+    short = queued("short", 1, seconds=HOUR / 2)
+    following = queued("next", 3, seconds=9 * HOUR)
+    long = queued("long", 1, priority="low", seconds=9 * HOUR)
+    now = limited(pool(2, 1, 4, 4, devices=4), 7, held=5)
+    decision = decided([first, short, following, long], now, now_running=holds)
+    assert ([each.job_id for each in decision.preempts], started(decision)) == (["low"], ["short"])
+
+
 def test_a_pool_grows_as_far_as_its_limit() -> None:
     state = limited(pool(devices=8, may_grow=2), 4)
     asked = decided([queued("a", 3), queued("b", 3), queued("c", 1)], state).demand

@@ -71,8 +71,8 @@ def shrink_for(
     for job, places in candidates:
         chosen.append(job)
         soon = _with(soon, places)
-        room = _beside(soon, chosen, workers, per_node)
-        if room is not None and sum(each.workers - left for each, left in room[1]) >= missing:
+        room = _beside(soon, chosen, workers, per_node, missing)
+        if room is not None:
             return room
     return None
 
@@ -108,17 +108,19 @@ def _with(free: Sequence[int], places: Places) -> list[int]:
 
 
 def _beside(
-    free: Sequence[int], jobs: Sequence[RunningJob], workers: int, per_node: int
+    free: Sequence[int], jobs: Sequence[RunningJob], workers: int, per_node: int, missing: int
 ) -> tuple[Places, list[tuple[RunningJob, int]]] | None:
     """All jobs but the last one have as few workers as they may have: even that was not enough without it.
-    They start before the gang does, so they are placed first."""
+    They start before the gang does, so they are placed first. Together they give up the devices that are
+    `missing`, wherever those are."""
     *others, last = jobs
     left = list(free)
+    missing -= sum(job.workers - job.sizes[-1] for job in others)
     for job in others:
         if not _take(left, job.sizes[-1], per_node):
             return None
     for size in last.sizes:
-        if size >= last.workers:
+        if size >= last.workers or last.workers - size < missing:
             continue
         now = list(left)
         found = fit(now, workers, per_node) if _take(now, size, per_node) else None

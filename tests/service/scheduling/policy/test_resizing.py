@@ -8,7 +8,16 @@ import pytest
 
 from service.scheduling.policy.resizing import Settling
 from service.scheduling.policy.snapshot import PoolState, QueuedJob, Resize, Rules, RunningJob, Standing
-from tests.service.scheduling.policy.test_decide import HOUR, NOW, decided, pool, queued, running, started
+from tests.service.scheduling.policy.test_decide import (
+    HOUR,
+    NOW,
+    decided,
+    limited,
+    pool,
+    queued,
+    running,
+    started,
+)
 
 SIZES = (8, 4, 2, 1)
 
@@ -89,6 +98,15 @@ def test_several_jobs_shrink_if_one_is_not_enough_the_least_work_lost_first() ->
     jobs = [elastic("dear", 4, unsaved=HOUR), elastic("cheap", 4, unsaved=1.0)]
     assert shrunk([queued("waits", 2)], pool(0), *jobs) == {"cheap": 2}
     assert shrunk([queued("waits", 4)], pool(0), *jobs) == {"cheap": 1, "dear": 2}
+
+
+def test_jobs_shrink_as_far_as_a_limited_pool_asks_wherever_the_devices_are() -> None:
+    one = limited(pool(0, 8), 8, held=8)
+    assert shrunk([queued("waits", 4)], one, elastic("job", 8)) == {"job": 4}
+    assert shrunk([queued("waits", 6)], one, elastic("job", 8)) == {"job": 2}
+    jobs = [elastic("dear", 4, unsaved=HOUR), elastic("cheap", 4, unsaved=1.0)]
+    assert shrunk([queued("waits", 5)], one, *jobs) == {"cheap": 1, "dear": 2}
+    assert shrunk([queued("waits", 7)], one, *jobs) == {}
 
 
 def test_a_job_that_has_just_changed_shrinks_only_for_a_higher_priority() -> None:

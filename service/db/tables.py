@@ -319,8 +319,8 @@ class Job(Table):
     queued_at: Mapped[float] = mapped_column(default=0.0, server_default="0")
     """Since when it waits, which is its age in the queue: its creation, or the last time that its owner
     resumed it."""
-    requeued_at: Mapped[float | None]
-    """When it last went back to the queue after it had run: the time before that was no waiting."""
+    held_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    """For how long its attempts that are over have had devices since `queued_at`: that was no waiting."""
     gangs: Mapped[list[Any] | None]
     """Once planned: in which pools it can run, with how many workers and for how long."""
     is_displaced: Mapped[bool] = mapped_column(default=False, server_default=false())

@@ -16,7 +16,6 @@ from service.db.ids import new_id
 ENDED = tuple(status.value for status in JobStatus if status.is_terminal)
 UNFINISHED = tuple(status.value for status in JobStatus if not status.is_terminal)
 HELD_BY_ATTEMPT = frozenset({JobStatus.STARTING, JobStatus.RUNNING, JobStatus.PAUSING})
-_HAS_RUN = HELD_BY_ATTEMPT - {JobStatus.STARTING}
 """States in which the newest attempt is at work. Leaving them ends the attempt."""
 _NOTIFICATION_TOPICS = {
     JobStatus.SUCCEEDED: "fine_tuning.job.succeeded",
@@ -57,8 +56,9 @@ def transition(session: Session, job: tables.Job, to: JobStatus, *, at: float, *
         changes = {"finished_at": int(at), "estimated_finish": None, **changes}
     elif source.is_terminal:
         changes = {"finished_at": None, "error": None, **changes}
-    if to is JobStatus.QUEUED and source in _HAS_RUN:
-        changes = {"requeued_at": at, **changes}
+    ends_attempt = source in HELD_BY_ATTEMPT and to not in HELD_BY_ATTEMPT
+    if ends_attempt:
+        changes = {"held_seconds": job.held_seconds + _attempt_seconds(session, job, at), **changes}
     moved = session.scalar(
         update(tables.Job)
         .where(tables.Job.id == job.id, tables.Job.version == job.version, tables.Job.status == source)
@@ -69,7 +69,7 @@ def transition(session: Session, job: tables.Job, to: JobStatus, *, at: float, *
     if moved is None:
         raise Conflict(f"Job {job.id} has changed meanwhile.", code="job_state")
     note_change(session, job.id)
-    if source in HELD_BY_ATTEMPT and to not in HELD_BY_ATTEMPT:
+    if ends_attempt:
         _end_attempt(session, moved, at)
     if to in _NOTIFICATION_TOPICS:
         enqueue_notification(session, moved, _NOTIFICATION_TOPICS[to], at=at)
@@ -114,6 +114,13 @@ def enqueue_notification(session: Session, job: tables.Job, topic: str, *, at: f
         )
     )
     session.flush()
+
+
+def _attempt_seconds(session: Session, job: tables.Job, at: float) -> float:
+    """For how long the newest attempt has had its devices: not at all while it waits for them."""
+    newest = (tables.Attempt.job_id == job.id, tables.Attempt.number == job.attempt)
+    started_at = session.scalar(select(tables.Attempt.started_at).where(*newest))
+    return 0.0 if started_at is None else max(0.0, at - started_at)
 
 
 def _end_attempt(session: Session, job: tables.Job, at: float) -> None:

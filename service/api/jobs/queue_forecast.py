@@ -129,7 +129,7 @@ def _after(snapshot: Snapshot, starts: Sequence[Start]) -> Snapshot:
                 project_id=job.project_id,
                 priority=job.priority,
                 queued_at=job.queued_at,
-                waited_from=job.waits_from,
+                held_seconds=job.held_seconds,
                 pool=start.pool,
                 workers=start.workers,
                 started_at=snapshot.at,

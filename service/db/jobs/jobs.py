@@ -327,7 +327,8 @@ class Jobs:
             raise Conflict(f"Job {id} is {status.public}, not paused; it cannot be resumed.")
         self._record("fine_tuning.job.resumed", id)
         message = "The job has been resumed, moving job to queued state"
-        return self._move(row, JobStatus.QUEUED, message, queued_at=now(self._session), **RESET_FAULTS)
+        age = {"queued_at": now(self._session), "held_seconds": 0.0}
+        return self._move(row, JobStatus.QUEUED, message, **age, **RESET_FAULTS)
 
     def republish(
         self,

@@ -72,8 +72,8 @@ class Holding:
     sizes: tuple[int, ...] = ()
     """The numbers of workers that an elastic job may have in its pool, the most first. Empty if it has no
     choice."""
-    waited_from: float | None = None
-    """Since when it had been without devices; `queued_at` if it is None."""
+    held_seconds: float = 0.0
+    """For how long earlier attempts have had devices since `queued_at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def _holding_of(row: tables.Attempt, job: tables.Job) -> Holding:
         project_id=job.project_id,
         priority=cast(Any, job.priority),
         queued_at=job.queued_at,
-        waited_from=max(job.queued_at, job.requeued_at or 0.0),
+        held_seconds=job.held_seconds,
         pool=row.pool,
         workers=devices_of(row, job),
         nodes=row.nodes or {},

@@ -57,8 +57,8 @@ class WaitingJob:
     start_by: int | None
     was_displaced: bool
     """Whether it has been paused for the sake of another job."""
-    waits_from: float | None = None
-    """Since when it has been without devices; `queued_at` if it is None."""
+    held_seconds: float = 0.0
+    """For how long it has had devices since `queued_at`."""
     resize_to: int | None = None
     """The workers that an elastic job goes on with, which was paused only for that."""
 
@@ -75,7 +75,7 @@ def queue_window(session: Session, at: float, *, heads: int, at_most: int) -> li
             job.project_id,
             job.priority,
             job.queued_at,
-            job.requeued_at,
+            job.held_seconds,
             job.gangs,
             job.resume_step,
             job.progress,
@@ -93,7 +93,7 @@ def queue_window(session: Session, at: float, *, heads: int, at_most: int) -> li
             project_id=row.project_id,
             priority=row.priority,
             queued_at=row.queued_at,
-            waits_from=max(row.queued_at, row.requeued_at or 0.0),
+            held_seconds=row.held_seconds,
             gangs=planned_gangs(row.gangs),
             done=done_share(row.resume_step, row.progress),
             start_by=row.start_by,

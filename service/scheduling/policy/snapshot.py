@@ -51,13 +51,13 @@ class QueuedJob:
     is_resizing: bool = False
     """Whether it has left its devices only in order to go on with another number of workers, which its gangs
     do not exceed. It comes before all others."""
-    waits_from: float | None = None
-    """Since when it has been without devices, if it has run before. Its age in the queue remains, but what it
-    ran was no waiting."""
+    held_seconds: float = 0.0
+    """For how long it has had devices since `queued_at`. Its age in the queue remains, but what it ran was no
+    waiting."""
 
     def waited(self, at: float) -> float:
         """Seconds without devices."""
-        return at - (self.queued_at if self.waits_from is None else self.waits_from)
+        return at - self.queued_at - self.held_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +82,13 @@ class RunningJob:
     """Devices it holds on each node. Empty if that is not known."""
     sizes: tuple[int, ...] = ()
     """The numbers of workers that an elastic job may have in its pool, the most first."""
-    waited_from: float | None = None
-    """Since when it had been without devices, if it had run before."""
+    held_seconds: float = 0.0
+    """For how long it had had devices since `queued_at` before it started."""
 
     @property
     def waited(self) -> float:
         """Seconds without devices before it started."""
-        return self.started_at - (self.queued_at if self.waited_from is None else self.waited_from)
+        return self.started_at - self.queued_at - self.held_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from sqlalchemy import select, update
 from cluster.contracts.errors import Conflict
 from cluster.contracts.jobs import TRANSITIONS, JobStatus
 from service.db import tables
-from service.db.database import Database
+from service.db.database import Database, now
+from service.db.jobs.jobs import Jobs
 from service.db.transitions import lock, transition
-from tests.service.db.rows import add_attempt, add_job, add_tenants, get_job, move, outbox
+from tests.service.db.rows import TENANT, add_attempt, add_job, add_tenants, get_job, move, outbox
 
 
 @pytest.fixture
@@ -96,6 +97,30 @@ def test_leaving_the_running_states_ends_the_attempt(database: Database, job_id:
             attempt = session.get_one(tables.Attempt, (job_id, number))
         assert attempt.state == "ended"
         assert attempt.ended_at is not None
+
+
+def test_only_time_with_devices_counts_as_held_and_only_until_the_owner_resumes_the_job(
+    database: Database, job_id: str
+) -> None:
+    def end_attempt(number: int, started_ago: float | None, *path: JobStatus) -> float:
+        """The job's seconds with devices, once the attempt has gone along the path."""
+        _force(database, job_id, JobStatus.RUNNING)
+        add_attempt(database, job_id, number)
+        with database.write() as session:
+            started_at = None if started_ago is None else now(session) - started_ago
+            session.get_one(tables.Attempt, (job_id, number)).started_at = started_at
+        move(database, job_id, *path)
+        with database.read() as session:
+            return session.get_one(tables.Job, job_id).held_seconds
+
+    assert end_attempt(1, 60.0, JobStatus.QUEUED) == pytest.approx(60, abs=5)
+    assert end_attempt(2, None, JobStatus.QUEUED) == pytest.approx(60, abs=5)
+    paused = end_attempt(3, 600.0, JobStatus.PAUSING, JobStatus.PAUSED)
+    assert paused == pytest.approx(660, abs=5)
+    with database.write() as session:
+        Jobs(session, TENANT).resume(job_id)
+    with database.read() as session:
+        assert session.get_one(tables.Job, job_id).held_seconds == 0
 
 
 def test_a_lock_returns_the_current_row(database: Database, job_id: str) -> None:

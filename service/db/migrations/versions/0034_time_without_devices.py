@@ -1,4 +1,4 @@
-"""Since when jobs wait that have run"""
+"""How long jobs have had devices"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,8 +10,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("jobs", sa.Column("requeued_at", sa.Float(), nullable=True))
+    op.add_column("jobs", sa.Column("held_seconds", sa.Float(), server_default="0", nullable=False))
 
 
 def downgrade() -> None:
-    op.drop_column("jobs", "requeued_at")
+    op.drop_column("jobs", "held_seconds")

@@ -368,11 +368,12 @@ def test_a_job_that_needs_more_of_a_pool_than_jobs_may_hold_is_told_so() -> None
 
 def test_what_a_job_ran_before_it_made_room_is_no_waiting() -> None:
     high = queued("high", 8, priority="high")
-    ran = replace(queued("low", 8, priority="low", waited=7 * HOUR), waits_from=NOW - 60, may_preempt=False)
+    ran = queued("low", 8, priority="low", waited=7 * HOUR, may_preempt=False)
+    ran = replace(ran, held_seconds=HOUR + 60)
     assert started(decided([high, ran], pool(8))) == ["high"]
-    again = replace(running("low", 8, priority="low", waited=7 * HOUR), waited_from=NOW - HOUR - 60)
+    again = replace(running("low", 8, priority="low", waited=7 * HOUR), held_seconds=HOUR + 60)
     assert [each.job_id for each in decided([high], pool(0), now_running=[again]).preempts] == ["low"]
-    aged = replace(ran, waits_from=NOW - 7 * HOUR)
+    aged = replace(ran, held_seconds=60)
     assert started(decided([high, aged], pool(8))) == ["low"]
 
 

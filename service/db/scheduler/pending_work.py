@@ -120,16 +120,28 @@ def _jobs_in(session: Session, status: JobStatus, at: float) -> list[Job]:
     something hold up no other's."""
     job = tables.Job
     age = (job.created_at, job.id)
-    turn = func.row_number().over(partition_by=job.project_id, order_by=age)
-    rows = session.scalars(
-        select(job).where(job.status == status.value, _is_due(at)).order_by(turn, *age).limit(_STEPS_AT_MOST)
+    turn = func.row_number().over(partition_by=job.project_id, order_by=age).label("turn")
+    # However many there are, all are sorted: so by few columns, and whole rows are read of the first.
+    first = (
+        select(job.id, turn)
+        .where(job.status == status.value, _is_due(at))
+        .order_by(turn, *age)
+        .limit(_STEPS_AT_MOST)
+        .subquery()
     )
+    rows = session.scalars(select(job).join(first, first.c.id == job.id).order_by(first.c.turn, *age))
     return [job_of(row) for row in rows]
 
 
 def _publishes_soon(session: Session, at: float) -> bool:
-    coming = _jobs_in(session, JobStatus.PUBLISHING, at + _SOON_SECONDS)
-    return any(job.publishing is not None and job.publishing.tries < _TRIES for job in coming)
+    job = tables.Job
+    coming = (
+        select(job.id)
+        .where(job.status == JobStatus.PUBLISHING.value, _is_due(at + _SOON_SECONDS))
+        .where(job.publishing["tries"].as_integer() < _TRIES)
+        .limit(1)
+    )
+    return session.scalar(coming) is not None
 
 
 def _too_late(session: Session, at: float) -> list[Job]:

@@ -1,6 +1,6 @@
 """What the scheduler reads in each round."""
 
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from service.db import tables
 from service.db.database import Database
@@ -25,12 +25,44 @@ def test_a_projects_many_validations_hold_up_no_other_projects(database: Databas
     assert found[:4] == [TENANT.project_id, OTHER.project_id] * 2
 
 
+def test_jobs_are_put_in_turn_without_reading_whole_rows(database: Database) -> None:
+    fill(database, 1, status="validating_files")
+    statements: list[str] = []
+    with database.read() as session:
+        bind = session.get_bind()
+
+        def note(_connection, _cursor, statement: str, *_: object) -> None:
+            statements.append(statement)
+
+        event.listen(bind, "before_cursor_execute", note)
+        try:
+            pending_work(session)
+        finally:
+            event.remove(bind, "before_cursor_execute", note)
+    numbering = [each[each.rindex("SELECT") :] for each in statements if "row_number()" in each]
+    assert numbering
+    assert not any("hyperparameters" in each for each in numbering)
+
+
 def test_only_the_first_tries_of_publishing_hold_up_jobs_that_want_its_devices(database: Database) -> None:
     tried = Publishing(weights="w", trained_at=0, since=0, tries=3)
     fill(database, 1, status="publishing", publishing=tried.model_dump(mode="json"))
     assert len(pending(database).publishing) == 6
     assert not pending(database).publishes_soon
     with database.write() as session:
+        session.execute(update(tables.Job).values(publishing=None))
+    assert not pending(database).publishes_soon
+    with database.write() as session:
         stored = tried.model_copy(update={"tries": 2}).model_dump(mode="json")
         session.execute(update(tables.Job).values(publishing=stored))
+    assert pending(database).publishes_soon
+
+
+def test_a_first_try_of_publishing_counts_behind_many_that_have_failed(database: Database) -> None:
+    tried = Publishing(weights="w", trained_at=0, since=0, tries=3)
+    fill(database, 20, status="publishing", publishing=tried.model_dump(mode="json"))
+    with database.write() as session:
+        first = tried.model_copy(update={"tries": 0}).model_dump(mode="json")
+        last = tables.Job.id == f"ftjob-{OTHER.project_id}-low-19"
+        session.execute(update(tables.Job).where(last).values(publishing=first, created_at=1))
     assert pending(database).publishes_soon

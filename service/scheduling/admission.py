@@ -82,7 +82,7 @@ class Admission:
         reports = self._is_report_due(pending)
         decision = decide(snapshot, self._rules, explains=reports)
         self._cluster.announce(decision.demand)
-        waits = self._arbiter.why_wait(running, decision.starts, publishes_soon=pending.publishes_soon)
+        waits = self._arbiter.why_wait(pools, running, decision.starts, publishes_soon=pending.publishes_soon)
         for preempt in decision.preempts:
             if jobs.displace(preempt.job_id):
                 _log.info("preempting", job=preempt.job_id, for_job=preempt.for_job)
@@ -90,7 +90,7 @@ class Admission:
             if jobs.displace(job.job_id, FOR_MODELS):
                 _log.info("pausing for models", job=job.job_id, pool=job.pool)
         for each in decision.starts:
-            if each.pool not in waits:
+            if each.job_id not in waits:
                 start(each if self._cluster.are_seen else _anywhere(each))
         if maintenance is None:
             self._resize(jobs, decision, pending.at)
@@ -160,9 +160,9 @@ def _anywhere(start: Start) -> Start:
 
 def _places(decision: Decision, waits: Mapping[str, Unavailable]) -> list[Place]:
     """Of the jobs that wait, and of those that could start if serving let go of their GPUs."""
-    first = [start for start in decision.starts if start.pool in waits]
+    first = [start for start in decision.starts if start.job_id in waits]
     places = [
-        Place(start.job_id, position, WaitReason.GPU_SERVING, waits[start.pool].message, None, None)
+        Place(start.job_id, position, WaitReason.GPU_SERVING, waits[start.job_id].message, None, None)
         for position, start in enumerate(first, start=1)
     ]
     return places + [

@@ -22,6 +22,11 @@ _CODE = "gpu_in_use"
 _RENEW_SECONDS = {"training_first": 15.0, "serving_first": 15.0, "by_load": 5.0}
 """Serving forgets a claim after a minute, in case the scheduler is gone. Its answers say what models need,
 which jobs have to hear of soon if they are to pause for them."""
+_LET_GO_SECONDS = 15.0
+"""After serving has let go of GPUs, until Ray shows them to be free."""
+_AS_SEEN_SECONDS = 60.0
+"""For so long, jobs go by what Ray shows, after serving had no more to give and it was not where a job could
+use it."""
 _PUBLISHING = "a model that was just trained is being published on its GPUs."
 _SERVING = "its GPUs are serving models, and are about to be free."
 
@@ -51,26 +56,54 @@ class GpuArbiter:
             line = self._lines.get(state.name)
             if line is not None:
                 held = sum(job.workers for job in running if job.pool == state.name)
-                left = state.with_room(self._shared(line, state).for_training - held)
+                seen = _as_seen(state) if self._clock() < line.as_seen_until else state
+                left = seen.with_room(self._shared(line, state).for_training - held)
                 state = replace(left, for_models=state.total_free - left.total_free)
             found.append(state)
         return found
 
     def why_wait(
-        self, running: Sequence[RunningJob], starts: Sequence[Start], *, publishes_soon: bool
+        self,
+        states: Sequence[PoolState],
+        running: Sequence[RunningJob],
+        starts: Sequence[Start],
+        *,
+        publishes_soon: bool,
     ) -> Mapping[str, Unavailable]:
-        """Why jobs that could start beside `running` must wait, by pool; those of other pools may start. A
-        model that was just trained is published first, which takes serving's turn."""
-        waits = {}
+        """Why jobs that could start beside `running` must wait, by their ids; `states` are divided. A model
+        that was just trained is published first, which takes serving's turn. A job also waits until Ray shows
+        that its devices are free: serving counts them, but does not know where a job needs them."""
+        waits: dict[str, Unavailable] = {}
+        by_name = {state.name: state for state in states}
         for name, line in self._lines.items():
             held = sum(job.workers for job in running if job.pool == name)
-            wanted = sum(start.workers for start in starts if start.pool == name)
-            if publishes_soon and wanted:
+            here = [start for start in starts if start.pool == name]
+            if publishes_soon and here:
                 self._claim(line, held)
-                waits[name] = Unavailable(_PUBLISHING, code=_CODE)
-            elif not self._claim(line, held + wanted) and wanted:
-                waits[name] = Unavailable(_SERVING, code=_CODE)
+                waits.update((start.job_id, Unavailable(_PUBLISHING, code=_CODE)) for start in here)
+                continue
+            claimed = held + sum(start.workers for start in here)
+            state = by_name.get(name)
+            blocked, missing = _still_served(state, here) if state is not None else ([], 0)
+            if state is not None and blocked:
+                # As many as leave models only what they hold beside those that are missing.
+                left = state.devices - sum(node.served for node in state.nodes) + missing
+                claimed = max(claimed, min(left, self._shared(line, state).for_training))
+            is_granted = self._claim(line, claimed)
+            self._note_blocked(line, is_granted=is_granted and bool(blocked))
+            late = blocked if is_granted else here
+            waits.update((start.job_id, Unavailable(_SERVING, code=_CODE)) for start in late)
         return waits
+
+    def _note_blocked(self, line: "_Line", *, is_granted: bool) -> None:
+        """`is_granted`: serving has let go of what it was asked for, and still holds what jobs wait for."""
+        now = self._clock()
+        if not is_granted:
+            line.blocked_since = None
+        elif line.blocked_since is None:
+            line.blocked_since = now
+        elif now - line.blocked_since >= _LET_GO_SECONDS:
+            line.blocked_since, line.as_seen_until = None, now + _AS_SEEN_SECONDS
 
     def pausing(
         self, states: Sequence[PoolState], running: Sequence[RunningJob], at: float
@@ -125,3 +158,28 @@ class _Line:
     granted_at: float = float("-inf")
     answer: ClaimAnswer = field(default_factory=lambda: ClaimAnswer(is_granted=False))
     """The last one."""
+    blocked_since: float | None = None
+    """Since when models hold devices of nodes where jobs could start, though the claim is granted."""
+    as_seen_until: float = float("-inf")
+    """Until then, devices that models hold are not taken to be free."""
+
+
+def _as_seen(state: PoolState) -> PoolState:
+    nodes = (replace(node, free=node.free - node.served, served=0) for node in state.nodes)
+    return replace(state, nodes=tuple(nodes))
+
+
+def _still_served(state: PoolState, starts: Sequence[Start]) -> tuple[list[Start], int]:
+    """The starts that models hold devices of, and how many."""
+    idle = {node.node_id: node.free - node.served for node in state.nodes}
+    blocked, missing = [], 0
+    for start in starts:
+        short = 0
+        for node_id, devices in start.nodes.items():
+            left = idle.get(node_id, devices) - devices
+            short += max(0, -left)
+            idle[node_id] = max(0, left)
+        if short:
+            blocked.append(start)
+            missing += short
+    return blocked, missing

@@ -60,23 +60,25 @@ def pool_states(
     # Of nodes that are equally full, gangs take the first.
     usable.sort(key=lambda node: faults.get(node.node_id, 0))
     matched = match_nodes(usable, pools)
+    worker_cpus, shares = report.worker_cpus, limits.shares_gpus
     states = [
-        _state(
+        PoolState(
             pool.name,
             pool.devices,
-            [_room(node, pool.kind, report.worker_cpus, pool.devices, limits.shares_gpus) for node in nodes],
-            [gang for gang in gangs if gang.pool == pool.name],
-            may_grow=0 if pool.min_nodes is None else max(0, pool.nodes - len(nodes)),
+            _nodes(
+                [_room(node, pool.kind, worker_cpus, pool.devices) for node in nodes],
+                [gang for gang in gangs if gang.pool == pool.name],
+                are_shared=shares and pool.kind == "cuda",
+            ),
+            may_grow_nodes=0 if pool.min_nodes is None else max(0, pool.nodes - len(nodes)),
         )
         for pool, nodes in matched
     ]
     if not pools:
-        rooms = [
-            _room(node, limits.device, report.worker_cpus, limits.slots, limits.shares_gpus)
-            for node in usable
-        ]
+        rooms = [_room(node, limits.device, worker_cpus, limits.slots) for node in usable]
         per_node = max((room.devices for room in rooms), default=1)
-        states = [_state(ANY_POOL, per_node, rooms, gangs, may_grow=0)]
+        found = _nodes(rooms, gangs, are_shared=shares and limits.device == "cuda")
+        states = [PoolState(ANY_POOL, per_node, found)]
         left = limits.slots - sum(gang.workers for gang in gangs)
         states = [states[0].with_room(left)]
     held = Counter[str]()
@@ -121,21 +123,32 @@ class _Room:
     node_id: str
     devices: int
     free: int
+    most_free: int
+    """If models held none."""
 
 
-def _room(node: RayNode, kind: Device, worker_cpus: int, most: int, is_shared: bool) -> _Room:
+def _room(node: RayNode, kind: Device, worker_cpus: int, most: int) -> _Room:
     cpus, free_cpus = int(node.cpus // worker_cpus), int(node.free_cpus // worker_cpus)
     if kind == "cpu":
-        return _Room(node.node_id, min(most, cpus), min(most, free_cpus))
+        free = min(most, free_cpus)
+        return _Room(node.node_id, min(most, cpus), free, free)
     devices = min(most, int(node.gpus))
-    return _Room(
-        node.node_id, devices, min(devices, devices if is_shared else int(node.free_gpus), free_cpus)
+    most_free = min(devices, free_cpus)
+    return _Room(node.node_id, devices, min(most_free, int(node.free_gpus)), most_free)
+
+
+def _nodes(rooms: list[_Room], gangs: Sequence[HeldGang], *, are_shared: bool) -> tuple[NodeState, ...]:
+    """`are_shared`: what models hold counts as free."""
+    idle = _beside([replace(room) for room in rooms], gangs)
+    if not are_shared:
+        return idle
+    free = _beside([replace(room, free=room.most_free) for room in rooms], gangs)
+    return tuple(
+        replace(node, served=max(0, node.free - seen.free)) for node, seen in zip(free, idle, strict=True)
     )
 
 
-def _state(
-    name: str, per_node: int, rooms: list[_Room], gangs: Sequence[HeldGang], *, may_grow: int
-) -> PoolState:
+def _beside(rooms: list[_Room], gangs: Sequence[HeldGang]) -> tuple[NodeState, ...]:
     by_id = {room.node_id: room for room in rooms}
     held = dict.fromkeys(by_id, 0)
     for gang in gangs:
@@ -149,8 +162,7 @@ def _state(
     for gang in gangs:
         if not gang.nodes and not gang.has_started:
             _take(rooms, gang.workers)
-    nodes = tuple(NodeState(room.node_id, room.devices, room.free) for room in rooms if room.devices)
-    return PoolState(name, per_node, nodes, may_grow)
+    return tuple(NodeState(room.node_id, room.devices, room.free) for room in rooms if room.devices)
 
 
 def _take(rooms: Sequence[_Room], workers: int) -> None:

@@ -18,6 +18,8 @@ class Devices:
     def __init__(self, pool: PoolState, running: Sequence[RunningJob], at: float) -> None:
         self.pool = pool
         self.free = [node.free for node in pool.nodes]
+        self._served = [node.served for node in pool.nodes]
+        self._are_served = any(self._served)
         self.total_free = pool.total_free
         """Devices that jobs may take."""
         self.room = sys.maxsize if pool.room is None else pool.room
@@ -86,7 +88,7 @@ class Devices:
                 usable[index] = min(usable[index], kept.spare)
         # Nodes that are kept are the last choice.
         unkept = [0 if index in self._kept else free for index, free in enumerate(usable)]
-        places = fit(unkept, workers, self._per_node) or fit(usable, workers, self._per_node)
+        places = self._fit(unkept, workers) or self._fit(usable, workers)
         if places is None:
             self._refused.append((workers, seconds))
         return places
@@ -95,10 +97,18 @@ class Devices:
         """Where there is room now, kept or not."""
         if workers >= self.too_large or workers > self.total_free:
             return None
-        places = fit(self.free, workers, self._per_node)
+        places = self._fit(self.free, workers)
         if places is None:
             self.too_large = workers
         return places
+
+    def _fit(self, free: Sequence[int], workers: int) -> Places | None:
+        """Where models hold none of the devices, if there is such a place."""
+        places = None
+        if self._are_served:
+            idle = [max(0, each - served) for each, served in zip(free, self._served, strict=True)]
+            places = fit(idle, workers, self._per_node)
+        return places or fit(free, workers, self._per_node)
 
     def take(self, places: Places, seconds: float) -> None:
         ends_at = self._at + seconds

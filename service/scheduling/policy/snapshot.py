@@ -96,6 +96,8 @@ class NodeState:
     node_id: str
     devices: int
     free: int
+    served: int = 0
+    """How many of the free ones models hold: they may have to let go of them first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,17 @@ from cluster.contracts.jobs import JobStatus
 from cluster.contracts.serving_plan import GpuSharing
 from service.scheduling.cluster.gpu_arbiter import GpuArbiter
 from service.scheduling.cluster.pool_states import ANY_POOL
-from service.scheduling.policy.snapshot import NodeState, PoolState, RunningJob, Start
+from service.scheduling.policy.decide import decide
+from service.scheduling.policy.snapshot import (
+    Gang,
+    NodeState,
+    PoolState,
+    QueuedJob,
+    Rules,
+    RunningJob,
+    Snapshot,
+    Start,
+)
 from tests.fakes import FakeServing
 from tests.service.scheduling.world import GOOD, World
 
@@ -34,7 +44,7 @@ class Arbiter:
     def may_start(self, wanted: int, *, held: int = 0, publishes_soon: bool = False) -> bool:
         starts = [Start("job", self._pool, wanted, {})] if wanted else []
         jobs = [running(held, pool=self._pool)] if held else []
-        return not self._arbiter.why_wait(jobs, starts, publishes_soon=publishes_soon)
+        return not self._arbiter.why_wait([], jobs, starts, publishes_soon=publishes_soon)
 
     def free(self, devices: int, *, held: int = 0) -> int:
         """Of what is free in a pool of so many devices, what training may have."""
@@ -162,7 +172,69 @@ def test_jobs_of_other_pools_start_meanwhile() -> None:
     arbiter = GpuArbiter(serving, "training_first", named)
     serving.is_granted = False
     starts = [Start("one", "h100", 1, {}), Start("two", "elsewhere", 1, {})]
-    assert set(arbiter.why_wait([], starts, publishes_soon=False)) == {"h100"}
+    assert set(arbiter.why_wait([], [], starts, publishes_soon=False)) == {"one"}
+
+
+class TwoNodes:
+    """Of four GPUs each. A job has one of the first node's, and models have some of the second's."""
+
+    def __init__(self, policy: GpuSharing, *, served: int, needed: int = 0) -> None:
+        self.serving = FakeServing(GOOD)
+        self.serving.needed_devices = needed
+        self.served = served
+        self.now = 0.0
+        self._arbiter = GpuArbiter(self.serving, policy, (), lambda: self.now)
+        self._held = [running(1, nodes={"a": 1})]
+
+    def tick(self, *workers: int, seconds: float = 1.0) -> list[str]:
+        """The nodes of the gangs that start, of those that wait."""
+        self.now += seconds
+        seen = PoolState(ANY_POOL, 4, (NodeState("a", 4, 3), NodeState("b", 4, 4, self.served)))
+        pools = self._arbiter.divided([seen], self._held)
+        queue = [
+            QueuedJob(f"job-{place}", "p", "normal", float(place), (Gang(ANY_POOL, count, 10.0),))
+            for place, count in enumerate(workers)
+        ]
+        starts = decide(Snapshot(100.0, queue, self._held, pools, {}), Rules()).starts
+        waits = self._arbiter.why_wait(pools, self._held, starts, publishes_soon=False)
+        return [node for start in starts if start.job_id not in waits for node in start.nodes]
+
+
+def test_no_job_is_sent_to_a_node_whose_gpus_busy_models_hold() -> None:
+    """Serving, which counts GPUs over all nodes, lets go of as many."""
+    cluster = TwoNodes("serving_first", served=2, needed=2)
+    assert [cluster.tick(4) for _ in range(30)] == [[]] * 30
+    # Then the job claims nothing either, and others may start on what is free.
+    assert cluster.serving.claims[-1].devices == 1
+    assert cluster.tick(4, 2) == ["b"]
+
+
+def test_idle_models_let_go_of_the_node_that_a_job_needs() -> None:
+    cluster = TwoNodes("training_first", served=2)
+    assert cluster.tick(4) == []
+    # Of eight, the models have two and the job needs both.
+    assert cluster.serving.claims[-1].devices == 8
+    assert cluster.tick(4) == []
+    cluster.served = 0
+    assert cluster.tick(4) == ["b"]
+
+
+def test_a_job_that_was_given_up_is_tried_again_in_case_models_have_become_idle() -> None:
+    cluster = TwoNodes("serving_first", served=2, needed=2)
+    for _ in range(20):
+        assert cluster.tick(4) == []
+    cluster.serving.needed_devices = 0
+    assert cluster.tick(4, seconds=60.0) == []
+    assert cluster.tick(4) == []
+    assert cluster.serving.claims[-1].devices == 8
+    cluster.served = 0
+    assert cluster.tick(4) == ["b"]
+
+
+def test_devices_that_no_model_holds_are_taken_first() -> None:
+    cluster = TwoNodes("training_first", served=4)
+    assert cluster.tick(3) == ["a"]
+    assert cluster.serving.claims[-1].devices == 4
 
 
 def test_a_running_job_pauses_for_models_without_using_an_attempt(world: World) -> None:

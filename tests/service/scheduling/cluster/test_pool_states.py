@@ -15,7 +15,7 @@ from service.scheduling.cluster.pool_states import (
     pool_states,
     waiting_gangs,
 )
-from service.scheduling.policy.snapshot import Demand, PoolState
+from service.scheduling.policy.snapshot import Demand, NodeState, PoolState
 
 
 def pool(name: str = "gpu", kind: Device = "cuda", **more: Any) -> Pool:
@@ -77,7 +77,12 @@ def test_what_serving_holds_is_free_where_it_takes_turns_with_training() -> None
     report = ClusterReport(nodes=(node("a", gpus=2, free=0),), worker_cpus=2)
     gangs = [HeldGang("gpu", 1, {"a": 1})]
     (state,) = pool_states(report, [pool()], gangs, Limits(8, "cuda", shares_gpus=True))
-    assert free(state) == {"a": 1}
+    assert state.nodes == (NodeState("a", devices=2, free=1, served=1),)
+    # What Ray does not show yet is not the models'.
+    starting = [HeldGang("gpu", 1, {"a": 1}, has_started=False)]
+    report = ClusterReport(nodes=(node("a", gpus=2, free=2),), worker_cpus=2)
+    (state,) = pool_states(report, [pool()], starting, Limits(8, "cuda", shares_gpus=True))
+    assert state.nodes == (NodeState("a", devices=2, free=1),)
 
 
 def test_a_worker_needs_its_cpus_too() -> None:

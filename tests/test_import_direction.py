@@ -24,6 +24,7 @@ ALLOWED = {
     "cluster.garbage": (),
     "cluster.logs": (),
     "cluster.niceness": (),
+    "cluster.scratch": (),
     "cluster.tracing": (),
     "cluster.worker_resources": ("cluster.contracts",),
     "cluster.storage": ("cluster.contracts",),
@@ -44,11 +45,13 @@ ALLOWED = {
         "cluster.logs",
         "cluster.niceness",
         "cluster.planning",
+        "cluster.scratch",
         "cluster.tracing",
         "cluster.worker_resources",
     ),
     "cluster.serving": (
         "cluster.contracts",
+        "cluster.scratch",
         "cluster.storage",
         "cluster.tracing",
         "cluster.wire",
@@ -61,7 +64,7 @@ ALLOWED = {
         "cluster.bases",
         "cluster.serving.weights",
         "cluster.training.checkpoints.checkpoint",
-        "cluster.training.scratch",
+        "cluster.scratch",
     ),
     # The composition of the two Serve applications.
     "cluster.serving.deployment": (

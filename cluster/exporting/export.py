@@ -14,9 +14,9 @@ from cluster.exporting.llama_cpp.files import gguf_files
 from cluster.exporting.shards import safetensors_files
 from cluster.exporting.source import Source, open_source
 from cluster.exporting.streams import NewFile, whole_file
+from cluster.scratch import scratch_folder
 from cluster.storage.keys import export_manifest_key, sibling_key
 from cluster.storage.store import ObjectStore
-from cluster.training.scratch import scratch_folder
 
 _STORED = "stored.json"
 """Lists the files that are stored so far."""

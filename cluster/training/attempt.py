@@ -16,6 +16,7 @@ from cluster.contracts.costs import RunCost
 from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Finished, JobSpec, Stopped
 from cluster.contracts.weights import WeightsRef
+from cluster.scratch import scratch_folder
 from cluster.storage.store import ObjectStore
 from cluster.tracing import span
 from cluster.training.checkpoints.environment import device_name
@@ -33,7 +34,6 @@ from cluster.training.loop.reporting import message, report_if_slow
 from cluster.training.loop.throughput import memory_bytes
 from cluster.training.node_folder import node_folder
 from cluster.training.run import Run
-from cluster.training.scratch import scratch_folder
 from cluster.training.starting_point import StartingPoint, find_starting_point
 from cluster.training.world import World, joined_world
 

@@ -21,7 +21,7 @@ from cluster.exporting.shards import group
 from cluster.exporting.source import Source
 from cluster.exporting.streams import NewFile, bytes_of
 from cluster.exporting.tensors import not_available
-from cluster.training.scratch import scratch_folder
+from cluster.scratch import scratch_folder
 
 MAX_FILE_BYTES = 40 * 10**9
 """Larger models are split into several files; llama.cpp loads them by the first one."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.serving_plan import VllmArguments
 from cluster.contracts.weights import WeightsRef
+from cluster.scratch import process_folder
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.loading import base_digests
 from cluster.serving.vllm_backend.adapters import Adapters
@@ -70,7 +70,7 @@ class VllmLoader:
             raise no_four_bits(model.base)
         started = await asyncio.to_thread(self._start, model)
         try:
-            return self._engine(model, started)
+            return self._engine(model, started, await asyncio.to_thread(process_folder, "adapters"))
         except BaseException:
             # Nothing else would end vLLM's process.
             await asyncio.to_thread(started.llm.shutdown)
@@ -102,13 +102,13 @@ class VllmLoader:
                 llm=_llm(vllm, ref, self._arguments(ref, of_model, folder, takes_adapters=full is None)),
             )
 
-    def _engine(self, ref: ModelRef, started: "_Started") -> VllmEngine:
-        """Creates the engine in its event loop."""
+    def _engine(self, ref: ModelRef, started: "_Started", folder: Path) -> VllmEngine:
+        """Creates the engine in its event loop. `folder` is for copies of adapters."""
         adapters = Adapters(
             started.vllm,
             started.llm,
             read=started.read,
-            folder=Path(tempfile.mkdtemp(prefix="tunery-adapters-")),
+            folder=folder,
             limits=self._limits,
             max_rank=self._sizes.max_lora_rank,
         )

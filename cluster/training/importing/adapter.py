@@ -16,13 +16,13 @@ from cluster.contracts.errors import CorruptArtefact, InvalidRequest
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.imports import CONFIG_FILE, WEIGHTS_FILE, ImportedAdapter, ImportRequest, check_size
 from cluster.contracts.manifest import Manifest, Probe
+from cluster.scratch import scratch_folder
 from cluster.storage.keys import import_manifest_key
 from cluster.storage.store import ObjectStore
 from cluster.training.checkpoints.checkpoint import upload
 from cluster.training.data.tokenizer import load_tokenizer
 from cluster.training.importing.config import AdapterConfig, read_config
 from cluster.training.importing.weights import layers_of, read_weights
-from cluster.training.scratch import scratch_folder
 
 _ROW_TOKENS = 16
 _MAX_PLAIN_RANK = 256

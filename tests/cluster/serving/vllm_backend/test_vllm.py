@@ -1,6 +1,9 @@
 """What the engine contract does not cover of the vLLM backend: the calls to vLLM and its answers."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
@@ -380,6 +383,19 @@ def test_layers_that_vllm_does_not_support_are_an_invalid_request(start: Start, 
     assert "add_lora" not in raised.value.message
     llm.refuses_loras = False
     assert served.ask(served.request(tuned.refs["rslora"])).finishes
+
+
+def test_copies_of_adapters_that_a_killed_process_has_left_go_when_the_next_engine_starts(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, ours = (tmp_path / f"tunery-adapters-{pid}-abc" for pid in (ended.pid, os.getpid()))
+    for folder in (left, ours):
+        folder.mkdir()
+    start()
+    assert (left.exists(), ours.exists()) == (False, True)
 
 
 def test_an_adapter_for_other_shapes_is_refused(start: Start, tuned: Tuned, tmp_path: Path) -> None:

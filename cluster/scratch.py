@@ -1,0 +1,44 @@
+"""Temporary folders that are removed even if their process is killed."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Creates an empty folder and removes it at the end. Before that, removes the folders of processes that
+    were killed before they could do so."""
+    prefix = _prefix_after_sweep("training")
+    # A file that is still written when a failed run ends is left to a later process.
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def process_folder(kind: str) -> Path:
+    """Creates an empty folder, which its caller removes. If this process is killed before that, the next one
+    that asks for a folder of the kind removes it."""
+    return Path(tempfile.mkdtemp(prefix=_prefix_after_sweep(kind)))
+
+
+def _prefix_after_sweep(kind: str) -> str:
+    """The beginning of the names of this process's folders, once those of dead processes have gone."""
+    prefix = f"tunery-{kind}-"
+    for stale in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        owner = stale.name.removeprefix(prefix).partition("-")[0]
+        if owner.isdecimal() and not _is_alive(int(owner)):
+            shutil.rmtree(stale, ignore_errors=True)
+    return f"{prefix}{os.getpid()}-"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -5,12 +5,14 @@ from typing import Any
 from cluster.serving.deployment.router import ROUTER_CONFIG
 from cluster.serving.deployment.settings import EngineSettings
 
+DRAIN_SECONDS = 120.0
+"""The time that streams may take to end after a redeployment or a removal."""
+
 OPTIONS: dict[str, Any] = {
     # The engine bounds its own queue and answers 429; Serve's limit is only a second line of defence.
     "max_ongoing_requests": 512,
     "max_queued_requests": 512,
-    # The time that streams may take to end after a redeployment.
-    "graceful_shutdown_timeout_s": 120,
+    "graceful_shutdown_timeout_s": DRAIN_SECONDS,
     "health_check_timeout_s": 60,
     "request_router_config": ROUTER_CONFIG,
 }

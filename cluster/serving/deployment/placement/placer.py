@@ -4,6 +4,7 @@ scales to zero, and the small actor that creates and removes them. Those of vLLM
 import asyncio
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from cluster.serving.deployment.placement.serve_applications import PREFIX, Appl
 from cluster.serving.deployment.placement.training_claims import TrainingClaims, has_pool
 from cluster.serving.deployment.placement.usage_rates import UsageRates, models_to_merge
 from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
+from cluster.serving.deployment.scaling import DRAIN_SECONDS
 from cluster.serving.deployment.settings import EngineSettings
 
 _log = logging.getLogger(__name__)
@@ -28,6 +30,9 @@ _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 120.0
 """After a failed start, until vLLM is tried again: a start takes a minute, and keeps the GPUs."""
 _REPORTED_SECONDS = 600.0
+_LEAVE_SECONDS = DRAIN_SECONDS + 60.0
+"""How long replicas may take to be gone: Serve kills those that do not end in time."""
+_POLL_SECONDS = 1.0
 _ROUND_SECONDS = 60.0
 """Interval between two searches for unused applications."""
 _WINDOW_SECONDS = 300.0
@@ -169,6 +174,9 @@ class Placer:
             self._environments[base] = _Environment(plan, _failed_now(error))
             raise
         self._environments.pop(base, None)
+        if (leaving := self._leaving.get(name)) is not None:
+            # Else its end could not be told from the new one's.
+            await asyncio.wait([leaving])
         async with self._devices:
             try:
                 await self._make_room(name, plan)
@@ -201,21 +209,37 @@ class Placer:
             )
         for other in removed:
             _log.info("%s makes room for %s.", other, name)
-            await self._remove(other)
+            try:
+                # Shielded, because it goes on leaving if this caller gives up.
+                await asyncio.shield(self._remove(other))
+            except Exception as error:
+                raise Unavailable(
+                    "Another model has not yet left the GPUs that this one needs. Try again later.",
+                    code="model_not_ready",
+                    retry_after_seconds=30.0,
+                ) from error
 
     def _remove(self, name: str) -> asyncio.Task[None]:
         """The task ends when its replicas have gone. Their streams may end first."""
         self._used.pop(name, None)
-        self._leaving[name] = removing = asyncio.create_task(
-            asyncio.to_thread(self._applications.delete, name)
-        )
-        removing.add_done_callback(partial(self._has_left, name))
+        if (removing := self._leaving.get(name)) is None:
+            self._leaving[name] = removing = asyncio.create_task(self._leave(name))
+            removing.add_done_callback(partial(self._has_left, name))
         return removing
+
+    async def _leave(self, name: str) -> None:
+        """Raises TimeoutError if Serve does not get rid of the application."""
+        await asyncio.to_thread(self._applications.delete, name)
+        async with asyncio.timeout(_LEAVE_SECONDS):
+            while name in await asyncio.to_thread(self._applications.present):
+                await asyncio.sleep(_POLL_SECONDS)
 
     def _has_left(self, name: str, removing: asyncio.Task[None]) -> None:
         self._leaving.pop(name, None)
         if not removing.cancelled() and (error := removing.exception()) is not None:
             _log.error("The application %s could not be removed.", name, exc_info=error)
+            # It may still have its GPUs. Whoever needs them has it removed again.
+            self._used.setdefault(name, -math.inf)
 
     async def _forget(self) -> None:
         while True:

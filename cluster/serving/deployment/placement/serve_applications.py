@@ -8,7 +8,7 @@ import ray
 from ray import serve
 from ray.exceptions import GetTimeoutError, RayTaskError
 from ray.serve import RunTarget
-from ray.serve.schema import ApplicationStatus
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.serving_plan import VllmPlan
@@ -24,10 +24,14 @@ _PROBE_SECONDS = 90.0
 
 
 class Applications(Protocol):
-    """Manages the applications of models. All methods block."""
+    """Manages the applications of models. All methods block their thread."""
 
     def alive(self) -> set[str]:
         """The names of the applications that are running or starting."""
+        ...
+
+    def present(self) -> set[str]:
+        """The names of all applications that Serve has, with those that are being removed."""
         ...
 
     def run(
@@ -46,7 +50,9 @@ class Applications(Protocol):
         """Raises EngineStartFailed if vLLM cannot be started on the nodes of the plan's pool."""
         ...
 
-    def delete(self, name: str) -> None: ...
+    def delete(self, name: str) -> None:
+        """Has one removed, without waiting until its replicas are gone."""
+        ...
 
 
 class ServeApplications:
@@ -58,9 +64,10 @@ class ServeApplications:
         """Serve's client is shared by the process and not documented to be thread-safe."""
 
     def alive(self) -> set[str]:
-        with self._lock:
-            found = serve.status().applications
-        return {name for name, one in found.items() if name.startswith(PREFIX) and one.status in _ALIVE}
+        return {name for name, one in self._found().items() if one.status in _ALIVE}
+
+    def present(self) -> set[str]:
+        return set(self._found())
 
     def run(
         self,
@@ -87,8 +94,9 @@ class ServeApplications:
             serve.run_many([target], wait_for_applications_running=False)
 
     def delete(self, name: str) -> None:
-        # Not locked, because it waits until the replicas are gone.
-        serve.delete(name)
+        # Serve's own wait ends after 60 s, whether or not the replicas are gone.
+        with self._lock:
+            serve.delete(name, _blocking=False)
 
     def check_environment(self, settings: EngineSettings, plan: VllmPlan) -> None:
         check = ray.remote(num_cpus=0, label_selector=plan.pool.selector or None)(check_environment)
@@ -100,6 +108,11 @@ class ServeApplications:
             ray.cancel(asked, force=True)
         except RayTaskError as error:
             raise error.cause from error
+
+    def _found(self) -> dict[str, ApplicationStatusOverview]:
+        with self._lock:
+            found = serve.status().applications
+        return {name: one for name, one in found.items() if name.startswith(PREFIX)}
 
 
 def actor_options(settings: EngineSettings, vllm: VllmPlan | None) -> dict[str, Any]:

@@ -38,12 +38,18 @@ TUNED = ModelRef(base=BASE, adapter=WeightsRef(digest="1" * 64, manifest_key="k"
 class Applications:
     def __init__(self, alive: Iterable[str] = ()) -> None:
         self.names = set(alive)
+        self.drains = False
+        """Whether what is deleted stays until it is taken off `draining`."""
+        self.draining: set[str] = set()
         self.made: list[str] = []
         self.checks = 0
         self.broken: EngineStartFailed | None = None
 
     def alive(self) -> set[str]:
         return set(self.names)
+
+    def present(self) -> set[str]:
+        return self.names | self.draining
 
     def run(
         self,
@@ -63,7 +69,9 @@ class Applications:
             raise self.broken
 
     def delete(self, name: str) -> None:
-        self.names.remove(name)
+        self.names.discard(name)
+        if self.drains:
+            self.draining.add(name)
 
 
 async def started(applications: Applications) -> Placer:
@@ -316,6 +324,76 @@ async def test_training_and_models_take_turns_on_one_gpu(monkeypatch: pytest.Mon
     assert (refused.value.code, refused.value.retry_after_seconds) == ("gpu_in_use", 60.0)
     assert await is_granted(placer, 0)
     await placer.place(MODEL.model_dump_json())
+
+
+@pytest.fixture
+def draining(monkeypatch: pytest.MonkeyPatch) -> Applications:
+    """Applications whose streams go on after they have been deleted, on one GPU."""
+    on_gpus(monkeypatch, 1)
+    monkeypatch.setattr("cluster.serving.deployment.placement.placer._POLL_SECONDS", 0.01)
+    applications = Applications()
+    applications.drains = True
+    return applications
+
+
+async def test_training_gets_no_gpu_before_the_last_stream_on_it_has_ended(draining: Applications) -> None:
+    placer = await started(draining)
+    name = await placer.place(MODEL.model_dump_json())
+    assert not await is_granted(placer, 1)
+    await asyncio.sleep(0.1)
+    assert draining.draining == {name}
+    assert not await is_granted(placer, 1)
+    draining.draining.clear()
+    await asyncio.gather(*placer._leaving.values())
+    assert await is_granted(placer, 1)
+
+
+async def test_a_model_that_leaves_goes_on_leaving_when_nobody_waits_for_its_gpus(
+    draining: Applications,
+) -> None:
+    placer = await started(draining)
+    name = await placer.place(MODEL.model_dump_json())
+    placer._used[name] -= 1000
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await placer.place(named(1).model_dump_json())
+    assert not await is_granted(placer, 1)
+    draining.draining.clear()
+    await asyncio.gather(*placer._leaving.values())
+    assert await is_granted(placer, 1)
+
+
+async def test_a_model_that_does_not_leave_keeps_its_gpus_until_it_is_removed_again(
+    draining: Applications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.serving.deployment.placement.placer._LEAVE_SECONDS", 0.05)
+    placer = await started(draining)
+    name = await placer.place(MODEL.model_dump_json())
+    placer._used[name] -= 1000
+    with pytest.raises(Unavailable, match="has not yet left the GPUs") as refused:
+        await placer.place(named(1).model_dump_json())
+    assert refused.value.code == "model_not_ready"
+    assert not await is_granted(placer, 1)
+    draining.drains = False
+    draining.draining.clear()
+    await claim(placer, 0)
+    await placer.place(named(1).model_dump_json())
+
+
+async def test_a_model_that_is_asked_for_while_it_leaves_starts_again_afterwards(
+    draining: Applications,
+) -> None:
+    placer = await started(draining)
+    name = await placer.place(MODEL.model_dump_json())
+    assert not await is_granted(placer, 1)
+    assert not await is_granted(placer, 0)
+    placing = asyncio.create_task(placer.place(MODEL.model_dump_json()))
+    await asyncio.sleep(0.1)
+    assert draining.made == [name]
+    draining.draining.clear()
+    await placing
+    assert draining.made == [name, name]
+    assert placer._leaving == {}
 
 
 async def test_with_serving_first_training_gets_only_idle_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

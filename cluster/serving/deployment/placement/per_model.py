@@ -10,7 +10,7 @@ from ray import serve
 
 from cluster.contracts.classification import ClassificationAnswer, ClassificationRequest
 from cluster.contracts.embedding import EmbeddingAnswer, EmbeddingRequest
-from cluster.contracts.errors import EngineStartFailed, InvalidRequest, TuneryError
+from cluster.contracts.errors import EngineStartFailed, InvalidRequest, TuneryError, Unavailable
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef
 from cluster.contracts.serving_plan import VllmPlan
 from cluster.serving.deployment.loopback import listen_where_the_node_is
@@ -49,6 +49,9 @@ class ModelApp:
         self._metrics = RayMetrics()
         own = ModelRef.model_validate_json(model)
         self._only = own.name if merges else None
+        self._has_gpus = plan is not None
+        self._failure: Exception | None = None
+        """Of the load at the start."""
         # Not awaited: requests get the error if loading fails, while the replica stays up.
         self._loading = asyncio.create_task(self._load(own, placer if plan else ""))
         self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -89,7 +92,11 @@ class ModelApp:
         return await self._models.stats()
 
     async def check_health(self) -> None:
+        """Serve replaces a replica that raises: also one that has reserved GPUs and could not load its model,
+        unless a request has had it loaded since."""
         await self._models.check()
+        if self._has_gpus and self._failure is not None and not await self._models.names():
+            raise Unavailable("The model could not be loaded.") from self._failure
 
     async def record_routing_stats(self) -> dict[str, Any]:
         self._metrics.record(await self._models.own_stats())
@@ -99,6 +106,7 @@ class ModelApp:
         try:
             await self._models.ensure(own)
         except Exception as error:
+            self._failure = error
             await _report(own, _start_failure(own, error), placer)
             raise
         await _report(own, None, placer)
@@ -115,7 +123,10 @@ class ModelApp:
 async def _report(model: ModelRef, failure: EngineStartFailed | None, placer: str) -> None:
     if placer:
         handle = serve.get_deployment_handle(PLACER, placer)
-        await handle.options(method_name="started").remote(model.model_dump_json(), failure)
+        own = serve.get_replica_context()
+        await handle.options(method_name="started").remote(
+            model.model_dump_json(), failure, name=own.app_name, replica=own.replica_id.unique_id
+        )
 
 
 def _start_failure(model: ModelRef, error: Exception) -> EngineStartFailed:

@@ -65,6 +65,9 @@ class Placer:
         self._locks: dict[str, asyncio.Lock] = {}
         alive = await asyncio.to_thread(self._applications.alive)
         self._used = dict.fromkeys(alive, time.monotonic())
+        self._loaded = await asyncio.to_thread(self._applications.replicas)
+        """The replicas that have loaded their model, by application. Of those that are older than this placer
+        that is assumed."""
         self._rates = UsageRates(_WINDOW_SECONDS)
         self._hot: frozenset[str] = frozenset()
         self._refused: set[str] = set()
@@ -79,18 +82,24 @@ class Placer:
         if name in self._used:
             self._used[name] = time.monotonic()
 
-    async def started(self, model: str, failure: EngineStartFailed | None) -> None:
-        """Called by a replica when vLLM has started or failed to. A failed one gives its GPUs back, and is
-        not tried again for a while."""
-        ref = ModelRef.model_validate_json(model)
+    async def started(
+        self, model: str, failure: EngineStartFailed | None, *, name: str, replica: str
+    ) -> None:
+        """Called by a replica of the application `name` when vLLM has started or failed to. If no other one
+        runs, a failed one gives its GPUs back, and is not tried again for a while; beside another one, Serve
+        replaces it."""
+        weights = ModelRef.model_validate_json(model).weights
+        running = (await asyncio.to_thread(self._applications.replicas)).get(name, set())
+        others = self._loaded.get(name, set()) & running - {replica}
         if failure is None:
-            self._failures.pop(ref.weights, None)
-            return
-        self._failures[ref.weights] = _failed_now(failure)
-        plan = (await self._plans.plan(ref.base)).vllm
-        name = application_name(ref, self._settings, merges=False, vllm=plan)
-        # Not awaited: the replica that calls this would wait for its own end.
-        self._remove(name)
+            self._loaded[name] = others | {replica}
+            self._failures.pop(weights, None)
+        elif others:
+            _log.error("A replica of %s failed to start beside another: %s", name, failure.message)
+        else:
+            self._failures[weights] = _failed_now(failure)
+            # Not awaited: the replica that calls this would wait for its own end.
+            self._remove(name)
 
     async def claim(self, claim: str) -> ClaimAnswer:
         """Takes GPUs from models for training, and keeps models off them until the next claim, for a minute
@@ -222,6 +231,7 @@ class Placer:
     def _remove(self, name: str) -> asyncio.Task[None]:
         """The task ends when its replicas have gone. Their streams may end first."""
         self._used.pop(name, None)
+        self._loaded.pop(name, None)
         if (removing := self._leaving.get(name)) is None:
             self._leaving[name] = removing = asyncio.create_task(self._leave(name))
             removing.add_done_callback(partial(self._has_left, name))

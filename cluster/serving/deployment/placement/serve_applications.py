@@ -8,7 +8,9 @@ import ray
 from ray import serve
 from ray.exceptions import GetTimeoutError, RayTaskError
 from ray.serve import RunTarget
+from ray.serve._private.common import ReplicaID
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
+from ray.util import list_named_actors
 
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.serving_plan import VllmPlan
@@ -32,6 +34,10 @@ class Applications(Protocol):
 
     def present(self) -> set[str]:
         """The names of all applications that Serve has, with those that are being removed."""
+        ...
+
+    def replicas(self) -> dict[str, set[str]]:
+        """The ids of the replicas whose processes exist, by application."""
         ...
 
     def run(
@@ -68,6 +74,15 @@ class ServeApplications:
 
     def present(self) -> set[str]:
         return set(self._found())
+
+    def replicas(self) -> dict[str, set[str]]:
+        # Serve's status has only their number.
+        found: dict[str, set[str]] = {}
+        for actor in list_named_actors(all_namespaces=True):
+            if ReplicaID.is_full_id_str(actor["name"]):
+                replica = ReplicaID.from_full_id_str(actor["name"])
+                found.setdefault(replica.deployment_id.app_name, set()).add(replica.unique_id)
+        return found
 
     def run(
         self,

@@ -1,12 +1,14 @@
 """A replica of one model, in this process."""
 
 import asyncio
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 
-from cluster.contracts.errors import CorruptArtefact, EngineStartFailed, InvalidRequest
+from cluster.contracts.errors import CorruptArtefact, EngineStartFailed, InvalidRequest, Unavailable
 from cluster.contracts.generation import EngineStats, GenerationRequest, ModelRef, Sampling, TextPrompt
 from cluster.contracts.serving_plan import ServingPool, VllmPlan
 from cluster.serving.deployment.placement import per_model
@@ -55,6 +57,7 @@ class Models:
 
     made: ClassVar[list["Models"]] = []
     failure: ClassVar[BaseException | None] = None
+    loaded: tuple[str, ...] = ()
 
     def __init__(self, settings: EngineSettings, *, merges: bool, plan: VllmPlan | None) -> None:
         self.settings = settings
@@ -64,6 +67,12 @@ class Models:
     async def ensure(self, model: ModelRef) -> None:
         if self.failure is not None:
             raise self.failure
+
+    async def check(self) -> None:
+        pass
+
+    async def names(self) -> list[str]:
+        return list(self.loaded)
 
     async def close(self) -> None:
         self.is_closed = True
@@ -77,7 +86,8 @@ class Placer:
         assert method_name == "started"
         return self
 
-    async def remote(self, model: str, failure: EngineStartFailed | None) -> None:
+    async def remote(self, model: str, failure: EngineStartFailed | None, *, name: str, replica: str) -> None:
+        assert (name, replica) == ("model-a", "r1")
         self.told.append(failure and f"{failure.message} ({failure.cause})")
 
 
@@ -85,6 +95,8 @@ async def of_fakes(monkeypatch: pytest.MonkeyPatch, plan: VllmPlan | None) -> tu
     placer = Placer()
     monkeypatch.setattr(per_model, "log_as_json", lambda: None)
     monkeypatch.setattr(per_model.serve, "get_deployment_handle", lambda name, application: placer)
+    context = SimpleNamespace(app_name="model-a", replica_id=SimpleNamespace(unique_id="r1"))
+    monkeypatch.setattr(per_model.serve, "get_replica_context", lambda: context)
     monkeypatch.setattr(per_model, "ReplicaModels", Models)
     vllm = plan.model_dump_json() if plan else ""
     app = await started(ModelRef(base=BASE), merges=False, vllm=vllm, placer="engine")
@@ -121,6 +133,22 @@ async def test_the_placer_learns_how_a_start_has_ended(
     app, _, placer = await of_fakes(monkeypatch, PLAN)
     await asyncio.wait([app._loading])
     assert placer.told == told
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("plan", "is_replaced"), [(PLAN, True), (None, False)])
+async def test_serve_replaces_a_replica_that_keeps_gpus_and_has_no_model(
+    monkeypatch: pytest.MonkeyPatch, plan: VllmPlan | None, is_replaced: bool
+) -> None:
+    monkeypatch.setattr(Models, "failure", Unavailable("no storage"))
+    app, models, _ = await of_fakes(monkeypatch, plan)
+    await app.check_health()
+    await asyncio.wait([app._loading])
+    with pytest.raises(Unavailable, match="could not be loaded") if is_replaced else nullcontext():
+        await app.check_health()
+    # A request has had it loaded.
+    models.loaded = (BASE.alias,)
+    await app.check_health()
 
 
 @pytest.mark.anyio

@@ -41,6 +41,7 @@ class Applications:
         self.drains = False
         """Whether what is deleted stays until it is taken off `draining`."""
         self.draining: set[str] = set()
+        self.running: dict[str, set[str]] = {}
         self.made: list[str] = []
         self.checks = 0
         self.broken: EngineStartFailed | None = None
@@ -50,6 +51,9 @@ class Applications:
 
     def present(self) -> set[str]:
         return self.names | self.draining
+
+    def replicas(self) -> dict[str, set[str]]:
+        return {name: set(ids) for name, ids in self.running.items()}
 
     def run(
         self,
@@ -80,6 +84,18 @@ async def started(applications: Applications) -> Placer:
     # As Serve does.
     await Placer.__init__(placer, applications, plans)  # type: ignore[misc]
     return placer
+
+
+async def report(
+    placer: Placer,
+    name: str,
+    failure: EngineStartFailed | None,
+    *,
+    replica: str = "r1",
+    model: ModelRef = MODEL,
+) -> None:
+    """What a replica does when it has loaded its model or failed to."""
+    await placer.started(model.model_dump_json(), failure, name=name, replica=replica)
 
 
 def name_of(model: ModelRef) -> str:
@@ -238,15 +254,55 @@ async def test_a_failed_start_gives_its_gpus_back_and_a_later_success_clears_it(
     on_gpus(monkeypatch)
     applications = Applications()
     placer = await started(applications)
-    await placer.place(MODEL.model_dump_json())
-    await placer.started(MODEL.model_dump_json(), EngineStartFailed("too small", cause="out_of_memory"))
+    name = await placer.place(MODEL.model_dump_json())
+    await report(placer, name, EngineStartFailed("too small", cause="out_of_memory"))
     await asyncio.gather(*placer._leaving.values())
     assert applications.names == set()
     with pytest.raises(EngineStartFailed, match="too small"):
         await placer.place(MODEL.model_dump_json())
-    await placer.started(MODEL.model_dump_json(), None)
+    await report(placer, name, None)
     assert await placer.failures() == {}
     await placer.place(MODEL.model_dump_json())
+
+
+UNREACHABLE = EngineStartFailed("The storage does not answer.", cause="crashed")
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_a_replica_that_fails_beside_another_leaves_the_model_to_that_one(
+    monkeypatch: pytest.MonkeyPatch, is_new: bool
+) -> None:
+    on_gpus(monkeypatch)
+    applications = Applications()
+    placer = await started(applications)
+    name = await placer.place(MODEL.model_dump_json())
+    applications.running = {name: {"r1"}}
+    await report(placer, name, None, replica="r1")
+    if is_new:
+        placer = await started(applications)
+    applications.running = {name: {"r1", "r2"}}
+    await report(placer, name, UNREACHABLE, replica="r2")
+    await asyncio.sleep(0.05)
+    assert applications.names == {name}
+    assert await placer.failures() == {}
+
+
+@pytest.mark.parametrize("running", [{"r3"}, {"r2", "r3"}])
+async def test_a_model_none_of_whose_replicas_starts_any_more_gives_its_gpus_back(
+    monkeypatch: pytest.MonkeyPatch, running: set[str]
+) -> None:
+    """As one that has scaled to zero after it had run."""
+    on_gpus(monkeypatch)
+    applications = Applications()
+    placer = await started(applications)
+    name = await placer.place(MODEL.model_dump_json())
+    applications.running = {name: {"r1"}}
+    await report(placer, name, None, replica="r1")
+    applications.running = {name: running}
+    await report(placer, name, UNREACHABLE, replica="r3")
+    await asyncio.gather(*placer._leaving.values())
+    assert applications.names == set()
+    assert await placer.failures() == {MODEL.weights: UNREACHABLE.message}
 
 
 async def test_a_fine_tune_that_does_not_start_leaves_its_base_to_the_others(
@@ -254,13 +310,13 @@ async def test_a_fine_tune_that_does_not_start_leaves_its_base_to_the_others(
 ) -> None:
     on_gpus(monkeypatch)
     placer = await started(Applications())
-    await placer.place(TUNED.model_dump_json())
-    await placer.started(TUNED.model_dump_json(), EngineStartFailed("broken", cause="crashed"))
+    name = await placer.place(TUNED.model_dump_json())
+    await report(placer, name, EngineStartFailed("broken", cause="crashed"), model=TUNED)
     await asyncio.gather(*placer._leaving.values())
-    await placer.place(MODEL.model_dump_json())
+    name = await placer.place(MODEL.model_dump_json())
     assert MODEL.weights not in await placer.failures()
     # Nor does its base's success say that it would start.
-    await placer.started(MODEL.model_dump_json(), None)
+    await report(placer, name, None)
     with pytest.raises(EngineStartFailed, match="broken"):
         await placer.place(TUNED.model_dump_json())
     assert await placer.failures() == {TUNED.weights: "broken"}
@@ -284,8 +340,8 @@ async def test_old_failures_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> No
     on_gpus(monkeypatch)
     monkeypatch.setattr("cluster.serving.deployment.placement.placer._REPORTED_SECONDS", -121.0)
     placer = await started(Applications())
-    await placer.place(TUNED.model_dump_json())
-    await placer.started(TUNED.model_dump_json(), EngineStartFailed("broken", cause="crashed"))
+    name = await placer.place(TUNED.model_dump_json())
+    await report(placer, name, EngineStartFailed("broken", cause="crashed"), model=TUNED)
     assert await placer.failures() == {}
     await placer._look_again()
     assert placer._failures == {}

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.bases.resolve import local_folder
+from cluster.bases import hub
+from cluster.bases.resolve import ask_hub, local_folder
 from cluster.contracts.bases import BaseSpec, HubSource
 from cluster.contracts.errors import InvalidConfiguration
 
 _INDEX = "model.safetensors.index.json"
+_ALONE = "model.safetensors"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -45,21 +47,26 @@ def is_quantized(config: Mapping[str, Any]) -> bool:
 
 def stored_bytes_here(spec: BaseSpec) -> int | None:
     """What the weights of a base take in its files, in bytes, as far as this machine knows without a network:
-    from the files themselves, or from their index, which is downloaded without them. None if neither is
+    from their index, which is downloaded without them, or from the files themselves. None if neither is
     here."""
     folder = _folder_here(spec)
-    if folder is None:
-        return None
-    try:
-        return sum(file.stat().st_size for file in weight_files(folder)) or None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return _indexed_bytes(folder)
+    # The index first, which says the same before and after the files are here: they have headers, too.
+    return None if folder is None else _indexed_bytes(folder) or _bytes_of_files(folder)
+
+
+def stored_bytes(spec: BaseSpec) -> int | None:
+    """Like `stored_bytes_here`, and the same whether or not the weights of a hub model are here already.
+    Raises Unavailable (`model_not_available`) if the hub is needed and does not answer."""
+    if (known := stored_bytes_here(spec)) is not None or not isinstance(spec.source, HubSource):
+        return known
+    sizes = ask_hub(spec, spec.source, hub.weight_sizes)
+    return sizes.get(_ALONE) or sum(sizes.values()) or None
 
 
 def weight_files(folder: Path) -> list[Path]:
     """The files that transformers loads. A folder may also hold the same weights in another format. Raises
     OSError, ValueError or KeyError if the index cannot be read."""
-    index, alone = folder / _INDEX, folder / "model.safetensors"
+    index, alone = folder / _INDEX, folder / _ALONE
     if index.exists():
         return [folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]
     return [alone] if alone.exists() else sorted(folder.glob("*.safetensors"))
@@ -91,6 +98,13 @@ def _indexed_bytes(folder: Path) -> int | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return int(found) if isinstance(found, int | float) and found > 0 else None
+
+
+def _bytes_of_files(folder: Path) -> int | None:
+    try:
+        return sum(file.stat().st_size for file in weight_files(folder)) or None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _hub_folder(source: HubSource) -> Path | None:

@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.contracts.bases import HubSource
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoFile
 
 _TEXT_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 _WEIGHTS = "*.safetensors"
@@ -70,16 +73,14 @@ def are_weights(name: str) -> bool:
 
 def weight_digests(source: HubSource) -> dict[str, str] | None:
     """The hub's own SHA-256 of each file of weights, by name. None if it has none for one of them."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import RepoFile
-
-    files = [
-        file
-        for file in HfApi().list_repo_tree(source.repository, revision=source.revision)
-        if isinstance(file, RepoFile) and "/" not in file.path and are_weights(file.path)
-    ]
+    files = _weight_files(source)
     digests = {file.path: file.lfs.sha256 for file in files if file.lfs is not None}
     return digests if digests and len(digests) == len(files) else None
+
+
+def weight_sizes(source: HubSource) -> dict[str, int]:
+    """The bytes of each file of weights, by name."""
+    return {file.path: file.size for file in _weight_files(source)}
 
 
 @lru_cache(maxsize=64)
@@ -130,6 +131,17 @@ def why_failed(error: Exception, name: str) -> str | None:
     if is_the_librarys or isinstance(error, httpx2.HTTPError | OSError | ValueError | RuntimeError):
         return f"{name} cannot be downloaded from the hub ({type(error).__name__})"
     return None
+
+
+def _weight_files(source: HubSource) -> "list[RepoFile]":
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+    return [
+        file
+        for file in HfApi().list_repo_tree(source.repository, revision=source.revision)
+        if isinstance(file, RepoFile) and "/" not in file.path and are_weights(file.path)
+    ]
 
 
 def _progress(report: Callable[[int, int], None]) -> type[Any]:

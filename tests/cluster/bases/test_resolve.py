@@ -203,14 +203,19 @@ def hub() -> Iterator[tuple[str, list[str]]]:
 
 
 def resolve_in_a_process(
-    url: str, home: Path, repository: str = "owner/ours", *, what: str = "base_folder"
+    url: str,
+    home: Path,
+    repository: str = "owner/ours",
+    *,
+    what: str = "base_folder",
+    module: str = "resolve",
 ) -> str:
-    """Returns what a function of `resolve` returns for a hub model, from a process of its own, because the
+    """Returns what a function of `module` returns for a hub model, from a process of its own, because the
     hub's library reads its address at import."""
     code = f"""
 import time
 time.sleep = lambda seconds: None  # The library's, which waits 23 s in all before it takes a hub for lost.
-from cluster.bases.resolve import {what}
+from cluster.bases.{module} import {what}
 from cluster.contracts.bases import BaseSpec, HubSource
 from cluster.contracts.errors import TuneryError
 source = HubSource(repository={repository!r}, revision={REVISION!r})
@@ -283,3 +288,16 @@ def test_tokenizer_and_digest_of_a_hub_model_need_no_weights(tmp_path: Path) -> 
         assert base_digest(found) == digest
     assert Path(resolve_in_a_process(url, tmp_path, what="folder_here")) == found
     assert resolve_in_a_process(url, tmp_path, what="current_base_digest") == digest
+
+
+def test_the_size_of_a_hub_model_is_the_same_before_and_after_its_weights_are_here(tmp_path: Path) -> None:
+    def size(url: str, what: str = "stored_bytes") -> str:
+        return resolve_in_a_process(url, tmp_path, what=what, module="configs")
+
+    with hub() as (url, requested):
+        resolve_in_a_process(url, tmp_path, what="tokenizer_folder")
+        assert size(url, "stored_bytes_here") == "None"
+        assert size(url) == str(len(HUB_FILES["model.safetensors"]))
+        assert not [path for path in requested if path.endswith(".safetensors")]
+        resolve_in_a_process(url, tmp_path)
+    assert size("http://127.0.0.1:9") == size("", "stored_bytes_here") == "7"

@@ -304,7 +304,9 @@ def application_name(
     """The name of the application of these weights with these settings: other settings make another one. It
     tells what the application reserves."""
     weights = f"{model.name} merged" if merges else model.weights
-    named = f"{weights} {settings.model_dump_json()} {vllm.model_dump_json() if vllm else ''}"
+    # What the plan expects of the memory is not given to vLLM.
+    plan = vllm.model_dump_json(exclude={"memory"}) if vllm else ""
+    named = f"{weights} {settings.model_dump_json()} {plan}"
     suffix = Reservation.of(vllm, replicas=settings.max_replicas).suffix if vllm else ""
     return PREFIX + hashlib.sha256(named.encode()).hexdigest()[:16] + suffix
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cluster.bases.configs import config_here, is_quantized, read_config, stored_bytes_here
+from cluster.bases.configs import config_here, is_quantized, read_config, stored_bytes, stored_bytes_here
 from cluster.bases.resolve import tokenizer_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import EngineStartFailed, InvalidRequest
@@ -30,11 +30,12 @@ class ServingPlans:
 
     async def plan(self, base: BaseSpec) -> ServingPlan:
         """Raises EngineStartFailed if vLLM is to serve the base, and no node has room for it; Unavailable if
-        its configuration cannot be downloaded."""
+        what its folder says of it cannot be downloaded."""
         entry = base.model_dump_json()
         if (known := self._plans.get(entry)) is None:
             config = await asyncio.to_thread(self._read, base)
-            known = await asyncio.to_thread(_plan, base, config, self._settings)
+            size = await asyncio.to_thread(stored_bytes, base) if is_quantized(config) else None
+            known = await asyncio.to_thread(_plan, base, config, self._settings, size)
             self._plans[entry] = known
         return known
 
@@ -58,7 +59,7 @@ def check_adapter_rank(base: BaseSpec, training: TrainingOptions | None, setting
     if training is None or training.type not in ("lora", "qlora") or training.use_dora:
         return
     try:
-        plan = _plan(base, config_here(base) or {}, settings).vllm
+        plan = _plan_here(base, settings).vllm
     except EngineStartFailed:
         return
     if plan is not None and training.r > plan.max_lora_rank:
@@ -72,18 +73,25 @@ def check_adapter_rank(base: BaseSpec, training: TrainingOptions | None, setting
 def why_not_served(base: BaseSpec, settings: EngineSettings) -> str | None:
     """Why no node for serving has room for a base whose configuration is here."""
     try:
-        _plan(base, config_here(base) or {}, settings)
+        _plan_here(base, settings)
     except EngineStartFailed as error:
         return error.message
     return None
 
 
-def _plan(base: BaseSpec, config: Mapping[str, Any], settings: EngineSettings) -> ServingPlan:
+def _plan_here(base: BaseSpec, settings: EngineSettings) -> ServingPlan:
+    config = config_here(base) or {}
+    return _plan(base, config, settings, stored_bytes_here(base) if is_quantized(config) else None)
+
+
+def _plan(
+    base: BaseSpec, config: Mapping[str, Any], settings: EngineSettings, stored: int | None
+) -> ServingPlan:
     return plan_serving(
         base,
         shape_of(config),
         settings.serving_pools,
         settings.options,
         is_quantized=is_quantized(config),
-        stored_bytes=stored_bytes_here(base) if is_quantized(config) else None,
+        stored_bytes=stored,
     )

@@ -102,6 +102,20 @@ def name_of(model: ModelRef) -> str:
     return application_name(model, EngineSettings.read(), merges=False)
 
 
+async def test_an_application_keeps_its_name_when_the_plan_expects_other_sizes_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_gpus(monkeypatch)
+    settings = EngineSettings.read()
+    plan = (await ServingPlans(settings, lambda base: CONFIG).plan(BASE)).vllm
+    assert plan is not None
+    assert plan.memory is not None
+    memory = plan.memory.model_copy(update={"weights": plan.memory.weights + 100})
+    plans = [plan, plan.model_copy(update={"memory": memory}), plan.model_copy(update={"max_num_seqs": 3})]
+    same, name, other = (application_name(MODEL, settings, merges=False, vllm=one) for one in plans)
+    assert name == same != other
+
+
 async def test_an_application_is_created_once_and_again_when_serve_has_given_up_on_it() -> None:
     applications = Applications()
 

@@ -89,6 +89,22 @@ def test_a_quantized_base_is_as_large_as_its_files_or_their_index_say(
     assert "weights 15.0" in (why_not_served(base, settings) or "")
 
 
+async def test_a_quantized_base_keeps_its_plan_when_its_weights_arrive(
+    base: BaseSpec, settings: EngineSettings
+) -> None:
+    assert isinstance(base.source, FolderSource)
+    folder = Path(base.source.path)
+    config = json.loads((folder / "config.json").read_text()) | {"quantization_config": {"bits": 4}}
+    weights = folder / "model.safetensors"
+    content = weights.read_bytes()
+    index = {"metadata": {"total_size": len(content) - 1000}, "weight_map": {"a": weights.name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    weights.unlink()
+    before = await ServingPlans(settings, lambda base: config).plan(base)
+    weights.write_bytes(content)
+    assert await ServingPlans(settings, lambda base: config).plan(base) == before
+
+
 @pytest.mark.parametrize(
     ("training", "engine", "is_refused"),
     [

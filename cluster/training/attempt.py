@@ -167,7 +167,7 @@ def _evaluate(attempt: _Attempt, run: Run, progress: Progress) -> EvaluationRepo
     if scores is None:
         text = (
             "Gain and forgetting are not measured: there is not enough memory for it, or the best checkpoint "
-            "was made by an earlier release."
+            "was made by an earlier release or evaluated on examples that are left out now."
         )
         hooks.report(message(text, "warn"))
         return None

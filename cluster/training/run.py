@@ -30,7 +30,7 @@ from cluster.training.loop.objectives import (
 )
 from cluster.training.loop.optimizer import make_optimizer, moments, restore_moments
 from cluster.training.loop.progress import Progress
-from cluster.training.loop.reporting import PassProgress, report_if_slow
+from cluster.training.loop.reporting import PassProgress, message, report_if_slow
 from cluster.training.loop.throughput import flop_counter
 from cluster.training.model.adalora import RankAllocation
 from cluster.training.model.head import causal_model
@@ -43,6 +43,8 @@ _ALLOCATION, _MEASURED = "allocation/", "measured/"
 that will not exist later."""
 _EVALUATED_TOKENS = "evaluated_tokens"
 """The name of the most tokens that an example may have to be evaluated."""
+_HELD_OUT_REFERENCE = "held_out_reference"
+"""The name of DPO's log-probabilities of the held-out examples."""
 
 
 class Run:
@@ -62,12 +64,14 @@ class Run:
         self._compute = Compute(device, partial(autocast, spec.base, device), world)
         continued, resumed = start.state, start.resumed
         extras = {} if resumed is None else resumed.extras()
-        self._evaluated_tokens = _evaluated_tokens(self._config, data.training, self._compute)
+        kept = int(extras[_EVALUATED_TOKENS]) if _EVALUATED_TOKENS in extras else None
+        self._evaluated_tokens = _evaluated_tokens(config, data.training, self._compute, kept)
+        before, data = data.evaluated_within(kept), data.evaluated_within(self._evaluated_tokens)
         if resumed is not None:
-            # What was measured earlier must stay comparable, though passes may be smaller now.
-            self._evaluated_tokens = extras.get(_EVALUATED_TOKENS)
-        if self._evaluated_tokens is not None:
-            data = data.evaluated_within(int(self._evaluated_tokens))
+            extras = _comparable(extras, before, data)
+            for note in data.notes:
+                if note not in before.notes:
+                    hooks.report(message(note, "warn"))
         self.data = data
         """What the run trains on and is evaluated on."""
         began = hooks.clock()
@@ -207,7 +211,7 @@ class Run:
     def _references(self) -> list[tuple[str, Batcher]]:
         if self._config.method != "dpo":
             return []
-        named = [("reference", self._data.training), ("held_out_reference", self._data.held_out)]
+        named = [("reference", self._data.training), (_HELD_OUT_REFERENCE, self._data.held_out)]
         return [(name, batcher) for name, batcher in named if batcher is not None]
 
     def _restore_moments(self, saved: SavedState) -> None:
@@ -223,7 +227,7 @@ class Run:
     def _state(self, progress: Progress, writer: CheckpointWriter) -> TrainingState:
         extras = {_MEASURED + name: value for name, value in self.live.tensors().items()}
         if self._evaluated_tokens is not None:
-            extras[_EVALUATED_TOKENS] = self._evaluated_tokens
+            extras[_EVALUATED_TOKENS] = torch.tensor([self._evaluated_tokens])
         for name, batcher in self._references():
             assert batcher.reference is not None
             extras[name] = batcher.reference
@@ -252,13 +256,31 @@ def make_objective(trainee: Trainee, data: Dataset, config: TrainingConfig) -> A
     return objective
 
 
-def _evaluated_tokens(config: TrainingConfig, training: Dataset, compute: Compute) -> Tensor | None:
-    """int64 (1,): the most tokens of an example that workers who share a model may score; None for workers
-    with a model each, who survive one that does not fit. Memory was planned for no more than this."""
+def _evaluated_tokens(
+    config: TrainingConfig, training: Dataset, compute: Compute, kept: int | None
+) -> int | None:
+    """The most tokens of an example that is evaluated, of which `kept` is an earlier attempt's limit. Workers
+    who share a model may score no more than memory was planned for; None for workers with a model each, who
+    survive an example that does not fit."""
     if not compute.world.is_sharded:
-        return None
-    longest = int(training.padded_lengths().max())
-    return torch.tensor([max(pass_tokens(config, compute.device), longest)])
+        return kept
+    own = max(pass_tokens(config, compute.device), int(training.padded_lengths().max()))
+    return own if kept is None else min(own, kept)
+
+
+def _comparable(extras: Mapping[str, Tensor], before: Datasets, now: Datasets) -> dict[str, Tensor]:
+    """What an earlier attempt kept, without what it measured on examples that are left out now. The attempt
+    may have run on larger devices, or with a model in each worker."""
+    dropped: tuple[str, ...] = ()
+    if _size(before.held_out) != _size(now.held_out):
+        dropped = (_MEASURED, _HELD_OUT_REFERENCE)
+    elif _size(before.general) != _size(now.general):
+        dropped = (_MEASURED,)
+    return {name: value for name, value in extras.items() if not name.startswith(dropped)}
+
+
+def _size(data: Dataset | None) -> int:
+    return 0 if data is None else len(data)
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -29,9 +29,12 @@ class Datasets:
     notes: list[str]
     """Messages to the job's owner about what is not measured, and why."""
 
-    def evaluated_within(self, tokens: int) -> "Datasets":
+    def evaluated_within(self, tokens: int | None) -> "Datasets":
         """The same without the held-out and general examples of more than `tokens` tokens, padding included,
-        and with a note on how many those are. A set of which nothing is left becomes None."""
+        and with a note on how many those are. A set of which nothing is left becomes None. Without a limit,
+        nothing is left out."""
+        if tokens is None:
+            return self
         notes = list(self.notes)
         held_out = _within(self.held_out, tokens, "held-out", notes)
         general = _within(self.general, tokens, "general", notes)

@@ -191,6 +191,68 @@ def test_workers_that_share_a_model_leave_rows_out_of_the_evaluation_that_no_mem
     assert second == approximately(first)
 
 
+def test_a_resumed_run_evaluates_no_rows_that_its_own_workers_have_no_room_for(
+    make_spec: Callable[..., JobSpec],
+    put_rows: Callable[..., tuple[str, str]],
+    chat_rows: Any,
+    store: LocalStore,
+    tmp_path: Path,
+) -> None:
+    """It began in a worker with a model of its own, or in workers that share a model and have more memory.
+    It ends as a run whose workers never had more."""
+    content = "the invoice " * 40
+    long_row = {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "the"}]}
+    files: dict[str, Any] = {}
+    for name in ("validation", "general"):
+        rows = [chat_rows[0], long_row, *chat_rows[1:3]]
+        files[f"{name}_key"], files[f"{name}_sha256"] = put_rows(f"file-long-{name}", rows)
+    pairs = [
+        {
+            "input": {"messages": [{"role": "user", "content": f"message {number}"}]},
+            "preferred_output": [{"role": "assistant", "content": "the invoice " * (1 + number % 5)}],
+            "non_preferred_output": [{"role": "assistant", "content": "Thank you " * (1 + number % 3)}],
+        }
+        for number in range(13)
+    ]
+    long_pair = {**pairs[0], "input": {"messages": [{"role": "user", "content": content}]}}
+    preferences: dict[str, Any] = {}
+    for name, rows in (("training", pairs), ("validation", [pairs[1], long_pair, pairs[3], pairs[4]])):
+        preferences[f"{name}_key"], preferences[f"{name}_sha256"] = put_rows(f"file-{name}-pairs", rows)
+    dpo = {"method": "dpo", "beta": 0.1, "type": "full", "learning_rate": 1e-3}
+    ways: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        (files, {"type": "full", "batch_size": 7}),
+        (preferences, {**dpo, "batch_size": 5}),
+    ]
+    specs = []
+    for number, (changes, config) in enumerate(ways, start=1):
+        large = make_spec(
+            {**changes, "attempt": 10 * number}, **config, parallelism="fsdp", microbatch_tokens=400
+        )
+        small = large.config.model_copy(update={"microbatch_tokens": 60})
+        whole = large.model_copy(update={"attempt": 10 * number + 1, "config": small})
+        for attempt in (2, 4):
+            before = large.model_copy(update={"attempt": 10 * number + attempt})
+            if attempt == 2:
+                record(before, store, stop_after=3)
+            else:
+                specs.append(before)
+            specs.append(resumed(before, before.attempt, 3).model_copy(update={"config": small}))
+        specs.append(whole)
+    runs, _ = run_gang(specs, 2, tmp_path)
+    reports = json.loads((tmp_path / "reports-0.json").read_text())
+    for first in (0, 4):
+        from_one, from_large, whole = first, first + 2, first + 3
+        assert reports[first + 1]["held_out"]["n_examples"] == 4
+        assert reports[whole]["held_out"]["n_examples"] == 3
+        for each in (from_one, from_large):
+            assert reports[each] == approximately(reports[whole])
+            losses, expected = (
+                [step["full_valid_loss"] for step in runs[run] if step["full_valid_loss"] is not None]
+                for run in (each, whole)
+            )
+            assert losses == pytest.approx(expected[-len(losses) :], abs=2e-5)
+
+
 def test_a_run_goes_on_with_fewer_workers_and_fewer_again(
     make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
 ) -> None:

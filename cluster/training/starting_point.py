@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from cluster.bases.resolve import base_digest, base_folder
 from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import CorruptArtefact, NotFound, TrainingFailed
@@ -17,6 +19,7 @@ from cluster.training.checkpoints.resume_state import SavedState
 from cluster.training.checkpoints.served_files import merge
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.tokenizer import load_tokenizer
+from cluster.training.heap import release_dropped_model
 from cluster.training.model.trainee import load_merge_base
 from cluster.training.node_folder import made_once
 
@@ -104,6 +107,7 @@ def _tuned(spec: JobSpec, manifest_key: str, copies: NodeCopies, data: Dataset) 
             arriving = merged.with_name(f"{merged.name}.{os.getpid()}")
             arriving.mkdir()
             _merge(spec, tuned, data, arriving, is_quantized=manifest.form == "qlora")
+            release_dropped_model(torch.device("cpu"))
             arriving.rename(merged)
     return StartingPoint(merged, is_base=False, parent=parent)
 

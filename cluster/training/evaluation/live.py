@@ -21,6 +21,7 @@ from cluster.training.checkpoints.probe import (
 )
 from cluster.training.data.datasets import Datasets
 from cluster.training.evaluation.scores import Before, Scorer, Scores
+from cluster.training.heap import release_dropped_model
 from cluster.training.loop.compute import Compute
 from cluster.training.loop.hooks import RunHooks
 from cluster.training.loop.objectives import LanguageObjective, Objective, inside
@@ -162,6 +163,12 @@ class LiveModel:
 def base_scores(spec: JobSpec, data: Datasets, compute: Compute) -> ProbeScores:
     """The catalogue's base on the probe's rows, for a job that begins with other weights. Each worker loads
     its part of the base, and none of it is left. All workers call this together."""
+    found = _base_scores(spec, data, compute)
+    release_dropped_model(compute.device)
+    return found
+
+
+def _base_scores(spec: JobSpec, data: Datasets, compute: Compute) -> ProbeScores:
     folder, device, dtype = base_folder(spec.base), compute.device, DTYPES[spec.base.dtype]
     frozen = "qlora" if spec.config.type == "qlora" else "lora"
     config = spec.config.model_copy(update={"type": frozen})

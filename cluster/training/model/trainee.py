@@ -19,6 +19,7 @@ from cluster.contracts.peft_options import PREFIXES
 from cluster.training.checkpoints.export import DTYPES
 from cluster.training.data.batches import Layout
 from cluster.training.data.dataset import Dataset
+from cluster.training.heap import release_dropped_model
 from cluster.training.loop.throughput import elements
 from cluster.training.model import attention
 from cluster.training.model.abilities import Abilities, blocks, cached, find_abilities
@@ -237,13 +238,17 @@ def _abilities(
     is_base: bool,
 ) -> Abilities:
     packing = config.packing and not is_prefixed
-    find = partial(
-        find_abilities,
-        weights,
-        lambda cut: load_decoder(weights, base, config, device, model_config=cut),
-        partial(autocast, base, device),
-        packing=packing,
-    )
+
+    def find() -> Abilities:
+        found = find_abilities(
+            weights,
+            lambda cut: load_decoder(weights, base, config, device, model_config=cut),
+            partial(autocast, base, device),
+            packing=packing,
+        )
+        release_dropped_model(device)
+        return found
+
     if not is_base:
         return find()
     return cached(find, weights, device, base.dtype, config.type, "packed" if packing else "padded")

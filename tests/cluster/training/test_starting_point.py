@@ -1,7 +1,9 @@
 """Jobs that continue from tuned weights of other jobs."""
 
+import gc
 import hashlib
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,10 @@ from cluster.contracts.jobs import Finished, JobSpec
 from cluster.storage.keys import sibling_key
 from cluster.storage.local import LocalStore
 from cluster.training.checkpoints.checkpoint import download
+from cluster.training.evaluation import live
 from cluster.training.importing.adapter import import_adapter
+from cluster.training.model import trainee
+from cluster.training.model.trainee import load_decoder
 from tests.cluster.training.recording import Recording, record
 from tests.families import make_family
 from tests.tiny_base import make_tiny_base
@@ -34,6 +39,45 @@ def continued(spec: JobSpec, parent: Recording, job: str, **changes: Any) -> Job
     assert isinstance(parent.result, Finished)
     config = spec.config.model_copy(update=changes)
     return spec.model_copy(update={"job_id": job, "start_from": parent.result.manifest_key, "config": config})
+
+
+@pytest.fixture
+def without_chance_collections() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_chance_collections")
+@pytest.mark.parametrize(("parent_type", "type_"), [("full", "qlora"), ("qlora", "full")])
+def test_no_model_is_left_in_memory_when_the_next_one_is_loaded(
+    make_spec: MakeSpec,
+    store: LocalStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    parent_type: str,
+    type_: str,
+) -> None:
+    """The base that is merged into or only scored, the few layers on which a way to compute is found, and the
+    model that is trained. Models in 4 bits refer to themselves."""
+    loaded: list[weakref.ref[Any]] = []
+
+    def load_alone(*arguments: Any, **keywords: Any) -> Any:
+        assert [each() for each in loaded] == [None] * len(loaded)
+        model = load_decoder(*arguments, **keywords)
+        # As FSDP2's state does, and bitsandbytes' on a GPU.
+        model.__dict__["itself"] = model
+        loaded.append(weakref.ref(model))
+        return model
+
+    base = make_tiny_base(tmp_path / "base", hidden=64)
+    spec = make_spec({"base": base}, type=parent_type, n_epochs=1)
+    parent = record(spec, store)
+    gc.collect()
+    monkeypatch.setattr(trainee, "load_decoder", load_alone)
+    monkeypatch.setattr(live, "load_decoder", load_alone)
+    record(continued(spec, parent, "ftjob-child", type=type_), store)
+    assert len(loaded) >= 3
 
 
 @pytest.mark.parametrize("parent_type", ["lora", "full"])

@@ -55,7 +55,7 @@ def run_attempt(
         hooks = hooks.without_reports()
     shared = node_folder(f"{spec.job_id}-{spec.attempt}")
     with scratch_folder() as folder, shared as shared_folder, typed_out_of_memory():
-        copies = NodeCopies(store, shared_folder, hooks.heartbeat)
+        copies = NodeCopies(store, shared_folder, hooks.heartbeat, together)
         attempt = _Attempt(spec, store, copies, folder, device, world, hooks)
         reading = report_if_slow(hooks.report, "Reading the training data", heartbeat=hooks.heartbeat)
         with span("read data"), reading:

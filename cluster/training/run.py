@@ -63,7 +63,8 @@ class Run:
         self._config = config = spec.config
         self._compute = Compute(device, partial(autocast, spec.base, device), world)
         continued, resumed = start.state, start.resumed
-        extras = {} if resumed is None else resumed.extras()
+        with report_if_slow(hooks.report, "Reading the saved state"):
+            extras = {} if resumed is None else resumed.extras()
         kept = int(extras[_EVALUATED_TOKENS]) if _EVALUATED_TOKENS in extras else None
         self._evaluated_tokens = _evaluated_tokens(config, data.training, self._compute, kept)
         before, data = data.evaluated_within(kept), data.evaluated_within(self._evaluated_tokens)
@@ -115,7 +116,7 @@ class Run:
             self.live.measure_start(_named(extras, _MEASURED), base_probe)
         self.evaluation_seconds += hooks.clock() - began
         if resumed is not None:
-            with report_if_slow(hooks.report, "Reading the saved weights", heartbeat=hooks.heartbeat):
+            with report_if_slow(hooks.report, "Reading the saved weights"):
                 resumed.restore_weights(own)
         self._parameters = trainable_parameters(self.trainee.model)
         self._learner = Learner(
@@ -125,7 +126,7 @@ class Run:
             flop_counter(causal_model(self.trainee.model), is_full=config.type == "full"),
         )
         self._start = Progress()
-        with report_if_slow(hooks.report, "Reading the optimizer's state", heartbeat=hooks.heartbeat):
+        with report_if_slow(hooks.report, "Reading the optimizer's state"):
             if resumed is not None:
                 self._resume(resumed, extras)
             elif continued is not None and config.restore_optimizer:

@@ -33,7 +33,9 @@ from torch.futures import Future
 
 from cluster.contracts.errors import TuneryError
 from cluster.contracts.manifest import ManifestFile
+from cluster.storage.files import unobserved
 from cluster.training.checkpoints.saved_tensors import Chunk, Index, SavedTensor, dtype_name
+from cluster.training.loop.reporting import kept_alive
 
 
 class Finish(Protocol):
@@ -83,13 +85,23 @@ def save(
     writer.finish(metadata, [writer.write_data(planner.finish_plan(plan), planner).value()])
 
 
-def load(tensors: Mapping[str, Tensor], index: Index, fetch: Callable[[str], Path]) -> None:
+def load(
+    tensors: Mapping[str, Tensor],
+    index: Index,
+    fetch: Callable[[str], Path],
+    *,
+    group: Any = None,
+    heartbeat: Callable[[], None] = unobserved,
+) -> None:
     """Reads the saved values into `tensors`, of which each worker may hold a part. All workers call this.
-    `fetch` returns the path of a file that the index names. Raises the error of any worker."""
-    reader = _PartReader(index, fetch)
+    `fetch` returns the path of a file that the index names, and may download it: workers wait for each other
+    for as long as messages of `group` may take, by default those of all workers. `heartbeat` is called before
+    each read, and while others still read. Raises the error of any worker."""
+    reader = _PartReader(index, fetch, heartbeat)
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
-        with _first_failure():
-            state_dict_loader.load(dict(tensors), storage_reader=reader)
+        # The others are watched by themselves.
+        with _first_failure(), kept_alive(heartbeat, only_if=lambda: reader.is_done):
+            state_dict_loader.load(dict(tensors), storage_reader=reader, process_group=group)
         return
     planner = DefaultLoadPlanner()
     planner.set_up_planner(dict(tensors), reader.read_metadata(), is_coordinator=True)
@@ -188,13 +200,22 @@ class _PartWriter(StorageWriter):
 class _PartReader(StorageReader):
     """Reads saved tensors. `fetch` returns the path of a file that the index names."""
 
-    def __init__(self, index: Index, fetch: Callable[[str], Path]) -> None:
-        self._index, self._fetch = index, fetch
+    def __init__(self, index: Index, fetch: Callable[[str], Path], heartbeat: Callable[[], None]) -> None:
+        self._index, self._fetch, self._heartbeat = index, fetch, heartbeat
+        self.is_done = False
+        """Whether all was read, or reading has failed."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
         return Metadata({name: _metadata_of(saved) for name, saved in self._index.items()})
 
     def read_data(self, plan: LoadPlan, planner: LoadPlanner) -> Future[None]:
+        try:
+            self._read(plan, planner)
+        finally:
+            self.is_done = True
+        return _done(None)
+
+    def _read(self, plan: LoadPlan, planner: LoadPlanner) -> None:
         by_file: dict[str, list[tuple[str, ReadItem]]] = {}
         for item in plan.items:
             found = item.storage_index
@@ -207,8 +228,8 @@ class _PartReader(StorageReader):
         for name, items in by_file.items():
             with safe_open(self._fetch(name), framework="pt") as file:
                 for key, item in items:
+                    self._heartbeat()
                     _copy(file, key, item, planner)
-        return _done(None)
 
     def reset(self, checkpoint_id: str | PathLike[str] | None = None) -> None:
         pass

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cluster.contracts.errors import CorruptArtefact, NotFound
 from cluster.contracts.manifest import Manifest, ManifestFile, is_resume_file
@@ -45,6 +46,8 @@ class NodeCopies:
     folder: Path
     """Shared by the workers of this machine."""
     heartbeat: Callable[[], None] = lambda: None
+    group: Any = None
+    """A process group of all workers, who wait in it until each has read its parts of a state."""
 
     def served(self, manifest_key: str) -> tuple[Manifest, WeightsRef, Path]:
         """The folder with a checkpoint's served files. Raises CorruptArtefact and NotFound as `download`
@@ -72,7 +75,14 @@ class NodeCopies:
         def fetch(name: str) -> Path:
             return self._file(key, files[name])
 
-        return manifest, SavedState(manifest.progress, manifest.best, manifest.tensors, fetch)
+        return manifest, SavedState(
+            manifest.progress,
+            manifest.best,
+            manifest.tensors,
+            fetch,
+            group=self.group,
+            heartbeat=self.heartbeat,
+        )
 
     def _file(self, manifest_key: str, file: ManifestFile) -> Path:
         path = self.folder / file.sha256 / file.name

@@ -17,6 +17,7 @@ from cluster.contracts.errors import CorruptArtefact, TrainingFailed
 from cluster.contracts.frozen import NonFiniteModel
 from cluster.contracts.manifest import ManifestFile
 from cluster.contracts.weights import WeightsRef
+from cluster.storage.files import unobserved
 from cluster.training.checkpoints.distributed_store import load
 from cluster.training.checkpoints.saved_tensors import Index, SavedTensor
 from cluster.training.loop.progress import Progress
@@ -73,11 +74,20 @@ class SavedState:
     """A stored state, from which each worker reads its own parts into its own tensors."""
 
     def __init__(
-        self, progress: Progress, best: WeightsRef | None, index: Index, fetch: Callable[[str], Path]
+        self,
+        progress: Progress,
+        best: WeightsRef | None,
+        index: Index,
+        fetch: Callable[[str], Path],
+        *,
+        group: Any = None,
+        heartbeat: Callable[[], None] = unobserved,
     ) -> None:
-        """`fetch` returns the path of a file that the index names, and downloads it if need be."""
+        """`fetch` returns the path of a file that the index names, and downloads it if need be. `group` and
+        `heartbeat` are those of `load`."""
         self.progress, self.best = progress, best
         self._index, self._fetch = index, fetch
+        self._group, self._heartbeat = group, heartbeat
 
     def restore_weights(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
         """Copies the saved values into the trainable parameters. All workers call this. Raises TrainingFailed
@@ -113,7 +123,13 @@ class SavedState:
         }
 
     def _load(self, prefix: str, targets: Mapping[str, Tensor]) -> None:
-        load({prefix + name: tensor.detach() for name, tensor in targets.items()}, self._index, self._fetch)
+        load(
+            {prefix + name: tensor.detach() for name, tensor in targets.items()},
+            self._index,
+            self._fetch,
+            group=self._group,
+            heartbeat=self._heartbeat,
+        )
 
 
 def restore_weights(parameters: Mapping[str, torch.nn.Parameter], weights: Mapping[str, Tensor]) -> None:

@@ -12,6 +12,7 @@ from cluster.training.loop.hooks import RunHooks
 FIRST_MESSAGE_SECONDS = 10.0
 """Anything that is over sooner sends no message."""
 NEXT_MESSAGE_SECONDS = 60.0
+HEARTBEAT_SECONDS = 10.0
 
 
 def message(text: str, level: Literal["info", "warn"] = "info") -> RunnerMessage:
@@ -32,22 +33,48 @@ def report_if_slow(
 
     Give a heartbeat to what may take long without a pass through the model, such as reading weights. What it
     waits for must end by itself; messages between workers have their own time limit."""
+    began = time.monotonic()
+
+    def act() -> None:
+        heartbeat()
+        report(message(f"{what}: under way for {time.monotonic() - began:.0f} seconds"))
+
+    with _repeating(act, first_seconds, next_seconds):
+        yield
+
+
+@contextmanager
+def kept_alive(
+    heartbeat: Callable[[], None], *, only_if: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """Calls `heartbeat` every HEARTBEAT_SECONDS while the `with` block runs and `only_if()` is true, from a
+    thread of its own."""
+
+    def act() -> None:
+        if only_if():
+            heartbeat()
+
+    with _repeating(act, HEARTBEAT_SECONDS, HEARTBEAT_SECONDS):
+        yield
+
+
+@contextmanager
+def _repeating(act: Callable[[], None], first_seconds: float, next_seconds: float) -> Iterator[None]:
     is_over = threading.Event()
 
-    def report_until_over() -> None:
-        pause, began = first_seconds, time.monotonic()
+    def act_until_over() -> None:
+        pause = first_seconds
         while not is_over.wait(pause):
-            heartbeat()
-            report(message(f"{what}: under way for {time.monotonic() - began:.0f} seconds"))
+            act()
             pause = next_seconds
 
-    reporter = threading.Thread(target=report_until_over, name="slow-phase", daemon=True)
-    reporter.start()
+    thread = threading.Thread(target=act_until_over, name="slow-phase", daemon=True)
+    thread.start()
     try:
         yield
     finally:
         is_over.set()
-        reporter.join()
+        thread.join()
 
 
 class PassProgress:

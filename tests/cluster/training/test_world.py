@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,7 +19,10 @@ from cluster.storage.files import unobserved
 from cluster.storage.keys import manifest_key
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
+from cluster.training.attempt import run_attempt
 from cluster.training.checkpoints.resume_state import WEIGHTS
+from cluster.training.loop import reporting
+from cluster.training.loop.hooks import RunHooks
 from tests.cluster.training.forks import exit_codes, start_fork
 from tests.cluster.training.recording import Recording, read_state, record
 
@@ -46,6 +50,51 @@ def train_on_a_slow_node(rank: int, folder: Path) -> None:
     distributed.init_process_group("gloo", meeting, rank=rank, world_size=2, timeout=timeout)
     store = (SlowStore if rank == 1 else LocalStore)(folder / "store")
     record(JobSpec.model_validate_json((folder / "spec.json").read_text()), store)
+
+
+class WatchedStore(LocalStore):
+    """Of one of two nodes. Resume states take long to arrive at the second one, and do not arrive before the
+    first one has been heard from while it waits with its own."""
+
+    def __init__(self, rank: int, folder: Path) -> None:
+        super().__init__(folder / "store")
+        self._is_slow, self._heard = rank == 1, folder / "heard"
+        self._waiting_from = float("inf")
+
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        found = super().download(key, path, on_progress=on_progress)
+        if "/resume_part" in key:
+            self._waiting_from = time.monotonic() + 2
+            if self._is_slow:
+                time.sleep(SLOW_SECONDS)
+                wait_until(self._heard.exists)
+        return found
+
+    def heartbeat(self) -> None:
+        if not self._is_slow and time.monotonic() >= self._waiting_from:
+            self._heard.touch()
+
+
+def resume_on_a_slow_node(rank: int, folder: Path) -> None:
+    """One of two workers, each on a node of its own, that give up on messages sooner than the second one has
+    its files."""
+    tempfile.tempdir = str(folder / f"node-{rank}")
+    Path(tempfile.tempdir).mkdir()
+    reporting.HEARTBEAT_SECONDS = 0.5
+    timeout = timedelta(seconds=SLOW_SECONDS - 4)
+    meeting = f"file://{folder}/meeting"
+    distributed.init_process_group("gloo", meeting, rank=rank, world_size=2, timeout=timeout)
+    store = WatchedStore(rank, folder)
+    hooks = RunHooks(lambda _: None, heartbeat=store.heartbeat)
+    spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
+    run_attempt(spec, store, hooks, device=torch.device("cpu"))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def train(rank: int, size: int, folder: Path) -> None:
@@ -333,4 +382,16 @@ def test_workers_wait_for_one_whose_files_take_longer_than_their_messages_may(
 ) -> None:
     (tmp_path / "spec.json").write_text(make_spec(n_epochs=1).model_dump_json())
     workers = [start_fork(train_on_a_slow_node, rank, tmp_path) for rank in range(2)]
+    assert exit_codes(workers, seconds=240) == [0, 0]
+
+
+def test_workers_wait_for_one_whose_part_of_a_state_takes_longer_than_their_messages_may(
+    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
+) -> None:
+    """They are not taken for hung meanwhile."""
+    spec = make_spec(n_epochs=2, batch_size=21)
+    state = record(spec, store, stop_after=1).states[-1]
+    again = spec.model_copy(update={"attempt": 2, "resume_from": state.manifest_key})
+    (tmp_path / "spec.json").write_text(again.model_dump_json())
+    workers = [start_fork(resume_on_a_slow_node, rank, tmp_path) for rank in range(2)]
     assert exit_codes(workers, seconds=240) == [0, 0]

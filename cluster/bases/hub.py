@@ -8,6 +8,7 @@ folder keeps processes from downloading the same file twice. It reads the operat
 import errno
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -64,6 +65,23 @@ def folder_here(source: HubSource) -> Path | None:
         )
     except LocalEntryNotFoundError:
         return None
+
+
+def arriving(source: HubSource) -> object:
+    """What the repository's files on this machine are like now. It differs from before whenever a download of
+    any of them has moved, be it that of another process, for which this one waits at the library's lock."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    blobs = Path(HF_HUB_CACHE, repo_folder_name(repo_id=source.repository, repo_type="model"), "blobs")
+    found = set()
+    with suppress(OSError):
+        for path in blobs.iterdir():
+            # A file that is whole gets another name.
+            with suppress(OSError):
+                state = path.stat()
+                found.add((path.name, state.st_size, state.st_mtime_ns))
+    return found
 
 
 def are_weights(name: str) -> bool:

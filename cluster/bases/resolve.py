@@ -47,6 +47,12 @@ def tokenizer_folder(spec: BaseSpec) -> Path:
     return folder if isinstance(spec.source, HubSource) else _complete(spec, folder)
 
 
+def arriving(spec: BaseSpec) -> object:
+    """What the files of a hub model are like on this machine now. It differs from before whenever a download
+    of them has moved, be it that of another process, for which `base_folder` waits."""
+    return hub.arriving(spec.source) if isinstance(spec.source, HubSource) else None
+
+
 def folder_here(spec: BaseSpec) -> Path | None:
     """The base's folder if this machine has all its files, so that nothing is left to download; otherwise
     None."""

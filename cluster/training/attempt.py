@@ -3,6 +3,7 @@
 import logging
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import distributed
 
 from cluster.bases.fit import check_trainable
 from cluster.bases.pretrained import stop_tokens
-from cluster.bases.resolve import base_folder
+from cluster.bases.resolve import arriving, base_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.costs import RunCost
 from cluster.contracts.evaluation import EvaluationReport
@@ -30,7 +31,7 @@ from cluster.training.evaluation.report import beginning, end, evaluation_report
 from cluster.training.loop.hooks import RunHooks
 from cluster.training.loop.out_of_memory import typed_out_of_memory
 from cluster.training.loop.progress import Progress
-from cluster.training.loop.reporting import message, report_if_slow
+from cluster.training.loop.reporting import changes_of, kept_alive, message, report_if_slow
 from cluster.training.loop.throughput import memory_bytes
 from cluster.training.node_folder import node_folder
 from cluster.training.run import Run
@@ -57,25 +58,30 @@ def run_attempt(
     with scratch_folder() as folder, shared as shared_folder, typed_out_of_memory():
         copies = NodeCopies(store, shared_folder, hooks.heartbeat, together)
         attempt = _Attempt(spec, store, copies, folder, device, world, hooks)
-        reading = report_if_slow(hooks.report, "Reading the training data", heartbeat=hooks.heartbeat)
-        with span("read data"), reading:
-            data = load_datasets(spec, store, load_tokenizer(spec.base), folder)
+        # Heartbeats come from bytes that move, not from time that passes: a disk or a lock may hang.
+        with span("read data"), report_if_slow(hooks.report, "Reading the training data"):
+            tokenizer = load_tokenizer(spec.base)
+            data = load_datasets(spec, store, tokenizer, folder, on_progress=hooks.heartbeat)
         hooks.heartbeat()
-        fetching = report_if_slow(
-            hooks.report, "Fetching the weights to begin with", heartbeat=hooks.heartbeat
-        )
+        fetching = report_if_slow(hooks.report, "Fetching the weights to begin with")
         with span("fetch weights"), fetching:
-            # Downloads it if this machine does not have it yet, which may take an hour.
-            folder_of_base = base_folder(spec.base, report=lambda _done, _total: hooks.heartbeat())
-            check_trainable(spec.base, folder_of_base)
+            check_trainable(spec.base, _fetched_base(spec.base, hooks))
             start = find_starting_point(spec, copies, data.training)
         hooks.heartbeat()
         if together is not None:
-            # Later messages between workers have a short time limit.
+            # Later messages between workers have a short time limit. Each is watched by itself until then.
             what = "Waiting for the other nodes to fetch them"
             with span("wait for nodes"), report_if_slow(hooks.report, what, heartbeat=hooks.heartbeat):
                 distributed.barrier(together)
         return _train(attempt, data, start)
+
+
+def _fetched_base(base: BaseSpec, hooks: RunHooks) -> Path:
+    """Downloads the base if this machine does not have it yet, which may take an hour, or waits for another
+    process that does."""
+    moves = changes_of(partial(arriving, base))
+    with kept_alive(hooks.heartbeat, only_if=moves):
+        return base_folder(base, report=lambda _done, _total: hooks.heartbeat())
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from cluster.training.checkpoints.served_files import merge
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.tokenizer import load_tokenizer
 from cluster.training.heap import release_dropped_model
+from cluster.training.loop.reporting import kept_alive
 from cluster.training.model.trainee import load_merge_base
 from cluster.training.node_folder import made_once
 
@@ -62,7 +63,9 @@ def find_starting_point(spec: JobSpec, copies: NodeCopies, data: Dataset) -> Sta
             # The attempt ended after it had stored the weights of its first checkpoint and before its state.
             return start
         raise CorruptArtefact(f"The state to resume from is missing: {error.message}") from error
-    check_same_run(spec, manifest)
+    with kept_alive(copies.heartbeat):
+        # Reads all files of a base whose digest nobody has kept.
+        check_same_run(spec, manifest)
     return replace(start, resumed=state, resumed_from=served)
 
 
@@ -81,7 +84,9 @@ def _tuned(spec: JobSpec, manifest_key: str, copies: NodeCopies, data: Dataset) 
     base = base_folder(spec.base)
     restores = spec.config.restore_optimizer
     manifest, parent, tuned = copies.served(manifest_key)
-    if manifest.base_digest != base_digest(base):
+    with kept_alive(copies.heartbeat):
+        digest = base_digest(base)
+    if manifest.base_digest != digest:
         raise _mismatch(f"it was trained on another base, {manifest.base_alias}")
     if manifest.form == "full":
         if data.class_ids is not None:
@@ -106,7 +111,8 @@ def _tuned(spec: JobSpec, manifest_key: str, copies: NodeCopies, data: Dataset) 
         if is_ours:
             arriving = merged.with_name(f"{merged.name}.{os.getpid()}")
             arriving.mkdir()
-            _merge(spec, tuned, data, arriving, is_quantized=manifest.form == "qlora")
+            with kept_alive(copies.heartbeat):
+                _merge(spec, tuned, data, arriving, is_quantized=manifest.form == "qlora")
             release_dropped_model(torch.device("cpu"))
             arriving.rename(merged)
     return StartingPoint(merged, is_base=False, parent=parent)

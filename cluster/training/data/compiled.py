@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from cluster.contracts.errors import CorruptArtefact, InvalidDataset, InvalidReq
 from cluster.contracts.hyperparameters import Method, OnOverlength
 from cluster.contracts.jsonl import MAX_PROBLEMS
 from cluster.planning.shapes import shape_of
+from cluster.storage.files import unobserved
 from cluster.storage.keys import dataset_key
 from cluster.storage.store import ObjectStore
 from cluster.training.data.answers import added_end
@@ -48,15 +50,16 @@ def compiled_dataset(
     policy: OnOverlength,
     class_names: tuple[str, ...] = (),
     folder: Path,
+    on_progress: Callable[[], None] = unobserved,
 ) -> Dataset:
     """The compiled form of the stored file at `key`, taken from the store if it was compiled before. `folder`
-    holds downloads.
+    holds downloads. `on_progress` is called while bytes move and rows are compiled.
 
     Raises InvalidDataset, which names the line, for a problem in the file; CorruptArtefact if its bytes are
     not the expected ones; NotFound, Unavailable and InvalidConfiguration as storage and base do.
     """
     recipe = Recipe(base, method, max_length, policy, class_names)
-    compiled = _compiled(store, recipe, key, sha256, folder)
+    compiled = _compiled(store, recipe, key, sha256, folder, on_progress)
     for problem in compiled.problems:
         raise InvalidDataset(problem.message, code=problem.code, param=problem.param)
     assert compiled.dataset is not None, "a file without problems has examples"
@@ -128,30 +131,40 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
     )
 
 
-def fetch(store: ObjectStore, key: str, sha256: str, folder: Path) -> Path:
+def fetch(
+    store: ObjectStore, key: str, sha256: str, folder: Path, on_progress: Callable[[], None] = unobserved
+) -> Path:
     """Copies a stored file to `folder`. Raises CorruptArtefact if its bytes are not the expected ones."""
     path = folder / key.rpartition("/")[2]
-    if store.download(key, path).sha256 != sha256:
+    if store.download(key, path, on_progress=on_progress).sha256 != sha256:
         raise CorruptArtefact(f"The stored object {key!r} is not the file it was: its SHA-256 differs.")
     return path
 
 
-def _compiled(store: ObjectStore, recipe: Recipe, key: str, sha256: str, folder: Path) -> Compiled:
+def _compiled(
+    store: ObjectStore,
+    recipe: Recipe,
+    key: str,
+    sha256: str,
+    folder: Path,
+    on_progress: Callable[[], None] = unobserved,
+) -> Compiled:
     tokenizer = load_tokenizer(recipe.base)
     kept_key = dataset_key(sha256, _digest(recipe, tokenizer, store.encryption_key))
     kept = folder / "compiled.safetensors"
     try:
-        store.download(kept_key, kept)
+        store.download(kept_key, kept, on_progress=on_progress)
         return read_compiled(kept)
     except NotFound:
         pass
     except Unreadable as error:
         logger.warning("%s cannot be read and is compiled again: %s", kept_key, error)
-    compiled = compile_file(fetch(store, key, sha256, folder), tokenizer, recipe)
+    path = fetch(store, key, sha256, folder, on_progress)
+    compiled = compile_file(path, tokenizer, recipe, on_progress)
     if not compiled.problems:
         write_compiled(kept, compiled)
         try:
-            store.upload(kept_key, kept)
+            store.upload(kept_key, kept, on_progress=on_progress)
         except TuneryError as error:
             logger.warning("%s could not be kept, so it will be compiled again: %s", kept_key, error)
     return compiled

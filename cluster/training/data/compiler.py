@@ -1,7 +1,7 @@
 """The dataset compiler: turns a JSONL file into a Dataset and a list of problems. Deterministic."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -12,6 +12,7 @@ from cluster.contracts.datasets import MAX_CLASSES, DatasetFormat, Problem
 from cluster.contracts.errors import InvalidDataset
 from cluster.contracts.jsonl import MAX_PROBLEMS, read_rows
 from cluster.contracts.rows import Row, row_format
+from cluster.storage.files import unobserved
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.recipe import Recipe, as_problem, outcome_of, wrong_format
 from cluster.training.data.rendering import NO_CLASS, Renderer, Sample
@@ -30,8 +31,11 @@ class Compiled(NamedTuple):
     """The number of tokens in the longest sequence, before the policy is applied."""
 
 
-def compile_file(path: Path, tokenizer: Any, recipe: Recipe) -> Compiled:
-    """Compiles the whole file. Stops reading at a line that is not a row."""
+def compile_file(
+    path: Path, tokenizer: Any, recipe: Recipe, on_progress: Callable[[], None] = unobserved
+) -> Compiled:
+    """Compiles the whole file, and calls `on_progress` now and then. Stops reading at a line that is not a
+    row."""
     arrays = _Arrays()
     renderer = Renderer(tokenizer, max_length=recipe.max_length, class_names=recipe.class_names)
     problems: list[Problem] = []
@@ -39,6 +43,7 @@ def compile_file(path: Path, tokenizer: Any, recipe: Recipe) -> Compiled:
     longest = 0
     with path.open("rb") as stream:
         for batch in row_batches(stream):
+            on_progress()
             if isinstance(batch, Problem):
                 problems.append(batch)
                 break

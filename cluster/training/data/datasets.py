@@ -11,6 +11,7 @@ import numpy as np
 from cluster.bases.general import GENERAL_SET
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.jobs import JobSpec
+from cluster.storage.files import unobserved
 from cluster.storage.store import ObjectStore
 from cluster.training.data.compiled import compiled_dataset
 from cluster.training.data.compiler import compile_file
@@ -41,11 +42,26 @@ class Datasets:
         return replace(self, held_out=held_out, general=general, notes=notes)
 
 
-def load_datasets(spec: JobSpec, store: ObjectStore, tokenizer: Any, folder: Path) -> Datasets:
-    """Raises InvalidDataset, which names the line, and the errors of storage and base."""
+def load_datasets(
+    spec: JobSpec,
+    store: ObjectStore,
+    tokenizer: Any,
+    folder: Path,
+    *,
+    on_progress: Callable[[], None] = unobserved,
+) -> Datasets:
+    """Calls `on_progress` while bytes move and rows are compiled. Raises InvalidDataset, which names the
+    line, and the errors of storage and base."""
     config, base = spec.config, spec.base
     notes: list[str] = []
-    compiled = partial(compiled_dataset, store, base, max_length=config.max_length, folder=folder)
+    compiled = partial(
+        compiled_dataset,
+        store,
+        base,
+        max_length=config.max_length,
+        folder=folder,
+        on_progress=on_progress,
+    )
     own = partial(compiled, method=config.method, policy=config.on_overlength)
     training = own(key=spec.training_key, sha256=spec.training_sha256)
     held_out = None

@@ -31,8 +31,9 @@ def report_if_slow(
     """Reports that `what` is under way while the `with` block runs: first after `first_seconds`, then every
     `next_seconds`. Calls `report`, and `heartbeat` with it, from a thread of its own.
 
-    Give a heartbeat to what may take long without a pass through the model, such as reading weights. What it
-    waits for must end by itself; messages between workers have their own time limit."""
+    Give a heartbeat to what may take long and shows no progress, such as loading a model. It must end by
+    itself, because nobody notices if it hangs. Downloads show progress, and messages between workers have
+    their own time limit."""
     began = time.monotonic()
 
     def act() -> None:
@@ -56,6 +57,18 @@ def kept_alive(
 
     with _repeating(act, HEARTBEAT_SECONDS, HEARTBEAT_SECONDS):
         yield
+
+
+def changes_of(look: Callable[[], object]) -> Callable[[], bool]:
+    """Returns a function that says whether `look` finds something else than at the function's last call."""
+    seen = look()
+
+    def has_changed() -> bool:
+        nonlocal seen
+        before, seen = seen, look()
+        return seen != before
+
+    return has_changed
 
 
 @contextmanager

@@ -209,18 +209,21 @@ def resolve_in_a_process(
     *,
     what: str = "base_folder",
     module: str = "resolve",
+    options: str = "",
 ) -> str:
     """Returns what a function of `module` returns for a hub model, from a process of its own, because the
     hub's library reads its address at import."""
     code = f"""
 import time
 time.sleep = lambda seconds: None  # The library's, which waits 23 s in all before it takes a hub for lost.
+from cluster.bases.resolve import arriving
 from cluster.bases.{module} import {what}
 from cluster.contracts.bases import BaseSpec, HubSource
 from cluster.contracts.errors import TuneryError
 source = HubSource(repository={repository!r}, revision={REVISION!r})
+spec = BaseSpec(alias="ours", source=source, context_length=64, learning_rates={{}})
 try:
-    print({what}(BaseSpec(alias="ours", source=source, context_length=64, learning_rates={{}})))
+    print({what}(spec{options}))
 except TuneryError as error:
     print(error.code, error)
 """
@@ -259,6 +262,14 @@ def test_hub_model_is_downloaded_once_at_its_commit_without_anything_that_runs(t
     assert resolve_in_a_process(url, tmp_path / "empty").startswith(
         f"model_not_available The base model 'ours' is not available: owner/ours at {REVISION} cannot be"
     )
+
+
+def test_a_download_shows_to_other_processes_whenever_it_moves(tmp_path: Path) -> None:
+    """An unfinished file lies where they look."""
+    with hub() as (url, _):
+        report = ", report=lambda done, total: print(sorted(arriving(spec)))"
+        found = resolve_in_a_process(url, tmp_path, options=report)
+    assert ".incomplete', " in found
 
 
 def test_a_part_of_a_hub_model_that_another_program_left_is_completed(tmp_path: Path) -> None:

@@ -276,3 +276,15 @@ def test_a_template_without_an_end_of_turn_is_noted(put_rows: Put, store: LocalS
 def test_there_is_no_note_for_completions_or_templates_that_end_turns(check: Check) -> None:
     assert check([chat("hi", "ok")]).notes == []
     assert check([{"prompt": "a", "completion": "b"}]).notes == []
+
+
+def test_a_file_that_takes_long_to_compile_shows_progress(compiled: Callable[..., Dataset]) -> None:
+    """Between the bytes that are moved before and after."""
+    few, many = (_beats(compiled, [chat("hi", "ho")] * rows) for rows in (1, 2000))
+    assert many >= few + 7
+
+
+def _beats(compiled: Callable[..., Dataset], rows: Rows) -> int:
+    beats: list[int] = []
+    compiled(rows, on_progress=lambda: beats.append(1))
+    return len(beats)

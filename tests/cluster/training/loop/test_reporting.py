@@ -6,8 +6,9 @@ from functools import partial
 import pytest
 
 from cluster.contracts.jobs import RunnerEvent, RunnerMessage
+from cluster.training.loop import reporting
 from cluster.training.loop.hooks import RunHooks
-from cluster.training.loop.reporting import PassProgress, report_if_slow
+from cluster.training.loop.reporting import PassProgress, changes_of, kept_alive, report_if_slow
 
 
 class Heard:
@@ -51,6 +52,28 @@ def test_a_long_phase_reports_repeatedly_until_it_ends_even_by_an_error() -> Non
     assert heard.texts[0] == "Saving: under way for 0 seconds"
     assert not [one for one in threading.enumerate() if one.name == "slow-phase"]
     assert len(heard.texts) == count
+
+
+def test_what_waits_is_kept_alive_only_while_what_it_waits_for_moves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reporting, "HEARTBEAT_SECONDS", 0.01)
+    beats, looks = threading.Semaphore(0), threading.Semaphore(0)
+    bytes_here = 0
+
+    def look() -> int:
+        looks.release()
+        return bytes_here
+
+    with kept_alive(beats.release, only_if=changes_of(look)):
+        for _ in range(5):
+            assert looks.acquire(timeout=300)
+        assert not beats.acquire(blocking=False)
+        bytes_here = 1
+        assert beats.acquire(timeout=300)
+        for _ in range(5):
+            assert looks.acquire(timeout=300)
+        assert not beats.acquire(blocking=False)
 
 
 def test_passes_report_their_progress_at_intervals() -> None:

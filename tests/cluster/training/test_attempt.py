@@ -1,0 +1,107 @@
+"""What keeps an attempt alive before its first step: bytes that move, not time that passes."""
+
+import threading
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cluster.bases.resolve import base_folder
+from cluster.contracts.jobs import Finished, JobSpec, RunnerEvent, RunnerMessage
+from cluster.storage.files import unobserved
+from cluster.storage.local import LocalStore
+from cluster.storage.store import ObjectInfo
+from cluster.training import attempt, starting_point
+from cluster.training.attempt import run_attempt
+from cluster.training.loop import reporting
+from cluster.training.loop.hooks import RunHooks
+from tests.cluster.training.recording import record
+
+pytestmark = pytest.mark.slow
+
+CPU = torch.device("cpu")
+
+
+class StuckStore(LocalStore):
+    """Its first download of a key that contains `place` moves no byte until a message says that `phase` is
+    slow."""
+
+    def __init__(self, folder: Path, place: str, phase: str) -> None:
+        super().__init__(folder)
+        self._place, self._phase = place, phase
+        self._is_reported = threading.Event()
+        self._beats = 0
+        self.beats_while_stuck: int | None = None
+
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        if self._place in key and self.beats_while_stuck is None:
+            before = self._beats
+            assert self._is_reported.wait(300)
+            self.beats_while_stuck = self._beats - before
+        return super().download(key, path, on_progress=on_progress)
+
+    def report(self, event: RunnerEvent) -> None:
+        if isinstance(event, RunnerMessage) and event.message.startswith(self._phase):
+            self._is_reported.set()
+
+    def heartbeat(self) -> None:
+        self._beats += 1
+
+
+@pytest.mark.parametrize(
+    ("place", "phase"),
+    [("/file-training", "Reading the training data"), ("/adapter_model", "Fetching the weights")],
+)
+def test_a_download_that_hangs_looks_like_one(
+    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path, place: str, phase: str
+) -> None:
+    spec = make_spec(n_epochs=1)
+    if phase.startswith("Fetching"):
+        parent = record(spec, store).result
+        assert isinstance(parent, Finished)
+        spec = spec.model_copy(update={"job_id": "ftjob-child", "start_from": parent.manifest_key})
+    stuck = StuckStore(tmp_path / "store", place, phase)
+    run_attempt(spec, stuck, RunHooks(stuck.report, heartbeat=stuck.heartbeat), device=CPU)
+    assert stuck.beats_while_stuck == 0
+
+
+def test_waiting_for_a_base_that_another_process_downloads_is_no_hang(
+    make_spec: Callable[..., JobSpec], store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat, looks = threading.Event(), count()
+
+    def wait_for_lock(*arguments: Any, **keywords: Any) -> Path:
+        if "report" in keywords:
+            beat.clear()
+            assert beat.wait(300)
+        return base_folder(*arguments, **keywords)
+
+    monkeypatch.setattr(reporting, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(attempt, "arriving", lambda base: next(looks))
+    monkeypatch.setattr(attempt, "base_folder", wait_for_lock)
+    run_attempt(make_spec(n_epochs=1), store, RunHooks(lambda _: None, heartbeat=beat.set), device=CPU)
+    assert next(looks) > 1
+
+
+def test_a_merge_which_shows_no_progress_is_no_hang(
+    make_spec: Callable[..., JobSpec], store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat, merge = threading.Event(), starting_point.merge
+    spec = make_spec(n_epochs=1)
+    parent = record(spec, store).result
+    assert isinstance(parent, Finished)
+    config = spec.config.model_copy(update={"type": "full"})
+    child = {"job_id": "ftjob-child", "start_from": parent.manifest_key, "config": config}
+
+    def merge_slowly(*arguments: Any) -> None:
+        beat.clear()
+        assert beat.wait(300)
+        merge(*arguments)
+
+    monkeypatch.setattr(reporting, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(starting_point, "merge", merge_slowly)
+    hooks = RunHooks(lambda _: None, heartbeat=beat.set)
+    run_attempt(spec.model_copy(update=child), store, hooks, device=CPU)

@@ -140,6 +140,11 @@ def test_the_sdk_parses_arguments_whole_and_streamed(live: LiveApi, client: Open
         streamed: Any = choice.message.tool_calls
         assert streamed[0].function.parsed_arguments == GetWeather(city="Paris")
         assert choice.finish_reason == "tool_calls"
+    answer: Any = final.choices[0].message
+    result: Any = {"role": "tool", "tool_call_id": answer.tool_calls[0].id, "content": "sunny"}
+    client.chat.completions.create(model="base-1", messages=[*ASK, answer, result], tools=tools)
+    prompt: Any = live.engine.requests[-1].prompt
+    assert [one["role"] for one in prompt.messages] == ["user", "assistant", "tool"]
 
 
 def test_a_conversation_goes_on_with_the_results_of_calls(live: LiveApi, client: OpenAI) -> None:

@@ -38,6 +38,8 @@ class ToolCall(Body):
     id: str
     type: Literal["function"]
     function: FunctionCall
+    index: Ignored = None
+    """OpenAI's SDKs keep it on calls that were streamed."""
 
 
 class SystemMessage(Body):

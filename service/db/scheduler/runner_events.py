@@ -212,10 +212,12 @@ def _add_checkpoint(
 
 def _take_again(session: Session, job: tables.Job, saved: CheckpointSaved, at: float) -> None:
     """An attempt that continues from an earlier state stores this step a second time. The runner will name
-    its own weights, so that the listed checkpoint becomes these."""
+    its own weights, so that the listed checkpoint becomes these, unless the former ones are held."""
     table = tables.Checkpoint
     row = session.scalar(select(table).where(table.job_id == job.id, table.step == saved.step))
     if row is None or row.manifest_key == saved.manifest_key:
+        return
+    if held_of(session, job.project_id).has_model(row.model_name, job.id):
         return
     note_superseded(session, [row.manifest_key], at=at)
     row.manifest_key, row.manifest_sha256, row.form = saved.manifest_key, saved.manifest_sha256, saved.form

@@ -27,6 +27,7 @@ from service.db.models.aliases import Aliases
 from service.db.models.checkpoint_permissions import CheckpointPermissions
 from service.db.organization.api_keys import ApiKeys
 from service.db.organization.projects import Projects
+from service.db.retention.holds import LegalHolds
 from service.db.scheduler.attempts import Attempts, put_back_all
 from service.db.scheduler.leases import Leases
 from service.db.scheduler.store import LEASE, SchedulerStore
@@ -605,3 +606,21 @@ def test_a_step_that_is_stored_again_has_the_later_attempts_weights(database: Da
         (row,) = session.scalars(select(tables.Checkpoint).where(tables.Checkpoint.job_id == job.id))
         assert (row.manifest_key, row.manifest_sha256) == (again.manifest_key, again.manifest_sha256)
         assert superseded_folders(session) == [first.manifest_key.removesuffix("manifest.json")]
+
+
+def test_a_held_step_that_is_stored_again_keeps_its_weights(database: Database) -> None:
+    add_tenants(database)
+    job = add_running_job(database)
+    first = checkpoint(job.id, 0, 2)
+    with database.write() as session:
+        Attempts(session).sync(job.id, 1, TOKEN, SyncRequest(events=[first]))
+        key_id = ApiKeys(session).create(TENANT, name="admin", scopes=frozenset({"admin"}))[1]
+        LegalHolds(session, TENANT).place(job.id, "a lawsuit", api_key_id=key_id)
+    add_attempt(database, job.id, 2)
+    with database.write() as session:
+        events = [checkpoint(job.id, 0, 2, attempt=2)]
+        Attempts(session).sync(job.id, 2, TOKEN, SyncRequest(events=events))
+    with database.read() as session:
+        (row,) = session.scalars(select(tables.Checkpoint).where(tables.Checkpoint.job_id == job.id))
+        assert row.manifest_key == first.manifest_key
+        assert superseded_folders(session) == []

@@ -3,18 +3,33 @@
 import re
 from typing import Annotated, Any, Generic, Literal, NoReturn, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, PydanticUseDefault
 from typing_extensions import TypeAliasType
 
 from cluster.contracts.strict_model import StrictModel
 
+_UNKNOWN_KEYS = 32
+"""More than these are not told one by one: thousands would be as many errors."""
+
 
 class Body(StrictModel):
-    """A request body, or a part of one."""
+    """A request body, or a part of one. Its lists are either short or fail fast, so that a wrong body has few
+    errors."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_many_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict) and len(data) > len(cls.model_fields) + _UNKNOWN_KEYS:
+            known = len(cls.model_fields)
+            message = f"An object in the body has {len(data)} keys; this one has {known} at most."
+            raise PydanticCustomError(
+                "cross_field", "{message}", {"message": message, "param": None, "code": None}
+            )
+        return data
 
 
 class Answer(BaseModel):

@@ -24,7 +24,8 @@ class RefusalPart(Body):
     refusal: str
 
 
-TextContent = str | list[TextPart]
+AnswerPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+TextContent = str | Annotated[list[TextPart], Field(fail_fast=True)]
 
 
 class FunctionCall(Body):
@@ -64,7 +65,7 @@ class AssistantMessage(Body):
     """A message that a server answered with can be sent back unchanged."""
 
     role: Literal["assistant"]
-    content: str | list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]] | None = None
+    content: str | Annotated[list[AnswerPart], Field(fail_fast=True)] | None = None
     name: str | None = None
     refusal: str | None = None
     """What the assistant said in place of `content`."""
@@ -72,7 +73,7 @@ class AssistantMessage(Body):
     """Shown to the model if its chat template supports it."""
     reasoning: str | None = None
     """Another server's name for `reasoning_content`."""
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
     function_call: FunctionCall | None = None
     annotations: Ignored = None
     parsed: Ignored = None
@@ -182,7 +183,7 @@ ChatTemplateOptions = TypeAliasType(
 
 
 class ChatCompletionBody(SamplingBody):
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
     logprobs: bool | None = None
     """Return log-probabilities of all tokens, including those of calls, as the model computes them;
     `response_format` does not change them."""
@@ -215,7 +216,7 @@ class ChatCompletionBody(SamplingBody):
     continue_final_message: bool | None = None
     """Continue the last message, which must be the assistant's and have text, in place of a new answer. Only
     the new text is returned."""
-    modalities: list[Literal["text"]] | None = None
+    modalities: Annotated[list[Literal["text"]], Field(fail_fast=True)] | None = None
     metadata: Metadata | None = None
     """Refused unless empty: it describes stored chat completions."""
     reasoning_effort: str | None = None

@@ -33,7 +33,7 @@ class InputMessage(Body):
 
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[InputPart]
+    content: str | Annotated[list[InputPart], Field(fail_fast=True)]
     id: Ignored = None
     status: Ignored = None
     phase: Ignored = None
@@ -58,7 +58,7 @@ class CallOutput(Body):
     type: Literal["function_call_output"]
     call_id: str
     """That of the call, which must come before."""
-    output: str | list[InputText]
+    output: str | Annotated[list[InputText], Field(fail_fast=True)]
     id: Ignored = None
     name: Ignored = None
     status: Ignored = None

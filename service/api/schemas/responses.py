@@ -103,7 +103,7 @@ class ResponsesBody(SamplingExtensions):
     """Every field but `input` may be null, which means its default."""
 
     model: str
-    input: str | Annotated[list[InputItem], Field(min_length=1)]
+    input: str | Annotated[list[InputItem], Field(min_length=1, fail_fast=True)]
     """A user's message, or the whole conversation. Nothing is stored, so a turn is continued by sending back
     what was answered."""
     instructions: str | None = None
@@ -119,7 +119,7 @@ class ResponsesBody(SamplingExtensions):
     parallel_tool_calls: bool | None = None
     """If false, an answer has at most one call."""
     text: TextSettings | None = None
-    include: list[Includable] | None = None
+    include: Annotated[list[Includable], Field(fail_fast=True)] | None = None
     """`message.output_text.logprobs` returns log-probabilities of the answer's text; there is no reasoning to
     include."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None

@@ -17,8 +17,8 @@ class ProjectRightsBody(Body):
 
     models: Aliases | None = None
     """Base models that the project may train, ask, and import adapters for."""
-    methods: list[Method] | None = None
-    training_types: list[TrainingType] | None = None
+    methods: Annotated[list[Method], Field(fail_fast=True)] | None = None
+    training_types: Annotated[list[TrainingType], Field(fail_fast=True)] | None = None
 
 
 class ProjectRights(Answer):

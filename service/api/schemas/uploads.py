@@ -29,7 +29,7 @@ class CreateUploadBody(Body):
 
 
 class CompleteUploadBody(Body):
-    part_ids: Annotated[list[str], Field(max_length=MAX_PARTS)]
+    part_ids: Annotated[list[str], Field(max_length=MAX_PARTS, fail_fast=True)]
     """The file's parts in their order. Parts that are not named are dropped."""
     md5: Annotated[str, Field(pattern="^[0-9A-Fa-f]{32}$")] | None = None
     """MD5 of the whole file in hexadecimal. A file that has another one is refused."""

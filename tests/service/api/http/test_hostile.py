@@ -1,12 +1,18 @@
 """No input makes the server fail."""
 
 import copy
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from fastapi.routing import iter_route_contexts
+from pydantic import TypeAdapter, ValidationError
 from starlette.testclient import TestClient
 
+from service.api.app import create_app
+from service.api.http.strict_json import StrictJsonRoute
+from service.api.schemas.chat import ChatCompletionBody
 from service.api.state import AppState
 from tests.api import add_encoder, add_tuned_model, jsonl, preferences
 
@@ -268,6 +274,63 @@ def test_a_weird_id_or_cursor_is_absent_or_invalid_but_never_500(http: TestClien
             f"/v1/fine_tuning/jobs?metadata={word}",
         ):
             assert http.get(path).status_code in (200, 400, 404), path
+
+
+def _lists(schema: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The lists of pydantic's own schema."""
+    if isinstance(schema, Mapping):
+        if schema.get("type") == "list":
+            yield place, dict(schema)
+        for name, part in schema.items():
+            if name not in ("metadata", "serialization"):
+                yield from _lists(part, f"{place}.{name}")
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            yield from _lists(part, place)
+
+
+def test_every_list_in_a_request_is_short_or_fails_at_its_first_fault(state: AppState) -> None:
+    """A thousand faults would be a thousand errors, each of which takes time to put into words."""
+    app, found, lax = create_app(state.settings, open_state=lambda _: state), 0, list[str]()
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, StrictJsonRoute) and route.body_field is not None:
+            body = TypeAdapter(route.body_field.field_info.annotation)
+            for place, one in _lists(body.core_schema, context.path or ""):
+                found += 1
+                if not one.get("fail_fast") and one.get("max_length", math.inf) > 2048:
+                    lax.append(place)
+    assert found > 20
+    assert not lax
+
+
+def test_many_faults_in_a_body_are_one_error() -> None:
+    faults: list[dict[str, Any]] = [
+        {"model": "x", "messages": [0] * 30_000},
+        {"model": "x", "messages": [{"role": "user", "content": [0] * 30_000}]},
+        {"model": "x", "messages": [], **{f"unknown-{number}": 1 for number in range(30_000)}},
+    ]
+    for body in faults:
+        with pytest.raises(ValidationError) as refused:
+            ChatCompletionBody.model_validate(body)
+        assert refused.value.error_count() < 10
+
+
+def test_an_object_with_too_many_keys_is_refused_with_their_number(http: TestClient) -> None:
+    body = {"model": "base-1", "messages": [{"role": "user", "content": "hi"}]}
+    answer = http.post("/v1/chat/completions", json=body | {f"unknown-{number}": 1 for number in range(500)})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith("An object in the body has 502 keys")
+
+
+@pytest.mark.parametrize("many", ["files", "fields"])
+def test_a_form_has_one_file_and_few_other_fields(http: TestClient, many: str) -> None:
+    """All of them are held in memory."""
+    parts: list[tuple[str, Any]] = [("file", ("a.jsonl", jsonl())), ("purpose", (None, "fine-tune"))]
+    more = ("x", b"y" * 2**20) if many == "files" else (None, "y")
+    answer = http.post("/v1/files", files=parts + [(f"more-{number}", more) for number in range(20)])
+    assert answer.status_code == 400
+    assert f"Too many {many}" in answer.json()["error"]["message"]
 
 
 def test_a_weird_form_is_refused_but_never_500(http: TestClient) -> None:

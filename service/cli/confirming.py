@@ -18,6 +18,15 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise CommandFailed("This cannot be undone. Add --yes to do it without being asked.", USAGE)
-    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if answer_to(f"{printable(question)} [y/N]") not in ("y", "yes"):
         raise CommandFailed("Nothing was changed.")
+
+
+def answer_to(question: str) -> str | None:
+    """What is typed, in small letters; empty for Enter alone, and None for Ctrl-D, which is no answer."""
+    print(f"{question} ", end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        print(file=sys.stderr)
+        return None
+    return line.strip().lower()

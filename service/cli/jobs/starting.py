@@ -4,6 +4,7 @@ import sys
 import uuid
 from typing import Any
 
+from service.cli.confirming import answer_to
 from service.cli.failures import CommandFailed
 from service.cli.http.retrying import retried
 from service.cli.jobs.asking import how_to_ask
@@ -31,8 +32,7 @@ def estimated(api: Api, output: Output, body: dict[str, Any]) -> dict[str, Any]:
 
 def confirm(training_file: str) -> None:
     """Asks on the terminal. Raises CommandFailed if the answer is not yes."""
-    print("Start? [Y/n] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("", "y", "yes"):
+    if answer_to("Start? [Y/n]") not in ("", "y", "yes"):
         raise CommandFailed(f"Nothing was started. The file stays: {training_file}.")
 
 

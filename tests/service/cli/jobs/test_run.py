@@ -16,6 +16,8 @@ from tests.service.cli.training import begin, fail, only_job, report_steps, succ
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 
+CTRL_D = "\x04"
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -143,11 +145,12 @@ def test_on_a_terminal_it_asks_first_and_shows_one_changing_line(
 
 
 def test_no_is_respected_and_no_terminal_needs_yes(live: LiveApi, file: Path, tmp_path: Path) -> None:
-    with on_terminal(live, tmp_path, "run", file, "--model", BASE.alias) as terminal:
-        terminal.until("Start? [Y/n]")
-        terminal.send("n\n")
-        assert terminal.wait() == 1
-    assert "Nothing was started." in terminal.text
+    for answer in ("n\n", CTRL_D):
+        with on_terminal(live, tmp_path, "run", file, "--model", BASE.alias) as terminal:
+            terminal.until("Start? [Y/n]")
+            terminal.send(answer)
+            assert terminal.wait() == 1
+        assert "\ntunery: Nothing was started." in terminal.text
     unasked = piped(live, tmp_path, "run", file, "--model", BASE.alias)
     assert (unasked.returncode, unasked.stdout) == (2, "")
     assert "--yes" in unasked.stderr

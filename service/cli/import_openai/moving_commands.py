@@ -13,7 +13,7 @@ from service.cli.import_openai.archive.archive import Archive
 from service.cli.import_openai.archive.export_folder import read_export
 from service.cli.import_openai.archive.fetching import fetch as fetch_all
 from service.cli.import_openai.plan.applying import apply_plan
-from service.cli.import_openai.plan.plan_file import read_plan, write_plan
+from service.cli.import_openai.plan.plan_file import check_same_plan, read_plan, write_plan
 from service.cli.import_openai.plan.planning import (
     available,
     generating_bases,
@@ -101,6 +101,9 @@ def plan(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Upload the files, and estimate times and prices.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a plan.json that says something else.")
+    ] = False,
 ) -> None:
     """Propose a base model and hyperparameters for each job, in the archive's plan.json."""
     kept = Archive.open(archive)
@@ -124,11 +127,12 @@ def plan(
             default=base,
         )
 
+    proposals, found = proposed(available(bases)), []
+    if not force:
+        check_same_plan(kept, proposals)
     if estimate:
         with bar("Estimating", len(jobs)) as shown:
             proposals, found = propose_and_estimate(api, Uploads(api, kept), proposed, bases, shown.advance)
-    else:
-        proposals, found = proposed(available(bases)), []
     write_plan(kept, proposals)
     entries = [asdict(proposal) for proposal in proposals]
     if estimate:

@@ -1,5 +1,6 @@
 """`plan.json` of an archive: one entry a job, for its owner to read and to change before `apply`."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,8 +13,25 @@ _NAME = "plan.json"
 
 
 def write_plan(archive: Archive, proposals: Iterable[Proposal]) -> None:
-    entries = [asdict(proposal) for proposal in proposals]
-    write_json(archive.folder / _NAME, {"format": FORMAT, "jobs": entries})
+    write_json(archive.folder / _NAME, _content(proposals))
+
+
+def check_same_plan(archive: Archive, proposals: Iterable[Proposal]) -> None:
+    """Raises CommandFailed if the file is there and says something else than these proposals: its owner may
+    have changed it."""
+    path = archive.folder / _NAME
+    try:
+        saved = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return
+    except (ValueError, RecursionError):
+        saved = None
+    # A tuple is read back as a list.
+    if saved != json.loads(json.dumps(_content(proposals))):
+        raise CommandFailed(
+            f"{path} says something else than what is proposed now: it was changed, or made with other "
+            "options or jobs. `tunery import-openai apply` takes it as it is; --force replaces it."
+        )
 
 
 def read_plan(archive: Archive, jobs: Sequence[str] = ()) -> list[Proposal]:
@@ -28,6 +46,10 @@ def read_plan(archive: Archive, jobs: Sequence[str] = ()) -> list[Proposal]:
     if absent:
         raise CommandFailed(f"{path} has no job {min(absent)}.", NOT_FOUND)
     return [entry for entry in entries if not jobs or entry.job in jobs]
+
+
+def _content(proposals: Iterable[Proposal]) -> dict[str, Any]:
+    return {"format": FORMAT, "jobs": [asdict(proposal) for proposal in proposals]}
 
 
 def _entry(item: Any, name: str) -> Proposal:

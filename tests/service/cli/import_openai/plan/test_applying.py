@@ -316,6 +316,24 @@ def test_a_plan_can_be_read_changed_and_chosen_from(live: LiveApi, account: OldA
     assert run_tunery(live, "import-openai", "apply", "--archive", folder).exit_code == 2
 
 
+def test_a_changed_plan_is_replaced_only_by_force(live: LiveApi, account: OldAccount, folder: Path) -> None:
+    account.add_job(1)
+    planned(live, account, folder)
+    planned(live, account, folder, "--estimate")
+    path = folder / "plan.json"
+    proposed = path.read_text()
+    plan = json.loads(proposed)
+    plan["jobs"][0]["request"]["seed"] = 7
+    for changed in (json.dumps(plan), '{"format": 1, "jobs": []}', proposed[:-3]):
+        path.write_text(changed)
+        for option in ("--estimate", "--json"):
+            refused = run_tunery(live, "import-openai", "plan", "--archive", folder, option)
+            assert (refused.exit_code, "--force replaces it" in refused.stderr) == (1, True)
+        assert path.read_text() == changed
+    planned(live, account, folder, "--force")
+    assert path.read_text() == proposed
+
+
 def test_a_plan_is_estimated(live: LiveApi, account: OldAccount, folder: Path) -> None:
     parent = account.add_job(1)
     account.add_job(2, model=parent["fine_tuned_model"])

@@ -66,9 +66,12 @@ def download(
     quantization: Annotated[
         Quantization | None, typer.Option(help="How GGUF files store matrices; f16 by default.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files of the same names that have other content.")
+    ] = False,
 ) -> None:
     """Download a tuned model's weights, and check their SHA-256. Run it again to resume."""
-    weights, folder = _downloaded(api, model, directory, format, quantization)
+    weights, folder = _downloaded(api, model, directory, format, quantization, replaces=force)
     output.done(weights | {"directory": str(folder)}, f"Downloaded {weights['model']} to {folder}.")
 
 
@@ -198,7 +201,13 @@ def import_model(
 
 
 def _downloaded(
-    api: Api, model: str, directory: Path | None, format: Format | None, quantization: Quantization | None
+    api: Api,
+    model: str,
+    directory: Path | None,
+    format: Format | None,
+    quantization: Quantization | None,
+    *,
+    replaces: bool = False,
 ) -> tuple[dict[str, Any], Path]:
     """Returns what the API says of the weights, and the folder that has them."""
     path = f"/models/{quoted(model)}/weights"
@@ -209,7 +218,7 @@ def _downloaded(
         weights = api.get(path, **query)
     name = weights["model"].replace(":", "-")
     folder = directory or Path("-".join(part for part in (name, format, quantization) if part))
-    download_folder(api, path, weights["files"], folder, **query)
+    download_folder(api, path, weights["files"], folder, replaces=replaces, **query)
     return weights, folder
 
 

@@ -14,34 +14,60 @@ from service.cli.remote import Api
 _TRIES = 5
 """How often a connection may break in succession without a byte in between."""
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _Advance = Callable[[int], None]
 """Takes how many bytes have arrived."""
 
 
 def download_folder(
-    api: Api, path: str, files: Sequence[dict[str, Any]], folder: Path, **query: str | None
+    api: Api,
+    path: str,
+    files: Sequence[dict[str, Any]],
+    folder: Path,
+    *,
+    replaces: bool = False,
+    **query: str | None,
 ) -> None:
     """Downloads the files, which have `filename`, `bytes` and `sha256`, from below `path`. A file that is
-    already there is not downloaded again. Raises CommandFailed if one arrives with another SHA-256."""
+    already there is not downloaded again. Raises CommandFailed if one arrives with another SHA-256, and
+    before anything is downloaded if a name is taken by other content, unless the download `replaces` it."""
     chosen = {name: value for name, value in query.items() if value is not None}
     ending = f"?{urlencode(chosen)}" if chosen else ""
-    for file in files:
-        # The server's names become paths on this machine.
-        if not _NAME.fullmatch(file["filename"]):
-            raise CommandFailed(f"The server names a file {file['filename']!r}, which is not a plain name.")
+    _check_names(files)
+    there = {file["filename"] for file in files if _is_there(file, folder / file["filename"])}
+    taken = [name for file in files if (name := file["filename"]) not in there and (folder / name).exists()]
+    if taken and not replaces:
+        raise CommandFailed(
+            f"{folder} has {', '.join(taken)} with other content: name another folder, or add --force to "
+            "replace it. Nothing was downloaded."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with bars("bytes") as add:
         for file in files:
             name = file["filename"]
             advance = add(name, file["bytes"]).advance
-            _download(api, f"{path}/{name}{ending}", file, folder / name, advance)
+            if name in there:
+                advance(file["bytes"])
+            else:
+                _download(api, f"{path}/{name}{ending}", file, folder / name, advance)
+
+
+def _check_names(files: Sequence[dict[str, Any]]) -> None:
+    """What the server says becomes paths on this machine."""
+    for file in files:
+        if not _NAME.fullmatch(file["filename"]):
+            raise CommandFailed(f"The server names a file {file['filename']!r}, which is not a plain name.")
+        if not _DIGEST.fullmatch(file["sha256"]):
+            raise CommandFailed(f"The server gives {file['filename']} the SHA-256 {file['sha256']!r}.")
+
+
+def _is_there(file: dict[str, Any], target: Path) -> bool:
+    return target.is_file() and target.stat().st_size == file["bytes"] and _sha256(target) == file["sha256"]
 
 
 def _download(api: Api, path: str, file: dict[str, Any], target: Path, advance: _Advance) -> None:
-    if target.is_file() and target.stat().st_size == file["bytes"] and _sha256(target) == file["sha256"]:
-        advance(file["bytes"])
-        return
-    part = target.with_name(f"{target.name}.part")
+    # Another model's file of the same name is not what this one goes on from.
+    part = target.with_name(f"{target.name}.{file['sha256'][:16]}.part")
     if part.is_file() and part.stat().st_size > file["bytes"]:
         part.unlink()
     advance(part.stat().st_size if part.is_file() else 0)

@@ -25,6 +25,9 @@ from tests.service.cli.running import run_tunery
 from tests.service.db.rows import refuse, train
 
 CONTENT = bytes(range(256)) * 40_000
+NAME = "weights.safetensors"
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+PART = f"{NAME}.{DIGEST[:16]}.part"
 
 
 @pytest.mark.slow
@@ -44,6 +47,12 @@ def test_a_model_is_listed_named_and_downloaded_from_the_command_line(live: Live
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md", "adapter_config.json", "adapter_model.safetensors",
     ]  # fmt: skip
+    card = (folder / "README.md").read_bytes()
+    (folder / "README.md").write_text("Mine.")
+    refused = run_tunery(live, "models", "download", model, folder)
+    assert (refused.exit_code, (folder / "README.md").read_text()) == (1, "Mine.")
+    assert run_tunery(live, "models", "download", model, folder, "--force").exit_code == 0
+    assert (folder / "README.md").read_bytes() == card
     assert run_tunery(live, "models", "alias", "base-1", "support@prod").exit_code == 0
     assert run_tunery(live, "models", "rollback", "support@prod").stdout == f"support@prod names {model}.\n"
     changes = run_tunery(live, "models", "history", "support@prod").stdout.splitlines()
@@ -165,6 +174,14 @@ class Broken(httpx2.SyncByteStream):
     def close(self) -> None: ...
 
 
+class Stopping(Server):
+    """Gives a few bytes, and then nothing any more."""
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.at_most = 0 if self.ranges else 777
+        return super().__call__(request)
+
+
 Fetch = Callable[..., None]
 
 
@@ -172,11 +189,10 @@ Fetch = Callable[..., None]
 def fetch(tmp_path: Path) -> Fetch:
     """Downloads one file from a server into `tmp_path`."""
 
-    def run(server: Server, *, name: str = "weights.safetensors", sha256: str | None = None) -> None:
-        digest = sha256 or hashlib.sha256(CONTENT).hexdigest()
-        file = {"filename": name, "bytes": len(CONTENT), "sha256": digest}
+    def run(server: Server, *, name: str = NAME, sha256: str = DIGEST, **options: object) -> None:
+        file = {"filename": name, "bytes": len(CONTENT), "sha256": sha256}
         api = Api(Target("http://127.0.0.1/v1", "key"), transport=httpx2.MockTransport(server))
-        download_folder(api, "/models/m/weights", [file], tmp_path)
+        download_folder(api, "/models/m/weights", [file], tmp_path, **options)
 
     return run
 
@@ -190,7 +206,7 @@ def test_a_broken_download_goes_on_where_it_stopped(fetch: Fetch, tmp_path: Path
 
 
 def test_a_later_run_resumes_and_a_complete_file_is_not_asked_for(fetch: Fetch, tmp_path: Path) -> None:
-    (tmp_path / "weights.safetensors.part").write_bytes(CONTENT[:777])
+    (tmp_path / PART).write_bytes(CONTENT[:777])
     server = Server()
     fetch(server)
     fetch(server)
@@ -200,10 +216,30 @@ def test_a_later_run_resumes_and_a_complete_file_is_not_asked_for(fetch: Fetch, 
 
 def test_a_file_that_changed_on_the_server_is_begun_again(fetch: Fetch, tmp_path: Path) -> None:
     other = bytes(len(CONTENT))
-    (tmp_path / "weights.safetensors.part").write_bytes(CONTENT[:777])
+    (tmp_path / PART).write_bytes(CONTENT[:777])
     with pytest.raises(CommandFailed, match="SHA-256"):
         fetch(Server(other))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_does_not_go_on_from_another_models_part(fetch: Fetch, tmp_path: Path) -> None:
+    other = CONTENT[::-1]
+    with pytest.raises(CommandFailed, match="resume"):
+        fetch(Stopping(other), sha256=hashlib.sha256(other).hexdigest())
+    server = Server()
+    fetch(server)
+    assert (server.ranges, (tmp_path / NAME).read_bytes() == CONTENT) == ([None], True)
+
+
+def test_a_file_with_other_content_is_replaced_only_by_force(fetch: Fetch, tmp_path: Path) -> None:
+    for own in (b"mine", bytes(len(CONTENT))):
+        (tmp_path / NAME).write_bytes(own)
+        server = Server()
+        with pytest.raises(CommandFailed, match=f"has {NAME} with other content"):
+            fetch(server)
+        assert ((tmp_path / NAME).read_bytes() == own, server.ranges) == (True, [])
+        fetch(server, replaces=True)
+        assert [path.read_bytes() == CONTENT for path in tmp_path.iterdir()] == [True]
 
 
 def test_a_connection_that_gives_nothing_is_given_up(fetch: Fetch) -> None:
@@ -230,6 +266,13 @@ def test_a_server_that_sends_nothing_or_too_much_ends_the_download(
 def test_a_server_cannot_choose_paths(fetch: Fetch, tmp_path: Path, name: str) -> None:
     with pytest.raises(CommandFailed, match="plain name"):
         fetch(Server(), name=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("digest", ["", "../x", DIGEST.upper(), f"{DIGEST}\n"])
+def test_what_is_no_digest_becomes_no_name(fetch: Fetch, tmp_path: Path, digest: str) -> None:
+    with pytest.raises(CommandFailed, match="the SHA-256"):
+        fetch(Server(), sha256=digest)
     assert list(tmp_path.iterdir()) == []
 
 

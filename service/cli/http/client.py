@@ -22,7 +22,7 @@ _MAX_MESSAGE_CHARACTERS = 2000
 class HttpClient:
     """Safe to use from many threads. Paths follow `base_url`; options are httpx2's. Methods raise Refused if
     the server answers with an error, and Unavailable if it cannot be reached, breaks off its answer, or if
-    `may_repeat` says so of the error's status and code."""
+    its `x-should-retry` says so; without that header, if `may_repeat` does of the error's status and code."""
 
     def __init__(
         self,
@@ -32,12 +32,16 @@ class HttpClient:
         may_repeat: Callable[[int, str | None], bool],
         query: Mapping[str, str] = {},
         names_host: bool = False,
+        is_patient: bool = False,
         timeout: httpx2.Timeout | float = httpx2.Timeout(60, connect=10),
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        """`query` goes with every request. With `names_host`, messages say which server it was."""
+        """`query` goes with every request. With `names_host`, messages say which server it was. One that
+        `is_patient` also repeats what should not be retried if the server says when: for SDKs, which do not
+        wait for more than a minute, it is no retry then."""
         self.base_url = base_url
         self._may_repeat = may_repeat
+        self._is_patient = is_patient
         self._secrets = [value.removeprefix("Bearer ") for value in headers.values()]
         self._http = httpx2.Client(
             base_url=base_url,
@@ -110,8 +114,11 @@ class HttpClient:
             )
         said, code = _error(response)
         message = self._prefix + self._without_secrets(said or f"HTTP {status} from {host}.")
-        if self._may_repeat(status, code):
-            return Unavailable(message, retry_after_seconds=_retry_after(response))
+        seconds, should_retry = _retry_after(response), _should_retry(response)
+        if should_retry is None or (self._is_patient and not should_retry and seconds is not None):
+            should_retry = self._may_repeat(status, code)
+        if should_retry:
+            return Unavailable(message, retry_after_seconds=seconds)
         return Refused(message, status=status, code=code)
 
     def _without_secrets(self, text: str) -> str:
@@ -149,3 +156,8 @@ def _retry_after(response: httpx2.Response) -> float | None:
         if 0 <= seconds < float("inf"):
             return seconds
     return None
+
+
+def _should_retry(response: httpx2.Response) -> bool | None:
+    """None if the server leaves it to its clients."""
+    return {"true": True, "false": False}.get(response.headers.get("x-should-retry", "").lower())

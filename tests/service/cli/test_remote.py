@@ -186,6 +186,26 @@ def test_maintenance_is_said_at_once() -> None:
         api(answer("maintenance")).post("/fine_tuning/jobs", {})
 
 
+@pytest.mark.parametrize(
+    ("status", "header", "is_final"),
+    [
+        (429, "false", True),
+        (429, "true", False),
+        (429, None, False),
+        (409, "true", False),
+        (409, None, True),
+        (503, "false", True),
+        (400, "maybe", True),
+    ],
+)
+def test_the_server_says_what_should_be_retried(status: int, header: str | None, is_final: bool) -> None:
+    headers = {"retry-after": "1"} | ({} if header is None else {"x-should-retry": header})
+    body = {"error": {"message": "Not now.", "code": "no"}}
+    with pytest.raises(CommandFailed, match="Not now") as caught:
+        api(lambda _: httpx2.Response(status, json=body, headers=headers)).post("/fine_tuning/jobs", {})
+    assert type(caught.value) is (Refused if is_final else Unavailable)
+
+
 def test_a_name_that_a_request_gets_wrong_counts_as_not_found() -> None:
     body = {"error": {"message": "No such model.", "code": "model_not_found"}}
     with pytest.raises(Refused) as caught:

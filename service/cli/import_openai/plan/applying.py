@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.cli.failures import CommandFailed, Unavailable
+from service.cli.failures import CommandFailed, Refused, Unavailable
 from service.cli.http.retrying import retried
 from service.cli.import_openai.plan.checkpoints import matching_checkpoints
 from service.cli.import_openai.plan.proposing import ORIGIN, Proposal
@@ -111,16 +111,14 @@ class _Run:
                 continue
             try:
                 self._step(entry, result, found.get(entry.job))
-            except Unavailable as error:
-                # A limit on jobs, as a rule: others must end before the next one can begin.
-                self._is_full = True
-                if result.problem != str(error):
-                    self._remark(f"{entry.job} waits: {error}")
-                result.problem = str(error)
             except CommandFailed as error:
-                result.problem = str(error)
-                if not result.is_settled:
+                if _may_pass(error):
+                    self._is_full = True
+                    if result.problem != str(error):
+                        self._remark(f"{entry.job} waits: {error}")
+                elif not result.is_settled:
                     result.status = "refused"
+                result.problem = str(error)
             if result.is_settled and result.problem:
                 self._remark(f"{entry.job}: {result.problem}")
 
@@ -189,6 +187,12 @@ class _Run:
             result.problem = (
                 f"{name} means {self._aliases[name]} already. `tunery models alias {model} {name}` moves it."
             )
+
+
+def _may_pass(error: CommandFailed) -> bool:
+    """Whether the same may be possible later: of a limit on jobs, once others have ended."""
+    is_limit = isinstance(error, Refused) and error.code == "rate_limit_exceeded"
+    return is_limit or isinstance(error, Unavailable)
 
 
 def _rank(job: Mapping[str, Any]) -> tuple[bool, int]:

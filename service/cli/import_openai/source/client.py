@@ -46,6 +46,7 @@ class Source:
             query=account.query,
             may_repeat=lambda status, code: status in _RETRIED and code != "insufficient_quota",
             names_host=True,
+            is_patient=True,
             timeout=httpx2.Timeout(120, connect=20),
             transport=transport,
         )

@@ -180,6 +180,17 @@ def test_a_hostile_or_broken_answer_ends_the_command_and_never_hangs_it(
     assert len(account.seen) <= 8
 
 
+@pytest.mark.parametrize(("seconds", "tries"), [("120", 2), (None, 1)])
+def test_what_should_not_be_retried_is_tried_again_only_if_it_says_when(
+    tmp_path: Path, seconds: str | None, tries: int
+) -> None:
+    headers = {"x-should-retry": "false"} | ({} if seconds is None else {"retry-after": seconds})
+    limited = httpx2.Response(429, json={"error": {}}, headers=headers)
+    account = OldAccount(refuse=lambda path, count: limited if count == 0 and path == "/models" else None)
+    fetched(account, tmp_path)
+    assert sum(request.url.path == "/v1/models" for request in account.seen) == tries
+
+
 def test_a_key_that_may_not_read_files_is_no_reason_to_give_them_up(tmp_path: Path) -> None:
     account = OldAccount()
     account.add_job(1)

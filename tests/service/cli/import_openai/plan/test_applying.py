@@ -178,6 +178,21 @@ def test_a_limit_on_jobs_is_waited_for(live: LiveApi, account: OldAccount, folde
     assert max(under_way) == 1
 
 
+def test_a_quota_that_is_used_up_is_not_waited_for(
+    live: LiveApi, account: OldAccount, folder: Path, api: Api
+) -> None:
+    account.add_job(1)
+    planned(live, account, folder)
+    archive = Archive.open(folder)
+    with live.state.database.write() as session:
+        Limits(session).change(live.project.tenant.project_id, {"device_hours_per_month": 0})
+    (found,) = apply_plan(
+        api, Uploads(api, archive), read_plan(archive), is_retrained=True, is_awaited=True,
+        remark=lambda _: None, wait=lambda _: pytest.fail("it waits"),
+    )  # fmt: skip
+    assert (found.status, "exceeded_quota" in str(found.problem)) == ("refused", True)
+
+
 def test_a_failed_job_is_tried_again_only_by_another_run(
     live: LiveApi, account: OldAccount, folder: Path, api: Api
 ) -> None:

@@ -104,7 +104,7 @@ class Api:
         self.http = HttpClient(
             target.base_url,
             headers={"authorization": f"Bearer {target.key}"},
-            may_repeat=lambda status, code: status in _LATER and code != _MAINTENANCE,
+            may_repeat=_may_repeat,
             timeout=timeout,
             transport=transport,
         )
@@ -141,3 +141,9 @@ class Api:
 
     def close(self) -> None:
         self.http.close()
+
+
+def _may_repeat(method: str, status: int, code: str | None) -> bool:
+    """Of a server's own faults, only what reads is repeated: nobody knows what else has been done."""
+    is_read = method == "GET" and status >= 500
+    return (is_read or status in _LATER) and code != _MAINTENANCE

@@ -22,14 +22,15 @@ _MAX_MESSAGE_CHARACTERS = 2000
 class HttpClient:
     """Safe to use from many threads. Paths follow `base_url`; options are httpx2's. Methods raise Refused if
     the server answers with an error, and Unavailable if it cannot be reached, breaks off its answer, or if
-    its `x-should-retry` says so; without that header, if `may_repeat` does of the error's status and code."""
+    its `x-should-retry` says so; without that header, if `may_repeat` does of the request's method and the
+    error's status and code."""
 
     def __init__(
         self,
         base_url: str,
         *,
         headers: Mapping[str, str],
-        may_repeat: Callable[[int, str | None], bool],
+        may_repeat: Callable[[str, int, str | None], bool],
         query: Mapping[str, str] = {},
         names_host: bool = False,
         is_patient: bool = False,
@@ -116,7 +117,7 @@ class HttpClient:
         message = self._prefix + self._without_secrets(said or f"HTTP {status} from {host}.")
         seconds, should_retry = _retry_after(response), _should_retry(response)
         if should_retry is None or (self._is_patient and not should_retry and seconds is not None):
-            should_retry = self._may_repeat(status, code)
+            should_retry = self._may_repeat(response.request.method, status, code)
         if should_retry:
             return Unavailable(message, retry_after_seconds=seconds)
         return Refused(message, status=status, code=code)

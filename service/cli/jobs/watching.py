@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from service.cli.failures import DETACHED, JOB_FAILED, CommandFailed
+from service.cli.http.retrying import retried
 from service.cli.jobs.following import follow
 from service.cli.jobs.live_line import Progress, live_line
 from service.cli.output import Item, printable
@@ -27,7 +28,11 @@ def watch(api: Api, job_id: str) -> dict[str, Any]:
         with _screen() as screen:
             for event in follow(api, job_id, on_trouble=screen.trouble):
                 screen.show(event)
-        return api.get(f"/fine_tuning/jobs/{job_id}")  # type: ignore[no-any-return]
+        # It has ended: to be told how is worth as long a wait as its events are.
+        job: dict[str, Any] = retried(
+            lambda: api.get(f"/fine_tuning/jobs/{job_id}"), within_seconds=float("inf")
+        )
+        return job
     except KeyboardInterrupt:
         raise CommandFailed(
             f"Detached: {job_id} goes on. Follow it again with `tunery jobs wait {job_id}`, or stop it with "

@@ -1,7 +1,6 @@
 """`tunery models`: list, download, name and import models."""
 
 import tempfile
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,13 +15,13 @@ from service.cli.lookups import model_answer, quoted
 from service.cli.models.downloads import download_folder
 from service.cli.models.exports import Format, Quantization, export_model
 from service.cli.models.hub import push_folder
+from service.cli.models.polling import next_state
 from service.cli.output import Columns, Output, date
 from service.cli.remote import Api
 
 app = typer.Typer(help="Use the models that you own.", no_args_is_help=True)
 
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-_POLL_SECONDS = 1.0
 _Model = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="Its name, or an alias of it.", autocompletion=completion.models),
@@ -189,8 +188,7 @@ def import_model(
             files.append(upload(api, directory / name, "user_data")["id"])
         imported = api.post("/models/import", {"base": base, "files": files, "suffix": suffix})
         while imported["status"] == "validating":
-            time.sleep(_POLL_SECONDS)
-            imported = api.get(f"/models/import/{imported['id']}")
+            imported = next_state(api, f"/models/import/{imported['id']}")
     finally:
         # The model has files of its own.
         for file in files:

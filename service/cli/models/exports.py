@@ -1,16 +1,14 @@
 """Waits for the export of a model, and shows how far it is."""
 
-import time
 from typing import Any, Literal
 
 from service.cli.failures import CommandFailed
+from service.cli.models.polling import next_state
 from service.cli.progress import bar
 from service.cli.remote import Api
 
 Format = Literal["merged", "gguf"]
 Quantization = Literal["f16", "bf16", "q8_0"]
-
-_POLL_SECONDS = 1.0
 
 
 def export_model(api: Api, path: str, format: Format, quantization: Quantization | None) -> dict[str, Any]:
@@ -25,8 +23,7 @@ def export_model(api: Api, path: str, format: Format, quantization: Quantization
             shown.update(export["bytes"]["done"], export["bytes"]["total"], f"export {export['status']}")
             if export["status"] not in ("queued", "running"):
                 break
-            time.sleep(_POLL_SECONDS)
-            export = api.get(f"/exports/{export['id']}")
+            export = next_state(api, f"/exports/{export['id']}")
     if export["error"] is not None:
         raise CommandFailed(f"{export['error']['message']} ({export['error']['code']})")
     return export

@@ -186,6 +186,14 @@ def test_maintenance_is_said_at_once() -> None:
         api(answer("maintenance")).post("/fine_tuning/jobs", {})
 
 
+def test_a_fault_of_the_server_is_final_only_for_what_may_have_been_done() -> None:
+    broken = api(lambda _: httpx2.Response(500, json={"error": {"message": "A fault."}}))
+    with pytest.raises(Unavailable, match="A fault"):
+        broken.get("/things")
+    with pytest.raises(Refused, match="A fault"):
+        broken.post("/things")
+
+
 @pytest.mark.parametrize(
     ("status", "header", "is_final"),
     [

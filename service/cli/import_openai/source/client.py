@@ -44,7 +44,7 @@ class Source:
             account.base_url,
             headers=dict(account.headers) | {"accept-encoding": "identity"},
             query=account.query,
-            may_repeat=lambda status, code: status in _RETRIED and code != "insufficient_quota",
+            may_repeat=lambda method, status, code: status in _RETRIED and code != "insufficient_quota",
             names_host=True,
             is_patient=True,
             timeout=httpx2.Timeout(120, connect=20),

@@ -7,6 +7,7 @@ import pytest
 
 from service.cli.failures import CommandFailed
 from service.cli.jobs.following import follow
+from service.cli.jobs.watching import watch
 from service.cli.remote import Api, Target
 
 JOB = "ftjob-1"
@@ -63,6 +64,28 @@ def test_a_server_that_restarts_is_waited_for() -> None:
     server = Server()
     server.refusals = [httpx2.Response(503, json={}), httpx2.Response(502, text="Bad gateway")]
     assert len(events_of(server)) == 7
+
+
+def test_a_fault_of_the_server_is_no_reason_to_give_up() -> None:
+    fault = httpx2.Response(500, json={"error": {"message": "The server had an error.", "code": None}})
+    server, troubles = Server(), []
+    server.refusals = [fault]
+    assert len(events_of(server, troubles)) == 7
+    assert troubles == ["The server had an error.", None]
+
+
+def test_the_job_is_asked_for_until_the_server_says_what_has_become_of_it() -> None:
+    fault = httpx2.Response(500, json={}, headers={"retry-after-ms": "0"})
+
+    class Failing(Server):
+        num_asked = 0
+
+        def __call__(self, request: httpx2.Request) -> httpx2.Response:
+            self.num_asked += not request.url.path.endswith("/events")
+            return fault if self.num_asked in (2, 3) else super().__call__(request)
+
+    api = Api(Target("http://127.0.0.1/v1", "key"), transport=httpx2.MockTransport(Failing(total=0)))
+    assert watch(api, JOB) == {"status": "succeeded"}
 
 
 @pytest.mark.parametrize(("status", "exit_code"), [(401, 3), (404, 4), (400, 1)])

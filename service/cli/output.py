@@ -1,6 +1,7 @@
 """What commands print: a table on a terminal, tab-separated lines in a pipe, or JSON. Data goes to stdout,
 remarks to stderr."""
 
+import codecs
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -51,7 +52,7 @@ class Output:
     def line(self, item: Item, columns: Columns) -> None:
         """Prints one item of a list that goes on: its columns, or JSON, on one line, at once."""
         if self.wants_json:
-            print(json.dumps(item, ensure_ascii=False), flush=True)
+            print(_dumped(item), flush=True)
         else:
             print("\t".join(_cells(item, columns)), flush=True)
 
@@ -73,7 +74,7 @@ class Output:
 
     def json(self, value: object) -> None:
         """Prints a value as JSON, for commands that write something else otherwise."""
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        print(_dumped(value, indent=2))
 
 
 def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -108,6 +109,13 @@ def date(seconds: float | None) -> str:
 def printable(text: str) -> str:
     """Without what would move a terminal's cursor or break a line apart: names are whatever a user chose."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _dumped(value: object, indent: int | None = None) -> str:
+    """Escapes what is not ASCII unless stdout is UTF-8: what another encoding lacks, Python would write in
+    escapes that JSON does not have."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    return json.dumps(value, indent=indent, ensure_ascii=codecs.lookup(encoding).name != "utf-8")
 
 
 def _cells(item: Item, columns: Columns) -> list[str]:

@@ -4,7 +4,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +37,7 @@ from cluster.planning.serving_settings import ServingSettings
 from cluster.planning.shapes import shape_of
 from service.cli.confirming import Yes, confirm
 from service.cli.failures import CommandFailed
-from service.cli.output import Columns, Output, printable
+from service.cli.output import Columns, Item, Output, printable
 from service.cli.progress import bar
 from service.data_folder import catalogue_path, create_catalogue
 from service.local_devices import divide_devices, gpu_bytes
@@ -153,10 +153,12 @@ def fetch(
 ) -> None:
     """Download hub models to this machine, so that no job has to wait for them."""
     with _reported_errors():
-        for spec in _chosen(models, _path(data, catalogue)):
-            with bar(spec.alias, None, "bytes") as shown:
-                folder = base_folder(spec, report=shown.update)
-            Output(as_json).done(_described(spec) | {"folder": str(folder)}, f"{spec.alias} is in {folder}.")
+        chosen = _chosen(models, _path(data, catalogue))
+        with _listed(Output(as_json)) as show:
+            for spec in chosen:
+                with bar(spec.alias, None, "bytes") as shown:
+                    folder = base_folder(spec, report=shown.update)
+                show(_described(spec) | {"folder": str(folder)}, f"{spec.alias} is in {folder}.")
 
 
 @app.command()
@@ -203,20 +205,25 @@ def verify(
     if a file has changed."""
     are_intact = True
     with _reported_errors():
-        for spec in _chosen(models, _path(data, catalogue)):
-            checked = changed_files(sorted(base_folder(spec).glob("*.safetensors")))
-            changed = sorted(name for name, has_changed in checked.items() if has_changed)
-            known = sum(has_changed is not None for has_changed in checked.values())
-            unread = len(checked) - known
-            first = f"{unread} read for the first time, so there is nothing to compare with"
-            parts = [f"{len(changed)} changed ({', '.join(changed)})"] if changed else []
-            parts += [f"{known - len(changed)} unchanged"] if known > len(changed) else []
-            parts += [first] if unread else []
-            sentence = f"{spec.alias}: {'; '.join(parts)}."
-            Output(as_json).done({"alias": spec.alias, "changed": changed, "compared": known}, sentence)
-            are_intact &= not changed
+        chosen = _chosen(models, _path(data, catalogue))
+        with _listed(Output(as_json)) as show:
+            for spec in chosen:
+                checked = changed_files(sorted(base_folder(spec).glob("*.safetensors")))
+                changed = sorted(name for name, has_changed in checked.items() if has_changed)
+                known = sum(has_changed is not None for has_changed in checked.values())
+                sentence = _verdict(spec, changed, known, unread=len(checked) - known)
+                show({"alias": spec.alias, "changed": changed, "compared": known}, sentence)
+                are_intact &= not changed
     if not are_intact:
         raise typer.Exit(1)
+
+
+def _verdict(spec: BaseSpec, changed: Sequence[str], known: int, *, unread: int) -> str:
+    """`known` files have a digest to compare with."""
+    parts = [f"{len(changed)} changed ({', '.join(changed)})"] if changed else []
+    parts += [f"{known - len(changed)} unchanged"] if known > len(changed) else []
+    parts += [f"{unread} read for the first time, so there is nothing to compare with"] if unread else []
+    return f"{spec.alias}: {'; '.join(parts)}."
 
 
 def _planned_serving(
@@ -325,6 +332,24 @@ def _described(spec: BaseSpec) -> dict[str, Any]:
         "state": "unavailable" if problem else "here" if folder_here(spec) else "not downloaded",
         "problem": problem,
     }
+
+
+@contextmanager
+def _listed(output: Output) -> Iterator[Callable[[Item, str], None]]:
+    """Yields what reports one model: its sentence at once, or as JSON all in one list, also if an error ends
+    it."""
+    items: list[Item] = []
+
+    def show(item: Item, sentence: str) -> None:
+        items.append(item)
+        if not output.wants_json:
+            output.done(item, sentence)
+
+    try:
+        yield show
+    finally:
+        if output.wants_json:
+            output.json(items)
 
 
 @contextmanager

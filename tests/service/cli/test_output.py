@@ -1,6 +1,11 @@
-"""How lists are laid out on a terminal."""
+"""How lists are laid out on a terminal, and that JSON is JSON in every encoding."""
 
-from service.cli.output import column_widths
+import io
+import json
+
+import pytest
+
+from service.cli.output import Output, column_widths
 
 JOB = "ftjob-0123456789abcdefghijklmn"
 TUNED = "ft:tunery-tiny-1:acme:support:AbCd1234"
@@ -18,3 +23,27 @@ def test_sentences_are_broken_to_fit() -> None:
     rows = [["CHECK", "FOUND"], ["reachable", f"http://127.0.0.1:8000/v1/{'x' * 90}, 5 ms"]]
     assert column_widths(rows, 60) == [9, 49]
     assert column_widths([["A", "B"]], 60) == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [
+        ("utf-8", "\u00f6 \u20ac \U0001f600 \u2028"),
+        ("UTF8", "\u00f6 \u20ac \U0001f600 \u2028"),
+        ("ascii", r"\u00f6 \u20ac \ud83d\ude00 \u2028"),
+        ("iso-8859-15", r"\u00f6 \u20ac \ud83d\ude00 \u2028"),
+    ],
+)
+def test_json_can_be_read_back_whatever_the_encoding(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, written: str
+) -> None:
+    name = "\u00f6 \u20ac \U0001f600 \u2028"
+    for show in (Output(True).json, lambda item: Output(True).line(item, {})):
+        raw = io.BytesIO()
+        # As every command has it.
+        stdout = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace")
+        monkeypatch.setattr("sys.stdout", stdout)
+        show({"name": name})
+        stdout.flush()
+        text = raw.getvalue().decode(encoding)
+        assert (json.loads(text), written in text) == ({"name": name}, True)

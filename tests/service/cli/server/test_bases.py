@@ -197,6 +197,19 @@ def test_verify_tells_changed_weights_from_the_same(model: Path, data: Path) -> 
     assert "has no model 'absent'. It has tunery-tiny-1, our-model." in missing.stderr
 
 
+def test_several_models_are_one_list_as_json(model: Path, data: Path) -> None:
+    second = shutil.copytree(model, model.with_name("Second"))
+    for folder in (model, second):
+        bases(data, "add", folder)
+    fetched = json.loads(bases(data, "fetch", "our-model", "second", "--json").stdout)
+    assert [each["folder"] for each in fetched] == [str(model), str(second)]
+    (verified,) = json.loads(bases(data, "verify", "our-model", "--json").stdout)
+    assert verified == {"alias": "our-model", "changed": [], "compared": 0}
+    shutil.rmtree(second)
+    broken = bases(data, "verify", "our-model", "second", "--json")
+    assert (broken.exit_code, json.loads(broken.stdout)) == (1, [verified | {"compared": 1}])
+
+
 def test_the_version_is_that_of_the_package() -> None:
     shown = CliRunner().invoke(app, ["--version"])
     assert (shown.exit_code, shown.stdout) == (0, f"{version('tunery')}\n")

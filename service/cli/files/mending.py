@@ -13,12 +13,15 @@ import orjson
 
 from cluster.contracts.errors import InvalidDataset
 from cluster.contracts.jsonl import MAX_LINE_BYTES, parse_row
+from service.cli.failures import CommandFailed
 from service.cli.files.roles import ROLES
 
 _KNOWN_ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 _STRINGS_AND_COMMAS = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
 _SIGNS_OF_CONTROL = re.compile(rb"\\u00[017][0-9a-fA-F]|\\u[fF][eE][fF][fF]|\xef\xbb\xbf|\x7f")
+_LINE_ENDS = re.compile("\r\n|\n|\r")
+"""Those of files. str.splitlines() also divides at characters that JSON allows in strings."""
 _MESSAGES = (
     "messages",
     "preferred_output",
@@ -49,7 +52,8 @@ class Mended:
 def mended_lines(
     stream: BinaryIO, found: Mended, *, drops_broken: bool = False, drops_duplicates: bool = False
 ) -> Iterator[bytes]:
-    """Yields the lines of the new file, and notes in `found` what was done."""
+    """Yields the lines of the new file, and notes in `found` what was done. Raises CommandFailed if the file
+    is not written in the encoding with which it begins."""
     seen: set[bytes] = set()
     for number, raw in enumerate(_decoded(stream, found), 1):
         for line in _mended(raw, number, found):
@@ -72,8 +76,7 @@ def _decoded(stream: BinaryIO, found: Mended) -> Iterator[bytes]:
     stream.seek(0)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         found.note("wrote UTF-16 as UTF-8", 1)
-        text = stream.read().decode("utf-16")
-        yield from (line.encode(errors="surrogatepass") for line in text.splitlines())
+        yield from (line.encode() for line in _LINE_ENDS.split(_utf_16(stream)))
         return
     first = stream.readline()
     if first.startswith(b"\xef\xbb\xbf"):
@@ -96,6 +99,15 @@ def _decoded(stream: BinaryIO, found: Mended) -> Iterator[bytes]:
         yield first.rstrip(b"\r\n")
     for line in stream:
         yield line.rstrip(b"\r\n")
+
+
+def _utf_16(stream: BinaryIO) -> str:
+    try:
+        return stream.read().decode("utf-16").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise CommandFailed(
+            f"The file begins as UTF-16, but has other bytes at {error.start:,}: {error.reason}."
+        ) from error
 
 
 def _mended(raw: bytes, number: int, found: Mended) -> Iterator[bytes]:

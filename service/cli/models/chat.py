@@ -1,6 +1,7 @@
 """`tunery chat`: asks a model, once or in a conversation, also beside its base."""
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -53,7 +54,7 @@ def chat(
     settings = {"temperature": temperature, "max_completion_tokens": max_tokens}
     request = ChatRequest(names, {name: value for name, value in settings.items() if value is not None})
     if message is None and not sys.stdin.isatty():
-        message = sys.stdin.read().strip()
+        message = _typed(sys.stdin.read).strip()
         if not message:
             raise CommandFailed("Nothing to ask: give --message, or a text on stdin.", USAGE)
     history = [{"role": "system", "content": system}] if system else []
@@ -63,6 +64,15 @@ def chat(
         raise CommandFailed("--json needs --message, or a text on stdin.", USAGE)
     else:
         _converse(api, request, history)
+
+
+def _typed(read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except UnicodeDecodeError as error:
+        raise CommandFailed(
+            f"The text on stdin is not {error.encoding.upper()}. `iconv` can convert it.", USAGE
+        ) from error
 
 
 def _models(api: Api, output: Output, given: str, is_compared: bool) -> list[str]:
@@ -103,7 +113,10 @@ def _converse(api: Api, request: ChatRequest, history: list[dict[str, Any]]) -> 
     print(f"{' and '.join(map(printable, request.models))}. {_HELP}", file=sys.stderr)
     while True:
         try:
-            line = input("> ").strip()
+            line = _typed(lambda: input("> ")).strip()
+        except CommandFailed as error:
+            print(f"tunery: {error}", file=sys.stderr)
+            continue
         except EOFError:
             print(file=sys.stderr)
             return

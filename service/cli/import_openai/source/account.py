@@ -76,7 +76,7 @@ def _split(url: str) -> SplitResult | None:
 def _key(file: Path | None, environment: Mapping[str, str]) -> str:
     try:
         key = environment.get(KEY_VARIABLE, "") if file is None else file.read_text()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise CommandFailed(f"Cannot read the key: {error}", USAGE) from error
     key = key.strip()
     if not key:

@@ -86,6 +86,24 @@ def test_utf_16_becomes_utf_8(tmp_path: Path) -> None:
     assert (tmp_path / "data.fixed.jsonl").read_text() == f"{GOOD}\n" * 2
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["unix", "windows", "mac"])
+def test_rows_of_utf_16_end_where_lines_do_and_nowhere_else(tmp_path: Path, end: str) -> None:
+    row = GOOD.replace("hello", "one\u2028two\u2029three\x85four")
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(f"{row}{end}{row}{end}".encode("utf-16"))
+    assert fix(path).exit_code == 0
+    assert (tmp_path / "data.fixed.jsonl").read_bytes() == f"{row}\n{row}\n".encode()
+
+
+@pytest.mark.parametrize("torn", [-1, -3], ids=["half a character", "half a pair"])
+def test_utf_16_that_is_torn_is_named(tmp_path: Path, torn: int) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(f"{GOOD}\N{GRINNING FACE}".encode("utf-16")[:torn])
+    done = fix(path)
+    assert (done.exit_code, "begins as UTF-16, but has other bytes at" in done.stderr) == (1, True)
+    assert [each.name for each in tmp_path.iterdir()] == ["data.jsonl"]
+
+
 @pytest.mark.parametrize(
     "line",
     [

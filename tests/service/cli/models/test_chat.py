@@ -35,6 +35,10 @@ def test_a_message_is_answered_once_and_stdin_is_a_message(live: LiveApi, tmp_pa
     assert piped(live, tmp_path, "chat", BASE.alias, stdin="What\nnow?\n").stdout == f"{ANSWER}\n"
     assert asked(live) == [("user", "What\nnow?")]
     assert piped(live, tmp_path, "chat", BASE.alias).returncode == 2
+    latin = run_tunery(live, "chat", BASE.alias, stdin="wörld".encode("latin-1"))
+    assert (latin.exit_code, latin.stderr) == (
+        2, "tunery: The text on stdin is not UTF-8. `iconv` can convert it.\n",
+    )  # fmt: skip
     ascii_only = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     escaped = piped(live, tmp_path, "chat", BASE.alias, "-m", "Hi", **ascii_only)
     assert (escaped.returncode, escaped.stdout) == (0, "Hello w\\xf6rld\n"), escaped.stderr

@@ -143,6 +143,9 @@ def test_the_key_is_the_old_accounts_own_and_is_never_shown(tmp_path: Path) -> N
         file.write_text(f"{KEY}\n")
         given = run(url, tmp_path, "--from-key-file", str(file), TUNERY_SOURCE_API_KEY="")
         assert given.exit_code == 0, given.stderr
+        file.write_bytes(b"sk-\xff")
+        torn = run(url, tmp_path, "--from-key-file", str(file))
+        assert (torn.exit_code, "Cannot read the key" in torn.stderr) == (2, True)
     assert "sk-" not in without.stderr + wrong.stderr + given.stderr + given.stdout
     assert KEY not in repr(find_account(None, None, ENVIRONMENT))
     assert all(KEY.encode() not in path.read_bytes() for path in tmp_path.glob("*.json"))

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from service.cli.failures import CommandFailed
+from service.cli.failures import CommandFailed, Refused
 from service.cli.http.retrying import retried
 from service.cli.progress import bar
 from service.cli.remote import Api
@@ -96,10 +96,16 @@ def _send_parts(
     # A file that was changed between two runs may have its former size and time.
     completion = {"part_ids": [sent[offset] for offset in offsets], "md5": _md5(path)}
     path_of_completion = f"/uploads/{upload_id}/complete"
-    completed = retried(
-        lambda: api.http.json("POST", path_of_completion, json=completion, timeout=_CALL_SECONDS),
-        within_seconds=_RETRY_SECONDS,
-    )
+    try:
+        completed = retried(
+            lambda: api.http.json("POST", path_of_completion, json=completion, timeout=_CALL_SECONDS),
+            within_seconds=_RETRY_SECONDS,
+        )
+    except Refused as error:
+        if error.code == "md5_mismatch":
+            # The parts are not this file's: a later run must not go on with them.
+            note.unlink(missing_ok=True)
+        raise
     note.unlink(missing_ok=True)
     file: dict[str, Any] = completed["file"]
     return file

@@ -1,6 +1,8 @@
 """Large files are sent in parts, each once, also over two runs."""
 
+import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -40,7 +42,11 @@ class Server:
             self.parts[part_id] = content
             return httpx2.Response(200, json={"id": part_id})
         if path.endswith("/complete"):
-            self.file = b"".join(self.parts[part] for part in json.loads(request.read())["part_ids"])
+            named = json.loads(request.read())
+            self.file = b"".join(self.parts[part] for part in named["part_ids"])
+            if hashlib.md5(self.file).hexdigest() != named["md5"]:
+                error = {"message": "The file has another MD5.", "code": "md5_mismatch"}
+                return httpx2.Response(400, json={"error": error})
             return httpx2.Response(200, json={"file": {"id": "file-1", "status": "processed"}})
         assert request.method == "GET"
         return httpx2.Response(200, json={"status": "pending" if path[-8:] in self.uploads else "cancelled"})
@@ -97,6 +103,21 @@ def test_a_file_that_has_changed_or_an_upload_that_is_gone_begins_again(path: Pa
         assert server.file == path.read_bytes()
         path.write_bytes(CONTENT)
         server.refused = {CONTENT[7000:7002]}
+
+
+def test_parts_that_are_not_the_files_are_sent_again_by_the_next_run(path: Path) -> None:
+    server = Server()
+    server.refused = {CONTENT[7000:7002]}
+    with pytest.raises(CommandFailed, match="disk is full"):
+        send(server, path)
+    server.refused = set()
+    before = path.stat()
+    path.write_bytes(CONTENT[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(CommandFailed, match="md5_mismatch"):
+        send(server, path)
+    assert send(server, path)["id"] == "file-1"
+    assert (server.file, len(server.uploads)) == (CONTENT[::-1], 2)
 
 
 def test_a_file_that_the_server_finds_wrong_is_named(path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Concatenate
 
 import typer
 
-from service.cli.failures import DETACHED, FAILED, CommandFailed
+from service.cli.failures import DETACHED, FAILED, CommandFailed, reason_of
 from service.cli.output import Output, printable
 from service.cli.remote import Api, find_target
 
@@ -45,7 +45,8 @@ _Register = Callable[[Callable[..., None]], Callable[..., None]]
 def api_command(
     app: typer.Typer, name: str
 ) -> Callable[[Callable[Concatenate[Api, Output, ...], None]], Callable[..., None]]:
-    """Adds the command to `app`. CommandFailed ends it with a message on stderr and its exit code."""
+    """Adds the command to `app`. CommandFailed ends it with a message on stderr and its exit code, and so do
+    files that cannot be read or written."""
 
     def call(function: Callable[..., None], arguments: dict[str, Any]) -> None:
         base_url, data, as_json = (arguments.pop(option) for option in _API_OPTIONS)
@@ -87,14 +88,17 @@ def registering(
                 call(function, arguments)
                 sys.stdout.flush()
             except CommandFailed as error:
-                print(f"tunery: {printable(str(error))}", file=sys.stderr)
-                raise typer.Exit(error.exit_code) from None
+                raise _ended(str(error), error.exit_code) from None
             except KeyboardInterrupt:
                 raise typer.Exit(DETACHED) from None
             except BrokenPipeError:
                 # Whoever reads the output, `head` for example, has enough.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                _drop_output()
                 raise typer.Exit(FAILED) from None
+            except OSError as error:
+                raise _ended(reason_of(error)) from None
+            except UnicodeDecodeError as error:
+                raise _ended(f"What was read is not {error.encoding.upper()}: {error.reason}.") from None
 
         own = list(inspect.signature(function, eval_str=True).parameters.values())[num_replaced:]
         shared = [
@@ -110,3 +114,17 @@ def registering(
         return command
 
     return register
+
+
+def _ended(message: str, exit_code: int = FAILED) -> typer.Exit:
+    print(f"tunery: {printable(message)}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+    return typer.Exit(exit_code)
+
+
+def _drop_output() -> None:
+    """Of what stdout does not take, Python would complain again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -41,3 +41,9 @@ class Unavailable(CommandFailed):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         """None if the server has not said."""
+
+
+def reason_of(error: OSError) -> str:
+    """In words, with the file if it is known."""
+    reason = error.strerror or str(error)
+    return reason if error.filename is None else f"{error.filename}: {reason}"

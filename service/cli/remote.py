@@ -41,8 +41,8 @@ def find_target(
     is_listening: Callable[[str], bool] = is_listening,
 ) -> Target:
     """`base_url` is what the command line says, if anything; in `data` a server of this machine may have
-    written its own. Raises CommandFailed if there is no key for the API, its URL is invalid, or the server of
-    `data` is meant and does not run."""
+    written its own. Raises CommandFailed if there is no key for the API or it cannot be read, its URL is
+    invalid, or the server of `data` is meant and does not run."""
     openai_url = environment.get("OPENAI_BASE_URL")
     own_url = base_url or environment.get("TUNERY_BASE_URL")
     named, published = own_url or openai_url, find_url(data)
@@ -60,7 +60,7 @@ def find_target(
     if not key and not own_url and openai_url:
         key = environment.get("OPENAI_API_KEY")
     if not key and published and is_same_server(url, published) and file.is_file():
-        key = file.read_text().strip()
+        key = _operators_key(file)
     if not (named or published) and file.is_file() and not (key and is_listening(url)):
         raise CommandFailed(
             f"The server of {data} does not run. `tunery up --data {data}` starts it. If it "
@@ -79,6 +79,15 @@ def find_target(
             AUTH,
         )
     return Target(url, key)
+
+
+def _operators_key(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandFailed(
+            f"Cannot read the operator's key: {error}. TUNERY_API_KEY can name another.", AUTH
+        ) from error
 
 
 def _why_not_the_operators(url: str, data: Path, published: str | None) -> str:

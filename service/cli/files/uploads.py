@@ -1,11 +1,7 @@
-"""Uploads a local file: whole if it is small, otherwise in parts, which a later run goes on with.
-
-What has been sent is noted in a file of the user's cache folder, by the API, the path, the size and the time
-of the last change."""
+"""Uploads a local file: whole if it is small, otherwise in parts, which a later run goes on with as long as
+the file keeps its path, its size and the time of its last change."""
 
 import hashlib
-import json
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from service.cli.failures import CommandFailed, Refused
+from service.cli.files.upload_notes import UploadNote
 from service.cli.http.retrying import retried
 from service.cli.progress import bar
 from service.cli.remote import Api
@@ -64,7 +61,7 @@ def _send_parts(
             "mime_type": "application/octet-stream",
         }
         upload_id, sent = api.post("/uploads", body)["id"], {}
-        _write(note, upload_id, sent)
+        note.write(upload_id, sent)
     offsets, one_at_a_time = range(0, size, part_bytes), threading.Lock()
     for offset in sent:
         advance(min(part_bytes, size - offset))
@@ -82,7 +79,7 @@ def _send_parts(
         part_id = retried(post, within_seconds=_RETRY_SECONDS)["id"]
         with one_at_a_time:
             sent[offset] = part_id
-            _write(note, upload_id, sent)
+            note.write(upload_id, sent)
             advance(len(content))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -104,18 +101,16 @@ def _send_parts(
     except Refused as error:
         if error.code == "md5_mismatch":
             # The parts are not this file's: a later run must not go on with them.
-            note.unlink(missing_ok=True)
+            note.forget()
         raise
-    note.unlink(missing_ok=True)
+    note.forget()
     file: dict[str, Any] = completed["file"]
     return file
 
 
-def _note_of(api: Api, path: Path, name: str, purpose: str, size: int, part_bytes: int) -> Path:
+def _note_of(api: Api, path: Path, name: str, purpose: str, size: int, part_bytes: int) -> UploadNote:
     changed = path.stat().st_mtime_ns
-    what = json.dumps([api.base_url, str(path.resolve()), name, purpose, size, changed, part_bytes])
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "tunery" / "uploads" / f"{hashlib.sha256(what.encode()).hexdigest()}.json"
+    return UploadNote([api.base_url, str(path.resolve()), name, purpose, size, changed, part_bytes])
 
 
 def _md5(path: Path) -> str:
@@ -123,20 +118,12 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _resumed(api: Api, note: Path) -> tuple[str | None, dict[int, str]]:
+def _resumed(api: Api, note: UploadNote) -> tuple[str | None, dict[int, str]]:
     """Returns the upload that an earlier run began, and the ids of its parts by offset, if it still waits."""
-    try:
-        noted = json.loads(note.read_text())
-        upload_id, sent = noted["upload_id"], {int(at): str(part) for at, part in noted["parts"].items()}
-        is_pending = api.get(f"/uploads/{upload_id}")["status"] == "pending"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, CommandFailed):
+    if (noted := note.read()) is None:
         return None, {}
-    return (upload_id, sent) if is_pending else (None, {})
-
-
-def _write(note: Path, upload_id: str, sent: dict[int, str]) -> None:
-    """Replaces the note at once, so that a run that is killed leaves a whole one."""
-    note.parent.mkdir(parents=True, exist_ok=True)
-    new = note.with_suffix(f".{os.getpid()}.new")
-    new.write_text(json.dumps({"upload_id": upload_id, "parts": sent}))
-    new.replace(note)
+    try:
+        is_pending = api.get(f"/uploads/{noted[0]}")["status"] == "pending"
+    except (CommandFailed, KeyError, TypeError):
+        return None, {}
+    return noted if is_pending else (None, {})

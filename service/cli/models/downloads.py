@@ -2,12 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from service.cli.failures import CommandFailed, Unavailable
+from service.cli.failures import CommandFailed, Unavailable, reason_of
 from service.cli.progress import bars
 from service.cli.remote import Api
 
@@ -41,8 +42,8 @@ def download_folder(
             f"{folder} has {', '.join(taken)} with other content: name another folder, or add --force to "
             "replace it. Nothing was downloaded."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    with bars("bytes") as add:
+    with _writing_to(folder), bars("bytes") as add:
+        folder.mkdir(parents=True, exist_ok=True)
         for file in files:
             name = file["filename"]
             advance = add(name, file["bytes"]).advance
@@ -50,6 +51,16 @@ def download_folder(
                 advance(file["bytes"])
             else:
                 _download(api, f"{path}/{name}{ending}", file, folder / name, advance)
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CommandFailed(
+            f"{folder} cannot be written: {reason_of(error)}. Run the command again to resume."
+        ) from error
 
 
 def _check_names(files: Sequence[dict[str, Any]]) -> None:

@@ -36,7 +36,7 @@ from cluster.planning.serving import ServingOptions, plan_serving
 from cluster.planning.serving_settings import ServingSettings
 from cluster.planning.shapes import shape_of
 from service.cli.confirming import Yes, confirm
-from service.cli.failures import CommandFailed
+from service.cli.failures import CommandFailed, reason_of
 from service.cli.output import Columns, Item, Output, printable
 from service.cli.progress import bar
 from service.data_folder import catalogue_path, create_catalogue
@@ -362,3 +362,6 @@ def _reported_errors() -> Iterator[None]:
     except CommandFailed as error:
         print(f"tunery: {printable(str(error))}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        print(f"tunery bases: {printable(reason_of(error))}", file=sys.stderr)
+        raise typer.Exit(1) from None

@@ -1,16 +1,19 @@
 """Every command that calls the API has the same options, output and exit codes."""
 
 import json
+import subprocess
+from pathlib import Path
 from typing import Annotated
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from service.cli.commands import api_command
+from service.cli.commands import api_command, local_command
 from service.cli.output import Output
 from service.cli.remote import Api
 from tests.api import BASE, LiveApi
+from tests.service.cli.terminal import COMMAND
 
 app = typer.Typer()
 COLUMNS = {"MODEL": "id", "OWNER": lambda model: f"by {model['owned_by']}"}
@@ -27,6 +30,11 @@ def get(
     api: Api, output: Output, model: str, mark: Annotated[str, typer.Option(help="A mark.")] = "*"
 ) -> None:
     output.item(api.get(f"/models/{model}"), {"MODEL": "id", "MARK": lambda _: mark})
+
+
+@local_command(app, "read")
+def read(output: Output, file: Path) -> None:
+    print(file.read_text(encoding="utf-8"))
 
 
 def run(live: LiveApi, *arguments: str, key: str | None = None) -> Result:
@@ -57,3 +65,21 @@ def test_help_shows_a_commands_own_options_before_the_shared_ones() -> None:
     text = CliRunner().invoke(app, ["get", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).stdout
     assert text.index("--mark") < text.index("--base-url") < text.index("--data") < text.index("--json")
     assert "api" not in text.split("Options")[0].lower()
+
+
+def test_a_file_that_cannot_be_read_ends_a_command_with_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "absent"
+    absent = CliRunner().invoke(app, ["read", str(file)])
+    assert (absent.exit_code, absent.stderr) == (1, f"tunery: {file}: No such file or directory\n")
+    file.write_bytes("wörld".encode("latin-1"))
+    latin = CliRunner().invoke(app, ["read", str(file)])
+    assert (latin.exit_code, latin.stderr[:32]) == (1, "tunery: What was read is not UTF")
+
+
+@pytest.mark.slow
+def test_output_that_finds_no_room_ends_a_command_with_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "data.jsonl"
+    file.write_text('{"prompt": "a", "completion": "b"}\n')
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*COMMAND, "data", "stats", file], stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b"tunery: No space left on device\n")

@@ -66,6 +66,13 @@ def test_the_operators_key_goes_only_to_the_folders_own_server(data: Path) -> No
     assert f"which listens at {own}" in str(caught.value)
 
 
+def test_an_operators_key_that_cannot_be_read_is_named(data: Path) -> None:
+    (data / "admin.key").write_bytes(b"\xff")
+    with published_url(data, LOCAL), pytest.raises(CommandFailed, match="the operator's key") as caught:
+        find_target(None, data, {}, is_listening=lambda _: True)
+    assert caught.value.exit_code == 3
+
+
 def test_what_took_the_port_of_a_server_that_does_not_run_is_sent_no_key(data: Path) -> None:
     for left_behind in (None, LOCAL):
         if left_behind:

@@ -8,7 +8,8 @@ from service.cli.failures import CommandFailed
 
 
 def write_new(target: Path, lines: Iterable[bytes], *, source: Path) -> int:
-    """Returns how many lines were written. Raises CommandFailed rather than replace a file."""
+    """Returns how many lines were written. Raises CommandFailed rather than replace a file, and if it
+    cannot be written."""
     if target.exists():
         raise CommandFailed(
             f"{target} is already there: name another file with --output. {source} is unchanged."
@@ -22,6 +23,8 @@ def write_new(target: Path, lines: Iterable[bytes], *, source: Path) -> int:
                 count += 1
         if count:
             part.replace(target)
+    except OSError as error:
+        raise CommandFailed(f"{target} cannot be written: {error.strerror}.") from error
     finally:
         part.unlink(missing_ok=True)
     return count

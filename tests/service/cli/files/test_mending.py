@@ -137,6 +137,16 @@ def test_what_cannot_be_mended_safely_stays_or_is_dropped_on_request(tmp_path: P
     assert fixed.read_text() == f"{GOOD}\n"
 
 
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    path, target = tmp_path / "data.jsonl", tmp_path / "absent" / "new.jsonl"
+    path.write_text(f"{GOOD}\n")
+    done = fix(path, "--output", target)
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"tunery: {target} cannot be written: No such file or directory.\n",
+    )
+
+
 def test_valid_rows_of_another_format_are_not_dropped(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     lines = f'{GOOD}\n{{"prompt": "a", "completion": "b"}}\n'

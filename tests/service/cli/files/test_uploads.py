@@ -91,6 +91,13 @@ def test_a_later_run_sends_what_is_missing(path: Path) -> None:
     assert (len(server.uploads), server.num_received - before) == (1, 26 - received)
 
 
+def test_a_file_is_sent_where_nothing_can_be_noted(path: Path) -> None:
+    (path.parent / "cache").write_text("not a folder")
+    server = Server()
+    assert send(server, path)["id"] == "file-1"
+    assert server.file == CONTENT
+
+
 def test_a_file_that_has_changed_or_an_upload_that_is_gone_begins_again(path: Path) -> None:
     server = Server()
     server.refused = {CONTENT[7000:7002]}

@@ -269,6 +269,12 @@ def test_a_server_cannot_choose_paths(fetch: Fetch, tmp_path: Path, name: str) -
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_said(fetch: Fetch, tmp_path: Path) -> None:
+    (tmp_path / PART).symlink_to("/dev/full")
+    with pytest.raises(CommandFailed, match=f"{tmp_path} cannot be written: No space left on device"):
+        fetch(Server())
+
+
 @pytest.mark.parametrize("digest", ["", "../x", DIGEST.upper(), f"{DIGEST}\n"])
 def test_what_is_no_digest_becomes_no_name(fetch: Fetch, tmp_path: Path, digest: str) -> None:
     with pytest.raises(CommandFailed, match="the SHA-256"):

@@ -197,6 +197,12 @@ def test_verify_tells_changed_weights_from_the_same(model: Path, data: Path) -> 
     assert "has no model 'absent'. It has tunery-tiny-1, our-model." in missing.stderr
 
 
+def test_a_catalogue_that_cannot_be_written_is_named(model: Path, data: Path) -> None:
+    data.write_text("not a folder")
+    added = bases(data, "add", model)
+    assert (added.exit_code, added.stderr[:14], str(data) in added.stderr) == (1, "tunery bases: ", True)
+
+
 def test_several_models_are_one_list_as_json(model: Path, data: Path) -> None:
     second = shutil.copytree(model, model.with_name("Second"))
     for folder in (model, second):

@@ -4,13 +4,14 @@ the file keeps its path, its size and the time of its last change."""
 import hashlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from service.cli.failures import CommandFailed, Refused
 from service.cli.files.upload_notes import UploadNote
 from service.cli.http.retrying import retried
+from service.cli.http.together import run_together
 from service.cli.progress import bar
 from service.cli.remote import Api
 
@@ -52,58 +53,91 @@ def _send_parts(
     api: Api, path: Path, name: str, purpose: str, size: int, part_bytes: int, advance: _Advance
 ) -> dict[str, Any]:
     note = _note_of(api, path, name, purpose, size, part_bytes)
-    upload_id, sent = _resumed(api, note)
-    if upload_id is None:
-        body = {
-            "filename": name,
-            "purpose": purpose,
-            "bytes": size,
-            "mime_type": "application/octet-stream",
-        }
-        upload_id, sent = api.post("/uploads", body)["id"], {}
-        note.write(upload_id, sent)
-    offsets, one_at_a_time = range(0, size, part_bytes), threading.Lock()
+    upload_id, sent = _resumed(api, note) or _begun(api, note, name, purpose, size)
+    offsets = range(0, size, part_bytes)
     for offset in sent:
         advance(min(part_bytes, size - offset))
+    parts = _Parts(api, path, name, part_bytes, upload_id, sent, note, advance)
+    missing = [partial(parts.send, offset) for offset in offsets if offset not in sent]
+    run_together(missing, at_once=_AT_ONCE, stop=parts.stop)
+    file = _completed(api, upload_id, [sent[offset] for offset in offsets], _md5(path), note)
+    note.forget()
+    return file
 
-    def send(offset: int) -> None:
-        with path.open("rb") as file:
+
+class _Parts:
+    """Sends parts in several threads, and notes what has arrived."""
+
+    def __init__(
+        self,
+        api: Api,
+        path: Path,
+        name: str,
+        part_bytes: int,
+        upload_id: str,
+        sent: dict[int, str],
+        note: UploadNote,
+        advance: _Advance,
+    ) -> None:
+        """Adds to `sent`, which has the parts' ids by their offsets."""
+        self._api = api
+        self._path = path
+        self._name = name
+        self._part_bytes = part_bytes
+        self._upload_id = upload_id
+        self._sent = sent
+        self._note = note
+        self._advance = advance
+        self._one_at_a_time = threading.Lock()
+        self._is_stopped = threading.Event()
+
+    def send(self, offset: int) -> None:
+        with self._path.open("rb") as file:
             file.seek(offset)
-            content = file.read(part_bytes)
+            content = file.read(self._part_bytes)
 
         def post() -> Any:
-            files = {"data": (name, content)}
-            path = f"/uploads/{upload_id}/parts"
-            return api.http.json("POST", path, files=files, timeout=_CALL_SECONDS)
+            path, files = f"/uploads/{self._upload_id}/parts", {"data": (self._name, content)}
+            return self._api.http.json("POST", path, files=files, timeout=_CALL_SECONDS)
 
-        part_id = retried(post, within_seconds=_RETRY_SECONDS)["id"]
-        with one_at_a_time:
-            sent[offset] = part_id
-            note.write(upload_id, sent)
-            advance(len(content))
+        part_id = retried(post, within_seconds=_RETRY_SECONDS, sleep=self._pause)["id"]
+        with self._one_at_a_time:
+            self._sent[offset] = part_id
+            self._note.write(self._upload_id, self._sent)
+            self._advance(len(content))
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        running = [pool.submit(send, offset) for offset in offsets if offset not in sent]
-        try:
-            for one in running:
-                one.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    # A file that was changed between two runs may have its former size and time.
-    completion = {"part_ids": [sent[offset] for offset in offsets], "md5": _md5(path)}
-    path_of_completion = f"/uploads/{upload_id}/complete"
+    def stop(self) -> None:
+        """Lets every `send` fail."""
+        self._is_stopped.set()
+        self._api.http.break_off()
+
+    def _pause(self, seconds: float) -> None:
+        if self._is_stopped.wait(seconds):
+            raise CommandFailed(f"The upload of {self._path} was stopped.")
+
+
+def _begun(api: Api, note: UploadNote, name: str, purpose: str, size: int) -> tuple[str, dict[int, str]]:
+    kind = "application/octet-stream"
+    body = {"filename": name, "purpose": purpose, "bytes": size, "mime_type": kind}
+    upload_id = api.post("/uploads", body)["id"]
+    note.write(upload_id, {})
+    return upload_id, {}
+
+
+def _completed(api: Api, upload_id: str, part_ids: list[str], md5: str, note: UploadNote) -> dict[str, Any]:
+    """The digest is that of the whole file, which was perhaps changed between two runs and kept its size and
+    time."""
+    path, body = f"/uploads/{upload_id}/complete", {"part_ids": part_ids, "md5": md5}
     try:
         completed = retried(
-            lambda: api.http.json("POST", path_of_completion, json=completion, timeout=_CALL_SECONDS),
+            lambda: api.http.json("POST", path, json=body, timeout=_CALL_SECONDS),
             within_seconds=_RETRY_SECONDS,
         )
     except Refused as error:
         if error.code == "md5_mismatch":
-            # The parts are not this file's: a later run must not go on with them.
+            # A later run must not go on with the same parts.
             note.forget()
         raise
-    note.forget()
     file: dict[str, Any] = completed["file"]
     return file
 
@@ -118,12 +152,11 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _resumed(api: Api, note: UploadNote) -> tuple[str | None, dict[int, str]]:
+def _resumed(api: Api, note: UploadNote) -> tuple[str, dict[int, str]] | None:
     """Returns the upload that an earlier run began, and the ids of its parts by offset, if it still waits."""
-    if (noted := note.read()) is None:
-        return None, {}
+    noted = note.read()
     try:
-        is_pending = api.get(f"/uploads/{noted[0]}")["status"] == "pending"
+        is_pending = noted is not None and api.get(f"/uploads/{noted[0]}")["status"] == "pending"
     except (CommandFailed, KeyError, TypeError):
-        return None, {}
-    return noted if is_pending else (None, {})
+        return None
+    return noted if is_pending else None

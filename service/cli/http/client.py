@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 
 from service.cli.failures import CommandFailed, Refused, Unavailable
+from service.cli.http.connections import Connections
 from service.cli.http.events import Event, read_events
 from service.server_url import is_loopback
 
@@ -54,6 +55,7 @@ class HttpClient:
             trust_env=not is_loopback(base_url),
             transport=transport,
         )
+        self._connections = Connections()
         self._prefix = f"{self._http.base_url.host}: " if names_host else ""
 
     def json(self, method: str, path: str, **options: Any) -> Any:
@@ -96,12 +98,17 @@ class HttpClient:
         except httpx2.TransportError as error:
             raise Unavailable(f"Cannot reach {self.base_url}: {error}") from error
 
+    def break_off(self) -> None:
+        """Lets the requests of other threads fail with Unavailable. Later ones are not concerned."""
+        self._connections.break_off()
+
     def close(self) -> None:
         self._http.close()
 
     def _request(self, method: str, path: str, options: dict[str, Any]) -> httpx2.Request:
         try:
-            return self._http.build_request(method, path, **options)
+            trace = {"trace": self._connections.note}
+            return self._http.build_request(method, path, extensions=trace, **options)
         except ValueError as error:
             # Halves of characters, and NaN, which Python's JSON has.
             raise Refused(f"The request cannot be sent: {error}", status=400) from error

@@ -2,9 +2,8 @@
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Event
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from service.cli.http.together import run_together
 from service.cli.remote import Api
 
 _PATH = "/chat/completions"
@@ -72,26 +72,15 @@ def _printed(pieces: Iterator[str]) -> str:
 
 def _side_by_side(api: Api, request: ChatRequest, messages: Messages) -> list[str]:
     said = ["" for _ in request.models]
-    is_stopped = Event()
-    with (
-        Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="visible") as live,
-        ThreadPoolExecutor(len(said)) as pool,
-    ):
+    with Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="visible") as live:
 
         def listen(index: int) -> None:
             for piece in stream(api, request, request.models[index], messages):
-                if is_stopped.is_set():
-                    return
                 said[index] += piece
                 live.update(_columns(request.models, said), refresh=True)
 
-        running = [pool.submit(listen, index) for index in range(len(said))]
-        try:
-            for one in running:
-                one.result()
-        except BaseException:
-            is_stopped.set()
-            raise
+        listeners = [partial(listen, index) for index in range(len(said))]
+        run_together(listeners, at_once=len(listeners), stop=api.http.break_off)
     return said
 
 

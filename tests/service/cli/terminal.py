@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.api import LiveApi
 from tests.documents import ROOT
+from tests.service.cli.half_deaf import HalfDeaf
 
 COMMAND = [
     sys.executable,
@@ -111,7 +112,9 @@ def _take_terminal() -> None:
 
 
 @contextmanager
-def on_terminal(live: LiveApi, folder: Path, *arguments: object, **environment: str) -> Iterator[Terminal]:
+def on_terminal(
+    live: LiveApi | HalfDeaf, folder: Path, *arguments: object, **environment: str
+) -> Iterator[Terminal]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     process = subprocess.Popen(
@@ -149,7 +152,7 @@ def piped(
     )
 
 
-def environment_of(live: LiveApi, folder: Path, **more: str) -> dict[str, str]:
+def environment_of(live: LiveApi | HalfDeaf, folder: Path, **more: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     return {
         **kept,

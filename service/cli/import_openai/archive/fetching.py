@@ -1,12 +1,12 @@
 """Brings what an account holds into an archive: each thing once, however often the command is interrupted."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from service.cli.failures import AUTH, CommandFailed, Refused, Unavailable
+from service.cli.http.together import run_together
 from service.cli.import_openai.archive.archive import (
     FORMAT,
     Archive,
@@ -55,7 +55,7 @@ def fetch(source: Source, archive: Archive, *, workers: int, remark: Callable[[s
     except (Refused, Unavailable) as error:
         remark(f"The list of models cannot be had: {error}")
     tasks = [*_parts(source, archive, jobs), *_contents(source, archive, purposes)]
-    problems = _run(tasks, workers)
+    problems = _run(source, tasks, workers)
     flush()
     missing = sum(1 for id in purposes if archive.content(id) is None)
     return Fetched(num_jobs, len(purposes), missing, problems)
@@ -122,24 +122,22 @@ def _fetch_file(source: Source, archive: Archive, id: str, suffix: str) -> None:
         write_json(archive.path("contents", id, ".missing.json"), about)
 
 
-def _run(tasks: Sequence[_Task], workers: int) -> list[str]:
+def _run(source: Source, tasks: Sequence[_Task], workers: int) -> list[str]:
     """Returns what went wrong. Raises CommandFailed if the key is refused."""
-    problems = []
-    pool = ThreadPoolExecutor(workers)
-    try:
-        with bar("Fetching", len(tasks)) as shown:
-            running = {pool.submit(task): name for name, task in tasks}
-            for future in as_completed(running):
-                shown.advance()
-                try:
-                    future.result()
-                except CommandFailed as error:
-                    if error.exit_code == AUTH:
-                        raise
-                    problems.append(f"{running[future]}: {error}")
-                except OSError as error:
-                    raise CommandFailed(f"The archive cannot be written: {error}") from error
-    finally:
-        # After Ctrl-C or a refusal, what has begun ends and nothing else begins.
-        pool.shutdown(cancel_futures=True)
+    problems: list[str] = []
+    with bar("Fetching", len(tasks)) as shown:
+
+        def attempt(name: str, task: Callable[[], None]) -> None:
+            try:
+                task()
+            except CommandFailed as error:
+                if error.exit_code == AUTH:
+                    raise
+                problems.append(f"{name}: {error}")
+            except OSError as error:
+                raise CommandFailed(f"The archive cannot be written: {error}") from error
+            shown.advance()
+
+        attempts = [partial(attempt, name, task) for name, task in tasks]
+        run_together(attempts, at_once=workers, stop=source.stop)
     return problems

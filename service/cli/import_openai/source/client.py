@@ -34,10 +34,11 @@ class Source:
         account: Account,
         *,
         transport: httpx2.BaseTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.account = account
-        self._sleep = sleep
+        self._is_stopped = threading.Event()
+        self._sleep = sleep or self._wait
         self._lock = threading.Lock()
         self._not_before = 0.0
         self._http = HttpClient(
@@ -87,6 +88,11 @@ class Source:
 
         self._retried(write)
 
+    def stop(self) -> None:
+        """Ends what other threads wait for: their calls raise CommandFailed."""
+        self._is_stopped.set()
+        self._http.break_off()
+
     def close(self) -> None:
         self._http.close()
 
@@ -106,6 +112,10 @@ class Source:
                 raise
 
         return retried(once, within_seconds=_MAX_WAIT_SECONDS, max_tries=_TRIES, sleep=self._sleep)
+
+    def _wait(self, seconds: float) -> None:
+        if self._is_stopped.wait(seconds):
+            raise CommandFailed(f"Nothing more is asked of {self.account.host}.")
 
     def _hold(self) -> None:
         with self._lock:

@@ -10,8 +10,10 @@ import httpx2
 import pytest
 
 from service.cli.failures import CommandFailed
-from service.cli.files.uploads import upload
+from service.cli.files.uploads import WHOLE_BYTES, upload
 from service.cli.remote import Api, Target
+from tests.service.cli.half_deaf import half_deaf
+from tests.service.cli.terminal import on_terminal
 
 CONTENT = bytes(range(256)) * 100
 PART = 1000
@@ -136,3 +138,24 @@ def test_a_file_that_the_server_finds_wrong_is_named(path: Path) -> None:
     )
     with pytest.raises(CommandFailed, match="Line 1: no"):
         upload(api, path, "fine-tune")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_an_upload_whose_parts_the_server_does_not_take(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with (tmp_path / "adapter_model.safetensors").open("wb") as weights:
+        weights.truncate(WHOLE_BYTES + 1)
+
+    def answer(method: str, path: str) -> tuple[int, object] | None:
+        return None if path.endswith("/parts") else (200, {"id": "file-1", "status": "processed"})
+
+    command = ("models", "import", tmp_path, "--base", "base-1")
+    with half_deaf(answer) as server, on_terminal(server, tmp_path, *command) as terminal:
+        server.wait_for(4)
+        terminal.interrupt()
+        assert terminal.wait() == 130, terminal.text
+    assert server.answered == [
+        ("POST", "/v1/files"),
+        ("POST", "/v1/uploads"),
+        ("DELETE", "/v1/files/file-1"),
+    ], "what was uploaded is deleted"

@@ -7,6 +7,7 @@ import pytest
 
 from cluster.contracts.errors import Unavailable
 from tests.api import BASE, LiveApi, add_tuned_model
+from tests.service.cli.half_deaf import half_deaf
 from tests.service.cli.running import run_tunery
 from tests.service.cli.terminal import on_terminal, piped
 
@@ -103,4 +104,19 @@ def test_an_engine_that_fails_ends_a_single_question_but_not_a_conversation(
         terminal.until(f"{ANSWER}\n> ")
         assert asked(live) == [("user", "two")]
         terminal.send("\x04")
+        assert terminal.wait() == 0
+
+
+def test_ctrl_c_stops_models_that_have_not_begun_to_answer(tmp_path: Path) -> None:
+    def answer(method: str, path: str) -> tuple[int, object] | None:
+        model = {"id": "tuned", "tunery": {"base": "base"}}
+        return (200, model) if method == "GET" else None
+
+    with half_deaf(answer) as server, on_terminal(server, tmp_path, "chat", "tuned", "--base") as terminal:
+        terminal.until("> ")
+        terminal.send("Hi\n")
+        server.wait_for(2)
+        terminal.interrupt()
+        terminal.until("Stopped.\n> ")
+        terminal.send("/quit\n")
         assert terminal.wait() == 0

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx2
@@ -19,6 +20,7 @@ from service.cli.import_openai.source.account import find_account
 from service.cli.import_openai.source.client import Source
 from service.cli.main import app
 from tests.api import listening
+from tests.service.cli.half_deaf import half_deaf
 from tests.service.cli.import_openai.old_account import KEY, RESULTS, OldAccount, refusing, rows
 
 ENVIRONMENT = {"TUNERY_SOURCE_API_KEY": KEY}
@@ -203,6 +205,30 @@ def test_a_key_that_may_not_read_files_is_no_reason_to_give_them_up(tmp_path: Pa
         fetched(account, tmp_path)
     account.refuse = lambda path, count: None
     assert fetched(account, tmp_path).content("file-train1") is not None
+
+
+def test_a_refused_key_ends_what_the_account_does_not_answer(tmp_path: Path) -> None:
+    account = OldAccount()
+    for number in (1, 2):
+        account.add_job(number)
+
+    def answer(method: str, path: str) -> tuple[int, object] | None:
+        if path.startswith("/v1/fine_tuning/jobs?"):
+            return 200, {"data": list(account.jobs.values())}
+        if "ftjob-000002" in path:
+            return None
+        if "ftjob-000001/events" in path:
+            server.wait_for(2)
+            return 401, {"error": {"message": "Revoked."}}
+        return 200, {"data": []}
+
+    with half_deaf(answer) as server:
+        source = Source(find_account(f"{server.url}/v1", None, ENVIRONMENT))
+        began = time.monotonic()
+        with pytest.raises(CommandFailed, match="Revoked"):
+            fetch(source, Archive.create(tmp_path), workers=4, remark=lambda _: None)
+        assert time.monotonic() - began < 30
+        source.close()
 
 
 def test_a_refused_content_is_asked_for_again_and_a_deleted_one_is_not(tmp_path: Path) -> None:

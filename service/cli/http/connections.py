@@ -1,0 +1,33 @@
+"""The connections of a client, to break them from another thread than those that wait for answers."""
+
+import socket
+import threading
+import weakref
+from contextlib import suppress
+from typing import Any
+
+
+class Connections:
+    """Knows their sockets from `note`, which is a request's extension `trace`.
+
+    https://www.python-httpx.org/advanced/extensions/#trace"""
+
+    def __init__(self) -> None:
+        self._sockets = weakref.WeakSet[socket.socket]()
+        self._lock = threading.Lock()
+
+    def note(self, event: str, details: dict[str, Any]) -> None:
+        # TLS has a socket of its own.
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            with self._lock:
+                self._sockets.add(details["return_value"].get_extra_info("socket"))
+
+    def break_off(self) -> None:
+        """Lets the requests that run on them fail at once. The client opens others for the next ones."""
+        with self._lock:
+            opened = list(self._sockets)
+        for each in opened:
+            with suppress(OSError):
+                # Closing a socket would not wake the thread that waits for it, and TLS's own shutdown would
+                # take away its state.
+                socket.socket.shutdown(each, socket.SHUT_RDWR)

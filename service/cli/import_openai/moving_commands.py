@@ -15,6 +15,7 @@ from service.cli.import_openai.archive.fetching import fetch as fetch_all
 from service.cli.import_openai.plan.applying import apply_plan
 from service.cli.import_openai.plan.plan_file import check_same_plan, read_plan, write_plan
 from service.cli.import_openai.plan.planning import (
+    Estimated,
     available,
     generating_bases,
     propose_and_estimate,
@@ -127,7 +128,8 @@ def plan(
             default=base,
         )
 
-    proposals, found = proposed(available(bases)), []
+    proposals = proposed(available(bases))
+    found: list[Estimated] = []
     if not force:
         check_same_plan(kept, proposals)
     if estimate:

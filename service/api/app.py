@@ -126,9 +126,9 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # A form has one file, whose size is limited by itself. All else of it is held in memory: by default,
-        # up to a thousand parts of each kind and a megabyte each.
-        form_limits={"max_files": 1, "max_fields": 16, "max_part_size": 8192},
+        # A form has one file, whose size is limited by itself; a second one is refused by its name. All else
+        # is held in memory: by default, up to a thousand parts of each kind and a megabyte each.
+        form_limits={"max_files": 2, "max_fields": 16, "max_part_size": 8192},
         routes=_routes(),
     )
     app.state.draining = Draining()

@@ -362,6 +362,7 @@ def test_an_administrator_decides_what_is_kept_held_and_looks_who_changed_what(d
     assert retention["events"] == {"days": 90, "set_by": "project"}
     assert retention["results"] == {"days": "forever", "set_by": "project"}
     page.get_by_role("button", name=re.compile("^Back to the organization")).click()
+    page.get_by_role("button", name=re.compile("^Use the organization")).click()
     expect(page.get_by_label("Events of jobs")).to_have_value("")
 
     page.get_by_label("What to hold").fill(seeded.file)

@@ -33,7 +33,8 @@ COMMANDS = {
     ),
     "pools": Deferred(
         "service.cli.admin.pools",
-        "Show the devices that jobs train on, and how many of them are held. Needs an admin key.",
+        "Show the devices that jobs train on, how many of them are held, and how many may be. Needs an admin "
+        "key.",
         _PROJECT,
     ),
     "webhooks": Deferred("service.cli.admin.webhooks", "Send a project's events to URLs.", _PROJECT),

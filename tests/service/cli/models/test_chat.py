@@ -107,7 +107,7 @@ def test_an_engine_that_fails_ends_a_single_question_but_not_a_conversation(
         assert terminal.wait() == 0
 
 
-def test_ctrl_c_stops_models_that_have_not_begun_to_answer(tmp_path: Path) -> None:
+def test_ctrl_c_stops_models_that_have_not_begun_to_answer(tmp_path: Path, database_url: str) -> None:
     def answer(method: str, path: str) -> tuple[int, object] | None:
         model = {"id": "tuned", "tunery": {"base": "base"}}
         return (200, model) if method == "GET" else None

@@ -139,7 +139,8 @@ class Settings(BaseSettings):
     """Whether the API serves the dashboard at `/`. Without it, that path needs a key like any other."""
     max_connections: int = Field(default=2048, ge=16)
     """Connections that one API process holds at once. When the limit is reached, the connections that have
-    been idle longest are closed to make room for new ones."""
+    been idle longest are closed to make room for new ones. The streams of events of one project may take half
+    of them."""
 
     max_running_choices: int = Field(default=64, ge=1)
     """Choices (`n` of a request) that one API process generates at once, over all projects. The default is

@@ -243,7 +243,9 @@ def _lifespan(
         app.state.upload_turns = _upload_turns(state.settings)
         app.state.upload_pace = Pace(state.settings.min_upload_bytes_per_second)
         app.state.key_use = KeyUse(state.database)
-        app.state.feed = EventFeed(state.database, app.state.draining)
+        # The other half of the connections is left to other projects and requests.
+        max_streams = settings.max_connections // 2
+        app.state.feed = EventFeed(state.database, app.state.draining, max_streams_per_project=max_streams)
         try:
             async with (
                 _listening_for_scrapes(metrics, state.settings),

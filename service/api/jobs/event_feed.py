@@ -6,7 +6,9 @@ events."""
 import asyncio
 import logging
 import math
+import sys
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from cluster.contracts.errors import TuneryError
+from cluster.contracts.errors import Overloaded, TuneryError
 from service.api.http.draining import Draining
 from service.api.inference.sse import frame
 from service.api.jobs.public_jobs import public_event
@@ -63,9 +65,13 @@ class _Followed:
 class EventFeed:
     """Belongs to one event loop."""
 
-    def __init__(self, database: Database, draining: Draining) -> None:
+    def __init__(
+        self, database: Database, draining: Draining, *, max_streams_per_project: int = sys.maxsize
+    ) -> None:
         self._database = database
         self._draining = draining
+        self._max_streams = max_streams_per_project
+        self._num_streams: Counter[Tenant] = Counter()
         self._followed: dict[str, _Followed] = {}
         self._written: set[str] = set()
         self._is_due = asyncio.Event()
@@ -93,14 +99,21 @@ class EventFeed:
     async def follow(self, tenant: Tenant, job_id: str, last_seq: int) -> AsyncGenerator[bytes]:
         """Returns frames of the events after `last_seq`, until the job has ended and all its events are sent,
         the process shuts down, or the database fails. In the latter two cases the reader reconnects with the
-        last sequence number it saw. Raises NotFound."""
+        last sequence number it saw. Raises NotFound, and Overloaded if the project follows too many
+        already."""
         first = await self._read(tenant, job_id, last_seq)
+        if self._num_streams[tenant] >= self._max_streams:
+            raise Overloaded(
+                f"Your project follows events in {self._max_streams} streams, the most that one project may "
+                "have open at once. Close some, or read the events page by page, without `stream`.",
+                retry_after_seconds=KEEP_ALIVE_SECONDS,
+            )
         return self._frames(tenant, job_id, last_seq, first)
 
     async def _frames(
         self, tenant: Tenant, job_id: str, last_seq: int, batch: _Batch
     ) -> AsyncGenerator[bytes]:
-        with self._following(job_id) as job:
+        with self._following(tenant, job_id) as job:
             while True:
                 for seq, text in batch.frames:
                     last_seq = seq
@@ -137,12 +150,16 @@ class EventFeed:
         return await self._shared_reads.get((tenant, job_id, last_seq), read)
 
     @contextmanager
-    def _following(self, job_id: str) -> Iterator[_Followed]:
+    def _following(self, tenant: Tenant, job_id: str) -> Iterator[_Followed]:
         job = self._followed.setdefault(job_id, _Followed())
         job.num_readers += 1
+        self._num_streams[tenant] += 1
         try:
             yield job
         finally:
+            self._num_streams[tenant] -= 1
+            if not self._num_streams[tenant]:
+                del self._num_streams[tenant]
             job.num_readers -= 1
             if not job.num_readers:
                 del self._followed[job_id]

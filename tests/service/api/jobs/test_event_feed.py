@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 import pytest
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import NotFound, Unavailable
+from cluster.contracts.errors import NotFound, Overloaded, Unavailable
 from service.api.http.draining import Draining
 from service.api.jobs import event_feed
 from service.api.jobs.event_feed import KEEP_ALIVE, EventFeed
@@ -188,3 +188,22 @@ async def test_another_tenants_job_is_absent(watched: Watched, jobs: Callable[[i
     async with polling(feed):
         with pytest.raises(NotFound):
             await feed.follow(OTHER, job, -1)
+
+
+async def test_a_project_cannot_take_the_streams_of_all_others(
+    watched: Watched, jobs: Callable[[int], list[str]]
+) -> None:
+    (job,) = jobs(1)
+    feed = EventFeed(watched, Draining(), max_streams_per_project=2)
+    async with polling(feed):
+        streams = [await feed.follow(TENANT, job, -1) for _ in range(2)]
+        for frames in streams:
+            await take(frames, 1)
+        with pytest.raises(Overloaded, match="follows events in 2 streams, the most"):
+            await feed.follow(TENANT, job, -1)
+        with pytest.raises(NotFound):
+            await feed.follow(OTHER, job, -1)
+        await streams[0].aclose()
+        async with aclosing(await feed.follow(TENANT, job, -1)) as frames:
+            await take(frames, CREATED)
+        await streams[1].aclose()

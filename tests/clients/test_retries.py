@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 from tunery_client import (
+    ApiError,
+    Conflict,
     ConnectionFailed,
     InvalidRequest,
     MissingApiKey,
@@ -80,6 +82,26 @@ def test_writing_is_tried_again_only_if_the_server_has_not_begun(
     except TuneryError:
         assert tries == 1
     assert len(server.requests) == tries
+
+
+def test_the_server_may_ask_for_another_try(connect: Connect) -> None:
+    """As it does while the first try, whose connection broke, is still at work."""
+    server = Server(httpx.ReadError, 409, **{"x-should-retry": "true"})
+    with pytest.raises(KeyError):  # the double's answer is no job
+        client(connect, server).jobs.create(**JOB)
+    assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
+    assert len(server.requests) == 3
+    with pytest.raises(Conflict) as refused:
+        post(client(connect, Server(409)))
+    assert refused.value.is_retry_useful is None
+
+
+@pytest.mark.parametrize("failure", [408, 429, 503, 507])
+def test_the_server_may_refuse_another_try(connect: Connect, failure: int) -> None:
+    server = Server(failure, **{"x-should-retry": "false"})
+    with pytest.raises(ApiError) as refused:
+        client(connect, server).models.list()
+    assert (len(server.requests), refused.value.is_retry_useful) == (1, False)
 
 
 @pytest.mark.parametrize("failure", [500, 503, httpx.ReadError, httpx.ReadTimeout])

@@ -7,7 +7,7 @@ TuneryError
 ├── CorruptDownload         a file arrived with another SHA-256 than the server announced
 ├── ExportFailed            the server could not make the format that was asked for
 ├── WaitTimeout             the time limit of `jobs.wait` passed; the job continues
-└── ApiError                status, code, param, request_id, retry_after_seconds
+└── ApiError                status, code, param, request_id, retry_after_seconds, is_retry_useful
     ├── InvalidRequest      400, 413
     ├── AuthenticationFailed  401
     ├── PermissionDenied    403
@@ -73,6 +73,7 @@ class ApiError(TuneryError):
         param: str | None,
         request_id: str | None,
         retry_after_seconds: float | None = None,
+        is_retry_useful: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -84,6 +85,8 @@ class ApiError(TuneryError):
         """Identifies the request in the server's log."""
         self.retry_after_seconds = retry_after_seconds
         """How long the server asks to wait before the next try."""
+        self.is_retry_useful = is_retry_useful
+        """What the server says of another try; None if it does not say."""
 
 
 class InvalidRequest(ApiError):
@@ -121,6 +124,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     409: Conflict,
     429: Overloaded,
 }
+_SHOULD_RETRY = {"true": True, "false": False}
 
 
 def error_of_response(response: httpx.Response) -> ApiError:
@@ -132,6 +136,7 @@ def error_of_response(response: httpx.Response) -> ApiError:
         status=response.status_code,
         request_id=response.headers.get("x-request-id"),
         retry_after_seconds=_retry_after(response),
+        is_retry_useful=_SHOULD_RETRY.get(response.headers.get("x-should-retry", "")),
     )
 
 

@@ -38,6 +38,8 @@ def pause_before_retry(
 
 def _may_help(request: httpx.Request, error: ApiError | ConnectionFailed) -> bool:
     if isinstance(error, ApiError):
+        if error.is_retry_useful is not None:
+            return error.is_retry_useful
         if error.code == "insufficient_quota":
             return False
         return error.status in _NOT_DONE or (error.status >= 500 and _is_repeatable(request))

@@ -15,13 +15,17 @@ DEFAULT_THRESHOLD_BYTES = 64 * 2**20
 
 @dataclass
 class UploadProgress:
-    """How much of a file has arrived. May be kept as JSON: its fields are plain values."""
+    """How much of a file has arrived. `asdict` of it may be kept as JSON: its fields make it anew."""
 
     upload_id: str
     total_bytes: int
     part_bytes: int
     part_ids: dict[int, str] = field(default_factory=dict)
     """By the part's place in the file, from 0."""
+
+    def __post_init__(self) -> None:
+        # Places that were kept as JSON are strings.
+        self.part_ids = {int(index): part_id for index, part_id in self.part_ids.items()}
 
     @property
     def sent_bytes(self) -> int:

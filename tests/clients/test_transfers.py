@@ -2,11 +2,19 @@
 
 import json
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
 import pytest
-from tunery_client import ConnectionFailed, CorruptDownload, Tunery, UploadInterrupted, UploadProgress
+from tunery_client import (
+    ConnectionFailed,
+    CorruptDownload,
+    TargetExists,
+    Tunery,
+    UploadInterrupted,
+    UploadProgress,
+)
 
 from tests.api import LiveApi, jsonl
 from tests.clients.blocking import COLOURS, Connect
@@ -87,6 +95,11 @@ def test_a_data_set_is_checked_and_not_kept(live: LiveApi, tunery: Tunery, rows:
     assert list(tunery.files.list()) == []
 
 
+def part_of(path: Path) -> Path:
+    """Where a file is while it arrives."""
+    return path.with_name(f"{path.name}.{sha256(FILES[path.name]).hexdigest()[:16]}.part")
+
+
 def test_weights_are_downloaded_once_and_checked(tunery: Tunery, model: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     heard: list[tuple[int, int]] = []
@@ -96,8 +109,8 @@ def test_weights_are_downloaded_once_and_checked(tunery: Tunery, model: str, tmp
         assert (folder / name).read_bytes() == FILES[name]
     assert heard[-1][0] == heard[-1][1] == sum(path.stat().st_size for path in files)
     weights = folder / "adapter_model.safetensors"
-    weights.rename(folder / "adapter_model.safetensors.part")
-    with (folder / "adapter_model.safetensors.part").open("r+b") as file:
+    weights.rename(part_of(weights))
+    with part_of(weights).open("r+b") as file:
         file.truncate(len(FILES[weights.name]) // 2)
     tunery.models.download(model, folder)
     assert weights.read_bytes() == FILES[weights.name]
@@ -105,12 +118,80 @@ def test_weights_are_downloaded_once_and_checked(tunery: Tunery, model: str, tmp
 
 def test_a_download_with_other_bytes_is_refused(tunery: Tunery, model: str, tmp_path: Path) -> None:
     name = "adapter_model.safetensors"
-    (tmp_path / f"{name}.part").write_bytes(b"\0" * len(FILES[name]))
+    part_of(tmp_path / name).write_bytes(b"\0" * len(FILES[name]))
     with pytest.raises(CorruptDownload, match=name):
         tunery.models.download(model, tmp_path)
     assert not (tmp_path / name).exists()
     tunery.models.download(model, tmp_path)
     assert (tmp_path / name).read_bytes() == FILES[name]
+
+
+class Weights:
+    """A server of models that have one file each, all with the same name and size. It sends half a file, and
+    then breaks the connection, until it is told otherwise."""
+
+    def __init__(self, **contents: bytes) -> None:
+        self._contents = contents
+        self.breaks = True
+        self.sent: list[bytes] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        model = request.url.path.split("/")[3]
+        content = self._contents[model]
+        if request.url.path.endswith("/weights"):
+            file = {"filename": "a", "bytes": len(content), "sha256": sha256(content).hexdigest()}
+            weights = {"object": "model.weights", "model": model, "base": "b", "form": "adapter"}
+            return httpx.Response(200, json={**weights, "bytes": len(content), "files": [file]})
+        start = int(request.headers.get("range", "bytes=0-")[6:-1])
+        if self.breaks and start:
+            raise httpx.ReadError("cut off", request=request)
+        self.sent.append(content[start : len(content) // 2 if self.breaks else None])
+        return httpx.Response(206 if start else 200, stream=httpx.ByteStream(self.sent[-1]))
+
+
+def test_a_download_does_not_continue_another_models(
+    connect: Connect, tmp_path: Path, database_url: str
+) -> None:
+    server = Weights(first=b"aaaa", second=b"bbbb")
+    tunery = connect("http://server", "key", transport=httpx.MockTransport(server), max_retries=0)
+    with pytest.raises(ConnectionFailed):
+        tunery.models.download("first", tmp_path)
+    server.breaks = False
+    [path] = tunery.models.download("second", tmp_path)
+    assert path.read_bytes() == b"bbbb"
+    path.unlink()
+    assert tunery.models.download("first", tmp_path) == [path]
+    assert path.read_bytes() == b"aaaa"
+    assert server.sent == [b"aa", b"bbbb", b"aa"]
+
+
+def test_a_file_with_other_content_is_replaced_only_on_request(
+    connect: Connect, tmp_path: Path, database_url: str
+) -> None:
+    server = Weights(first=b"aaaa", second=b"bbbb")
+    server.breaks = False
+    tunery = connect("http://server", "key", transport=httpx.MockTransport(server))
+    folder = tmp_path / "model"
+    [path] = tunery.models.download("first", folder)
+    with pytest.raises(TargetExists, match="overwrite=True"):
+        tunery.models.download("second", folder)
+    assert path.read_bytes() == b"aaaa"
+    tunery.models.download("first", folder)
+    assert server.sent == [b"aaaa"]
+    tunery.models.download("second", folder, overwrite=True)
+    assert path.read_bytes() == b"bbbb"
+    assert list(folder.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("digest", ["", "../up", "0" * 63, "0" * 63 + "/"])
+def test_what_is_no_digest_is_refused(
+    connect: Connect, tmp_path: Path, digest: str, database_url: str
+) -> None:
+    file = {"filename": "a", "bytes": 1, "sha256": digest}
+    weights = {"object": "model.weights", "model": "m", "base": "b", "form": "adapter", "bytes": 1}
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=weights | {"files": [file]}))
+    with pytest.raises(CorruptDownload, match="not one"):
+        connect("http://server", "key", transport=transport).models.download("m", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc/x", ".hidden", "a/b"])

@@ -67,6 +67,7 @@ def test_the_exported_names_are_these(database_url: str, colour: Colour) -> None
         "Overloaded",
         "PermissionDenied",
         "ServerError",
+        "TargetExists",
         "Tunery",
         "TuneryError",
         "UploadInterrupted",

@@ -9,23 +9,36 @@ from pathlib import Path
 
 import httpx
 
-from tunery_client.errors import CorruptDownload
+from tunery_client.errors import CorruptDownload, TargetExists
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGITS_IN_NAME = 16
 
 
 class PartialFile:
-    """`target`, which is `<target>.part` until all its bytes have arrived."""
+    """`target`, which is `<target>.<the SHA-256's beginning>.part` until all its bytes have arrived: only the
+    same content continues it."""
 
     def __init__(
-        self, folder: Path, name: str, size: int, sha256: str, advance: Callable[[int], object]
+        self,
+        folder: Path,
+        name: str,
+        size: int,
+        sha256: str,
+        advance: Callable[[int], object],
+        *,
+        overwrite: bool = False,
     ) -> None:
         """`advance` takes how many bytes have arrived, or gone. Raises CorruptDownload if `name`, which the
-        server chose, is not a plain name."""
+        server chose, is not a plain name, or `sha256` no digest, and TargetExists if the target has other
+        content and `overwrite` is not set."""
         if not _PLAIN_NAME.fullmatch(name):
             raise CorruptDownload(f"The server names a file {name!r}, which is not a plain name.")
+        if not _SHA256.fullmatch(sha256):
+            raise CorruptDownload(f"The server gives {name} the SHA-256 {sha256!r}, which is not one.")
         self.target = folder / name
-        self._part = folder / f"{name}.part"
+        self._part = folder / f"{name}.{sha256[:_DIGITS_IN_NAME]}.part"
         self._size = size
         self._sha256 = sha256
         self._advance = advance
@@ -33,6 +46,11 @@ class PartialFile:
             self._is_complete = True
             advance(size)
             return
+        if self.target.exists() and not overwrite:
+            raise TargetExists(
+                f"{self.target} has other content than the model's file. Choose another folder, or set "
+                "overwrite=True to replace it."
+            )
         self._is_complete = False
         if self.arrived() > size:
             self._part.unlink()

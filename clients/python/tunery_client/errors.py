@@ -5,6 +5,7 @@ TuneryError
 ├── ConnectionFailed        no answer: connection refused, lost or timed out
 ├── UploadInterrupted       a file is partly there; `progress` resumes it
 ├── CorruptDownload         a file arrived with another SHA-256 than the server announced
+├── TargetExists            a download would replace a file that has other content
 ├── ExportFailed            the server could not make the format that was asked for
 ├── WaitTimeout             the time limit of `jobs.wait` passed; the job continues
 └── ApiError                status, code, param, request_id, retry_after_seconds, is_retry_useful
@@ -51,6 +52,10 @@ class UploadInterrupted(TuneryError):
 
 class CorruptDownload(TuneryError):
     """A file arrived with another SHA-256 than the server announced. It was deleted."""
+
+
+class TargetExists(TuneryError, FileExistsError):
+    """The folder of a download has a file of that name with other content. It was left as it is."""
 
 
 class ExportFailed(TuneryError):

@@ -51,9 +51,11 @@ class Models(Resource):
         format: Format = "original",
         quantization: Quantization | None = None,
         on_progress: OnProgress = None,
+        overwrite: bool = False,
     ) -> Sequence[Path]:
         """Downloads a tuned model's weights into `folder`, checks their SHA-256, and returns the files. Call
-        it again to resume.
+        it again to resume: files that are there are kept. If one has other content, TargetExists is raised
+        before anything is downloaded, or with `overwrite` it is replaced.
 
         `original` is a folder for PEFT, or for transformers after a full fine-tune. `merged` is one for
         transformers, and `gguf` files for llama.cpp; both are exported first, which may take minutes. Raises
@@ -79,12 +81,13 @@ class Models(Resource):
             if on_progress is not None:
                 on_progress(arrived, weights.bytes_)
 
-        found = []
-        for file in weights.files:
-            part = PartialFile(folder, file.filename, file.bytes_, file.sha256, advance)
-            self._download(f"{path}/{file.filename}", query, part)
-            found.append(part.target)
-        return found
+        parts = [
+            PartialFile(folder, file.filename, file.bytes_, file.sha256, advance, overwrite=overwrite)
+            for file in weights.files
+        ]
+        for part in parts:
+            self._download(f"{path}/{part.target.name}", query, part)
+        return [part.target for part in parts]
 
     def import_adapter(self, folder: str | Path, *, base: str, suffix: str | None = None) -> ModelImport:
         """Imports a folder that PEFT has saved, as a model of the project, and waits until the server has

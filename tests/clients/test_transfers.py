@@ -1,6 +1,11 @@
 """Files and weights that `tunery_client` sends and fetches."""
 
+import asyncio
 import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -8,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tunery_client import (
+    AsyncTunery,
     ConnectionFailed,
     CorruptDownload,
     TargetExists,
@@ -17,7 +23,7 @@ from tunery_client import (
 )
 
 from tests.api import LiveApi, jsonl
-from tests.clients.blocking import COLOURS, Connect
+from tests.clients.blocking import COLOURS, Colour, Connect
 from tests.service.api.weights.stored import FILES, add_stored_model
 
 pytestmark = [
@@ -85,6 +91,66 @@ def test_an_interrupted_upload_sends_only_what_is_missing(
     rows.write_bytes(b"other")
     with pytest.raises(ValueError, match="5 bytes now"):
         resumed.files.upload(rows, resume=progress)
+
+
+class Interrupting:
+    """Takes an upload in parts. Ctrl-C arrives while it takes the third one."""
+
+    def __init__(self) -> None:
+        self.num_parts = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/parts"):
+            upload = {"id": "upload_1", "object": "upload", "bytes": 1, "filename": "a", "file": None}
+            times = {"created_at": 1, "expires_at": 2}
+            return httpx.Response(200, json=upload | times | {"purpose": "fine-tune", "status": "pending"})
+        self.num_parts += 1
+        if self.num_parts == 3:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.05)  # Parts arrive more slowly than signals.
+        return httpx.Response(200, json={"id": f"part_{self.num_parts}"})
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C interrupts, even if the tests run in the background of a shell, which lets it be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c", "database_url")
+def test_ctrl_c_ends_an_upload_that_can_be_resumed(colour: Colour, rows: Path) -> None:
+    server = Interrupting()
+    transport = httpx.MockTransport(server)
+    found: list[tuple[UploadProgress | None, int]] = []
+
+    def upload() -> None:
+        with Tunery("http://server", "key", transport=transport) as tunery:
+            try:
+                tunery.files.upload(rows, threshold_bytes=PART, parts_at_once=1)
+            except KeyboardInterrupt as stop:
+                found.append((UploadProgress.of(stop), server.num_parts))
+                time.sleep(0.3)
+                raise
+
+    async def upload_async() -> None:
+        async with AsyncTunery("http://server", "key", transport=transport) as tunery:
+            try:
+                await tunery.files.upload(rows, threshold_bytes=PART, parts_at_once=1)
+            except asyncio.CancelledError as stop:
+                found.append((UploadProgress.of(stop), server.num_parts))
+                await asyncio.sleep(0.3)
+                raise
+
+    with pytest.raises(KeyboardInterrupt):
+        upload() if colour == "sync" else asyncio.run(upload_async())
+    [(progress, num_parts)] = found
+    assert progress is not None
+    assert {0, 1} <= set(progress.part_ids)
+    assert len(progress.part_ids) <= num_parts < -(-rows.stat().st_size // PART)
+    assert server.num_parts == num_parts, "parts are sent after the upload has ended"
+    assert UploadProgress.of(KeyboardInterrupt()) is None
 
 
 def test_a_data_set_is_checked_and_not_kept(live: LiveApi, tunery: Tunery, rows: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar, cast
 
 Item = TypeVar("Item")
@@ -49,7 +49,8 @@ async def each_async(
 
 
 def each(function: Callable[[Item], Result], items: Iterable[Item], *, at_once: int) -> list[Result]:
-    """`each_async` in threads. After a failure no other item is begun."""
+    """`each_async` in threads. After a failure or Ctrl-C no other item is begun, and those begun
+    are waited for."""
     failures: list[BaseException] = []
 
     def one(item: Item) -> Result | None:
@@ -62,7 +63,13 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], *, at_once: 
             raise
 
     with ThreadPoolExecutor(at_once) as pool:
-        results = [future.result for future in [pool.submit(one, item) for item in items]]
+        try:
+            futures = [pool.submit(one, item) for item in items]
+            wait(futures)
+        except BaseException as error:
+            # Ctrl-C reaches this thread only, which then waits for those of the pool.
+            failures.append(error)
+            raise
     if failures:
         raise failures[0]
-    return [cast("Result", result()) for result in results]
+    return [cast("Result", future.result()) for future in futures]

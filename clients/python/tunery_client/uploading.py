@@ -27,6 +27,17 @@ class UploadProgress:
         # Places that were kept as JSON are strings.
         self.part_ids = {int(index): part_id for index, part_id in self.part_ids.items()}
 
+    @classmethod
+    def of(cls, error: BaseException) -> UploadProgress | None:
+        """How much had arrived when `error` ended an upload in parts: UploadInterrupted, KeyboardInterrupt, a
+        task's CancelledError or any other. None if it ended no such upload."""
+        found = getattr(error, "progress", None)
+        return found if isinstance(found, cls) else None
+
+    def hand_out(self, error: BaseException) -> None:
+        """Lets `of` find it. The error keeps its type: Ctrl-C stays Ctrl-C."""
+        error.__dict__["progress"] = self
+
     @property
     def sent_bytes(self) -> int:
         return sum(self.size_of(index) for index in self.part_ids)

@@ -35,7 +35,9 @@ class AsyncFiles(AsyncResource):
         `status`: if it is `error`, `status_details` lists the problems by line.
 
         Raises UploadInterrupted if some parts did not arrive; pass its `progress` as `resume` to send only
-        those."""
+        those. `UploadProgress.of` finds the progress in whatever else ended the upload: KeyboardInterrupt, or
+        a task's CancelledError. After Ctrl-C, a synchronous client waits for the parts that are being sent; a
+        second Ctrl-C ends that."""
         path = Path(path)
         total = path.stat().st_size
         if resume is not None or total > threshold_bytes:

@@ -28,7 +28,7 @@ async def upload_in_parts(
     resume: UploadProgress | None,
 ) -> FileObject:
     """Raises UploadInterrupted if the connection or the server fails on the way, and ValueError if `resume`
-    is of another file."""
+    is of another file. Whatever else ends it has the progress too."""
     http = client.get_async_httpx_client()
     total = path.stat().st_size
     if resume is not None and resume.total_bytes != total:
@@ -52,6 +52,9 @@ async def upload_in_parts(
         raise UploadInterrupted(
             f"{path.name}: {progress.sent_bytes} of {total} bytes are uploaded; {error}", progress
         ) from error
+    except BaseException as error:
+        progress.hand_out(error)
+        raise
     return FileObject.from_dict(response.json()["file"])
 
 

@@ -31,6 +31,17 @@ pytestmark = [
     pytest.mark.parametrize("colour", COLOURS),
 ]
 PART = 64
+UPLOAD = {
+    "id": "upload_1",
+    "object": "upload",
+    "bytes": 1,
+    "created_at": 1,
+    "expires_at": 2,
+    "filename": "a",
+    "purpose": "fine-tune",
+    "status": "pending",
+    "file": None,
+}
 
 
 @pytest.fixture
@@ -93,6 +104,20 @@ def test_an_interrupted_upload_sends_only_what_is_missing(
         resumed.files.upload(rows, resume=progress)
 
 
+def test_a_part_that_is_too_slow_interrupts_the_upload(
+    connect: Connect, rows: Path, database_url: str
+) -> None:
+    answers = [httpx.Response(200, json=UPLOAD), httpx.Response(200, json={"id": "part_1"})]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return answers.pop(0) if answers else httpx.Response(408, headers={"x-should-retry": "false"})
+
+    tunery = connect("http://server", "key", transport=httpx.MockTransport(answer))
+    with pytest.raises(UploadInterrupted, match="64 of") as interrupted:
+        tunery.files.upload(rows, threshold_bytes=PART, parts_at_once=1)
+    assert interrupted.value.progress.part_ids == {0: "part_1"}
+
+
 class Interrupting:
     """Takes an upload in parts. Ctrl-C arrives while it takes the third one."""
 
@@ -101,9 +126,7 @@ class Interrupting:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if not request.url.path.endswith("/parts"):
-            upload = {"id": "upload_1", "object": "upload", "bytes": 1, "filename": "a", "file": None}
-            times = {"created_at": 1, "expires_at": 2}
-            return httpx.Response(200, json=upload | times | {"purpose": "fine-tune", "status": "pending"})
+            return httpx.Response(200, json=UPLOAD)
         self.num_parts += 1
         if self.num_parts == 3:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)

@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 from tunery_client._generated.client import AuthenticatedClient
 from tunery_client._generated.models.file_object import FileObject
 from tunery_client._generated.models.upload import Upload
 from tunery_client.concurrency import each, in_place
 from tunery_client.errors import (
+    ApiError,
     ConnectionFailed,
     Overloaded,
     ServerError,
@@ -53,14 +55,20 @@ def upload_in_parts(
             json=completion,
             extensions={REPEATABLE: True},
         )
-    except (ConnectionFailed, Overloaded, ServerError) as error:
-        raise UploadInterrupted(
-            f"{path.name}: {progress.sent_bytes} of {total} bytes are uploaded; {error}", progress
-        ) from error
     except BaseException as error:
+        if _may_go_on(error):
+            raise UploadInterrupted(
+                f"{path.name}: {progress.sent_bytes} of {total} bytes are uploaded; {error}", progress
+            ) from error
         progress.hand_out(error)
         raise
     return FileObject.from_dict(response.json()["file"])
+
+
+def _may_go_on(error: BaseException) -> bool:
+    if isinstance(error, ApiError) and error.status == httpx.codes.REQUEST_TIMEOUT:
+        return True  # A part arrived too slowly; with fewer at once, each is faster.
+    return isinstance(error, (ConnectionFailed, Overloaded, ServerError))
 
 
 class _Sending:

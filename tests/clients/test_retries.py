@@ -15,6 +15,7 @@ from tunery_client import (
     ServerError,
     Tunery,
     TuneryError,
+    WaitTimeout,
 )
 from tunery_client.environment import find_target
 from tunery_client.metrics import as_dataframe, metrics_of
@@ -38,9 +39,12 @@ def connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 class Server:
     """Fails as it is told, then answers."""
 
-    def __init__(self, *failures: int | type[httpx.TransportError], **headers: str) -> None:
+    def __init__(
+        self, *failures: int | type[httpx.TransportError], code: str | None = None, **headers: str
+    ) -> None:
         self.requests: list[httpx.Request] = []
         self._failures = [*failures]
+        self._code = code
         self._headers = headers
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -50,7 +54,7 @@ class Server:
         failure = self._failures.pop(0)
         if not isinstance(failure, int):
             raise failure("broken", request=request)
-        error = {"message": "no", "code": None, "param": None}
+        error = {"message": "no", "code": self._code, "param": None}
         return httpx.Response(failure, json={"error": error}, headers=self._headers)
 
 
@@ -115,6 +119,27 @@ def test_a_job_is_created_with_one_key_however_often_it_is_sent(connect: Connect
         client(connect, server).jobs.create(**JOB, idempotency_key="mine")
     assert server.requests[-1].headers["idempotency-key"] == "mine"
     assert b"mine" not in server.requests[-1].content
+
+
+@pytest.mark.parametrize("method", ["estimate", "preview"])
+@pytest.mark.parametrize("code", ["dataset_not_ready", "model_not_ready"])
+def test_large_files_are_waited_for(connect: Connect, method: str, code: str) -> None:
+    server = Server(*[503] * 5, code=code, **{"retry-after": "0"})
+    with pytest.raises(ValueError, match="got 'list'"):  # the double's answer is neither
+        getattr(client(connect, server).jobs, method)(**JOB)
+    assert len(server.requests) == 6
+    assert {request.content for request in server.requests} == {server.requests[0].content}
+    server = Server(*[503] * 5, code=code, **{"retry-after": "0"})
+    with pytest.raises(WaitTimeout, match="in time: no"):
+        getattr(client(connect, server).jobs, method)(**JOB, timeout_seconds=0)
+    assert len(server.requests) == 1
+
+
+def test_other_failures_of_an_estimate_are_not_waited_for(connect: Connect) -> None:
+    server = Server(*[503] * 5, code="service_unavailable", **{"retry-after": "0"})
+    with pytest.raises(ServerError):
+        client(connect, server).jobs.estimate(**JOB)
+    assert len(server.requests) == 3
 
 
 def test_it_gives_up_and_says_when_to_come_back(connect: Connect) -> None:

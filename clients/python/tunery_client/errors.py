@@ -7,7 +7,7 @@ TuneryError
 ├── CorruptDownload         a file arrived with another SHA-256 than the server announced
 ├── TargetExists            a download would replace a file that has other content
 ├── ExportFailed            the server could not make the format that was asked for
-├── WaitTimeout             the time limit of `jobs.wait` passed; the job continues
+├── WaitTimeout             the time limit of a method of `jobs` passed; the server continues
 └── ApiError                status, code, param, request_id, retry_after_seconds, is_retry_useful
     ├── InvalidRequest      400, 413
     ├── AuthenticationFailed  401
@@ -63,7 +63,7 @@ class ExportFailed(TuneryError):
 
 
 class WaitTimeout(TuneryError, TimeoutError):
-    """The job did not end in time. It continues on the server."""
+    """A job did not end in time, or its preview or estimate was not made. The server continues."""
 
 
 class ApiError(TuneryError):

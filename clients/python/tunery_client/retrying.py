@@ -10,7 +10,11 @@ from tunery_client.errors import ApiError, ConnectionFailed
 
 REPEATABLE = "tunery_repeatable"
 """In a request's `extensions`: sending it twice does no more than sending it once."""
+POLLED = "tunery_polled"
+"""In a request's `extensions`: the caller itself asks again while the answer is being prepared."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
+PREPARING = frozenset({"dataset_not_ready", "model_not_ready"})
+"""Codes that say that the same request will find its answer later."""
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
@@ -38,6 +42,8 @@ def pause_before_retry(
 
 def _may_help(request: httpx.Request, error: ApiError | ConnectionFailed) -> bool:
     if isinstance(error, ApiError):
+        if error.code in PREPARING and request.extensions.get(POLLED):
+            return False
         if error.is_retry_useful is not None:
             return error.is_retry_useful
         if error.code == "insufficient_quota":

@@ -12,7 +12,7 @@ from tunery_client._generated.types import UNSET
 from tunery_client.answers import EventParser, answer
 from tunery_client.concurrency import sleep_async
 from tunery_client.errors import ApiError, ConnectionFailed, connection, error_of_response
-from tunery_client.retrying import REPEATABLE, pause_before_retry
+from tunery_client.retrying import POLLED, REPEATABLE, pause_before_retry
 
 _PAGE = 100
 
@@ -64,11 +64,12 @@ class AsyncResource:
         body: dict[str, Any],
         *,
         is_repeatable: bool = False,
+        is_polled: bool = False,
         headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
         """Posts a body unchanged, so that the server sees and refuses parameters it does not know: the
         generated body models would drop them."""
-        extensions = {REPEATABLE: is_repeatable}
+        extensions = {REPEATABLE: is_repeatable, POLLED: is_polled}
         response = await self._http.post(path, json=body, headers=headers, extensions=extensions)
         found: dict[str, Any] = response.json()
         return found

@@ -36,7 +36,7 @@ from tunery_client.concurrency import sleep
 from tunery_client.errors import ConnectionFailed, Overloaded, ServerError, WaitTimeout
 from tunery_client.metrics import as_dataframe, metrics_of
 from tunery_client.paths import segment
-from tunery_client.retrying import IDEMPOTENCY_KEY
+from tunery_client.retrying import IDEMPOTENCY_KEY, PREPARING
 
 if TYPE_CHECKING:
     import pandas
@@ -47,6 +47,9 @@ _JOBS = "/v1/fine_tuning/jobs"
 _SILENCE_SECONDS = 5.0
 """Reconnecting after so long a silence costs little, and lets the deadline be checked."""
 _RECONNECT_SECONDS = 1.0
+_PREPARED_SECONDS = 1800.0
+_POLL_SECONDS = 1.0
+"""Where the server does not say when to ask again."""
 
 
 class Jobs(Resource):
@@ -70,17 +73,34 @@ class Jobs(Resource):
             training={"source_job": job_id, **(training or {})},
         )
 
-    def preview(self, *, model: str, training_file: str, **options: Any) -> FineTuningJobPreview:
+    def preview(
+        self,
+        *,
+        model: str,
+        training_file: str,
+        timeout_seconds: float | None = _PREPARED_SECONDS,
+        **options: Any,
+    ) -> FineTuningJobPreview:
         """Shows what a job would learn, token by token. Takes the options of `create`, and `n`, the number of
-        rows, or `lines`, their numbers. Stores nothing."""
-        body = {"model": model, "training_file": training_file, **options}
-        return FineTuningJobPreview.from_dict(self._post(f"{_JOBS}/preview", body, is_repeatable=True))
+        rows, or `lines`, their numbers. Stores nothing.
 
-    def estimate(self, *, model: str, training_file: str, **options: Any) -> FineTuningJobEstimate:
-        """Says what a job would take. Takes the options of `create`, and stores nothing."""
+        Waits while the server reads a large file or fetches the base's tokenizer. Raises WaitTimeout after
+        `timeout_seconds`, or up to 20 s later, which one answer may take. None waits forever."""
         body = {"model": model, "training_file": training_file, **options}
-        found = self._post(f"{_JOBS}/estimate", body, is_repeatable=True)
-        return FineTuningJobEstimate.from_dict(found)
+        return FineTuningJobPreview.from_dict(self._prepared(f"{_JOBS}/preview", body, timeout_seconds))
+
+    def estimate(
+        self,
+        *,
+        model: str,
+        training_file: str,
+        timeout_seconds: float | None = _PREPARED_SECONDS,
+        **options: Any,
+    ) -> FineTuningJobEstimate:
+        """Says what a job would take. Takes the options of `create`, and stores nothing. Waits like
+        `preview`."""
+        body = {"model": model, "training_file": training_file, **options}
+        return FineTuningJobEstimate.from_dict(self._prepared(f"{_JOBS}/estimate", body, timeout_seconds))
 
     def retrieve(self, job_id: str) -> FineTuningJob:
         return answer(fine_tuning_jobs_retrieve.sync(job_id, client=self._client))
@@ -135,7 +155,7 @@ class Jobs(Resource):
         automatically.
 
         Raises WaitTimeout after `timeout_seconds`, or up to 5 s later. None waits forever."""
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        deadline = _deadline(timeout_seconds)
         last_id = "-1"
         while True:
             try:
@@ -166,6 +186,20 @@ class Jobs(Resource):
                     on_event(event)
         return self.retrieve(job_id)
 
+    def _prepared(self, path: str, body: dict[str, Any], timeout_seconds: float | None) -> dict[str, Any]:
+        """Posts the body until the server has what it needs for the answer."""
+        deadline = _deadline(timeout_seconds)
+        while True:
+            try:
+                return self._post(path, body, is_repeatable=True, is_polled=True)
+            except ServerError as error:
+                if error.code not in PREPARING:
+                    raise
+                named, left = error.retry_after_seconds, _seconds_until(deadline)
+                if left <= 0:
+                    raise WaitTimeout(f"The server was not ready in time: {error.message}") from error
+            sleep(min(_POLL_SECONDS if named is None else named, left))
+
     def _stream_once(
         self, job_id: str, last_id: str, remaining_seconds: float
     ) -> Generator[tuple[str | None, dict[str, Any]], None]:
@@ -178,8 +212,16 @@ class Jobs(Resource):
         )
 
 
+def _deadline(timeout_seconds: float | None) -> float | None:
+    return None if timeout_seconds is None else time.monotonic() + timeout_seconds
+
+
+def _seconds_until(deadline: float | None) -> float:
+    return float("inf") if deadline is None else deadline - time.monotonic()
+
+
 def _remaining(job_id: str, deadline: float | None) -> float:
-    remaining = float("inf") if deadline is None else deadline - time.monotonic()
+    remaining = _seconds_until(deadline)
     if remaining <= 0:
         raise WaitTimeout(f"Job {job_id} did not end in time; it continues on the server.")
     return remaining

@@ -16,7 +16,7 @@ from tunery_client.errors import (
     connection,
     error_of_response,
 )
-from tunery_client.retrying import REPEATABLE, pause_before_retry
+from tunery_client.retrying import POLLED, REPEATABLE, pause_before_retry
 
 _PAGE = 100
 
@@ -68,11 +68,12 @@ class Resource:
         body: dict[str, Any],
         *,
         is_repeatable: bool = False,
+        is_polled: bool = False,
         headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
         """Posts a body unchanged, so that the server sees and refuses parameters it does not know: the
         generated body models would drop them."""
-        extensions = {REPEATABLE: is_repeatable}
+        extensions = {REPEATABLE: is_repeatable, POLLED: is_polled}
         response = self._http.post(path, json=body, headers=headers, extensions=extensions)
         found: dict[str, Any] = response.json()
         return found

@@ -134,6 +134,16 @@ class Interrupting:
         return httpx.Response(200, json={"id": f"part_{self.num_parts}"})
 
 
+@pytest.mark.usefixtures("colour", "database_url")
+def test_what_was_sent_is_counted_while_parts_arrive() -> None:
+    class Arriving(UploadProgress):
+        def size_of(self, index: int) -> int:
+            self.part_ids[index + 1] = "part_2"
+            return super().size_of(index)
+
+    assert Arriving("upload_1", 30, 10, {0: "part_1"}).sent_bytes == 10
+
+
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
     """Ctrl-C interrupts, even if the tests run in the background of a shell, which lets it be ignored."""

@@ -40,7 +40,8 @@ class UploadProgress:
 
     @property
     def sent_bytes(self) -> int:
-        return sum(self.size_of(index) for index in self.part_ids)
+        # Other threads may add parts meanwhile: a copy holds still.
+        return sum(self.size_of(index) for index in tuple(self.part_ids))
 
     @property
     def missing(self) -> list[int]:

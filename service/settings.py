@@ -180,7 +180,8 @@ class Settings(BaseSettings):
 
     key_requests_per_minute: int = Field(default=6000, ge=0)
     """Requests per minute that one API process answers to each key, beside those to models, so that one
-    program in a loop does not slow down all others. 0: no limit."""
+    program in a loop does not slow down all others. Of requests to models, as many may be refused. 0: no
+    limit."""
 
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     """Port on which each API process serves its metrics for Prometheus, at `/metrics`. Unset: none. The port

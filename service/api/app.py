@@ -143,8 +143,10 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
     routes = list(iter_route_contexts(app.routes))
     app.add_middleware(RouteTemplate, templates={route.endpoint: route.path or UNROUTED for route in routes})
     app.add_middleware(BodyLimit, limits=body_limits, default=_MAX_JSON_BYTES)
-    rates = RequestRates(settings.key_requests_per_minute or None)
-    app.add_middleware(Permission, routes=routes, rates=rates)
+    per_minute = settings.key_requests_per_minute or None
+    rates = RequestRates(per_minute, "requests that are not for models")
+    refusals = RequestRates(per_minute, "refused requests to models")
+    app.add_middleware(Permission, routes=routes, rates=rates, refusals=refusals)
     app.add_middleware(Tracing)
     app.add_middleware(Authentication)
     if settings.dashboard:

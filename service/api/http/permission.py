@@ -7,7 +7,7 @@ from re import Pattern
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext
 from starlette.routing import compile_path
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.contracts.errors import PermissionDenied, RateLimited
 from service.api.http.auth import INFER, Requirement
@@ -20,10 +20,14 @@ class Permission:
     """Checks the key against what the route's dependencies require. Those run after the body has been
     received, which would let any key fill the disk and hold the turns of others."""
 
-    def __init__(self, app: ASGIApp, *, routes: Iterable[RouteContext], rates: RequestRates) -> None:
-        """`rates`: of requests that are not for models."""
+    def __init__(
+        self, app: ASGIApp, *, routes: Iterable[RouteContext], rates: RequestRates, refusals: RequestRates
+    ) -> None:
+        """`rates` are those of requests that are not for models, and `refusals` those of requests that are,
+        and are refused: they cost no tokens, and so count against no limit of models."""
         self._app = app
         self._rates = rates
+        self._refusals = refusals
         self._required: defaultdict[str, list[tuple[Pattern[str], list[Requirement]]]]
         self._required = defaultdict(list)
         for route in routes:
@@ -38,12 +42,23 @@ class Permission:
             try:
                 for requirement in required:
                     requirement.check(principal)
-                if INFER not in required:
+                if INFER in required:
+                    self._refusals.check(principal.key_id)
+                    send = self._counting_refusals(principal.key_id, send)
+                else:
                     self._rates.admit(principal.key_id)
             except (PermissionDenied, RateLimited) as error:
                 await response_of(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _counting_refusals(self, key_id: str, send: Send) -> Send:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start" and 400 <= message["status"] < 500:
+                self._refusals.count(key_id)
+            await send(message)
+
+        return counted
 
     def _of_route(self, scope: Scope) -> list[Requirement]:
         """Of the first route that matches, as in routing."""

@@ -21,23 +21,27 @@ demo: install  ## upload, fine-tune, and ask the tuned model beside its base
 
 # One worker more than cores, because two of them run a server each and often wait for it (tests/lanes.py). A server
 # takes up to 3 GiB of memory.
-TEST := -n 3 --dist loadfile --no-loadscope-reorder -m 'not benchmark'
+TEST := -n 3 --dist loadfile --no-loadscope-reorder
+USUAL := not benchmark and not thorough
 REACHED_LINES := PYTEST_PLUGINS=tests.reached_lines
 # Dozens of processes share two cores, so that now and then one comes too late for a test. A test that fails beside others
 # is tried once more alone, and fails for good if it fails again. Its name and both outcomes are printed.
 ALONE = { test $$? -eq 1 && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 3 -rap -m '$(1)'; }
 
-test: install .clients/installed clients/dashboard/node_modules/.installed  ## all tests but those of the benchmarks; about half an hour on two cores
-	$(BIN)/python -m pytest $(TEST) || $(call ALONE,not benchmark)
+test: install .clients/installed clients/dashboard/node_modules/.installed  ## all tests but the thorough ones and those of the benchmarks; under 20 minutes on two cores
+	$(BIN)/python -m pytest $(TEST) -m '$(USUAL)' || $(call ALONE,$(USUAL))
 
 test-covered: install .clients/installed clients/dashboard/node_modules/.installed  ## the same, and the lines of scheduling, database and training that none reaches
-	$(REACHED_LINES) $(BIN)/python -m pytest $(TEST) || $(call ALONE,not benchmark)
+	$(REACHED_LINES) $(BIN)/python -m pytest $(TEST) -m '$(USUAL)' || $(call ALONE,$(USUAL))
+
+test-thorough: install .clients/installed clients/dashboard/node_modules/.installed  ## what repeats on more models, sizes and servers what these show: before a release; about an hour
+	$(BIN)/python -m pytest $(TEST) -m thorough || $(call ALONE,thorough)
 
 test-fast: install  ## the tests that start no server and no Ray and train nothing; under 2 minutes on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not e2e and not ray and not benchmark and not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not e2e and not ray and not benchmark and not slow and not thorough'
 
-test-benchmarks: install  ## every benchmark runs in small and reports its figures
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m benchmark || $(call ALONE,benchmark)
+test-benchmarks: install  ## benchmarks run in small and report their figures
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'benchmark and not thorough' || $(call ALONE,benchmark and not thorough)
 
 # openai's SDKs for Node and of the former major version, programs that use them, and the oldest and newest Python, in an
 # environment of their own that also finds what .venv has.

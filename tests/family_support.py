@@ -6,6 +6,8 @@ DECODERS: tuple[str, ...] = (
     "gpt_neox", "falcon", "falcon_new", "olmo", "granite", "qwen3_moe", "falcon_alibi", "qwen3_next",
     "gpt_oss", "deepseek_v3", "gemma3n", "gemma4", "jamba", "falcon_h1", "granitemoehybrid", "nemotron_h",
 )  # fmt: skip
+REPRESENTATIVES = frozenset({"llama", "gpt2", "gemma3", "qwen3_moe", "jamba"})
+"""One decoder of each kind: with gates and groups, learned positions, windows, experts, and a state."""
 ENCODERS: tuple[str, ...] = ("bert", "modernbert")
 STATEFUL = frozenset({"qwen3_next", "jamba", "falcon_h1", "granitemoehybrid", "nemotron_h"})
 """Decoders with layers that carry a state along the row."""

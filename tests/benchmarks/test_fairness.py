@@ -13,6 +13,7 @@ COMMAND = [sys.executable, "-m", "tests.benchmarks.fairness", "--bar", "1000"]
 
 
 @pytest.mark.benchmark
+@pytest.mark.thorough
 def test_latency_is_measured_alone_and_during_a_flood_that_is_refused() -> None:
     arguments = ["--requests", "4", "--max-tokens", "16", "--flood-tokens", "32"]
     # A short queue fills up quickly, even on a busy host.

@@ -10,7 +10,7 @@ import pytest
 
 from tests.benchmarks.gpu.__main__ import PARTS
 
-pytestmark = pytest.mark.benchmark
+pytestmark = [pytest.mark.benchmark, pytest.mark.thorough]
 
 ROOT = Path(__file__).parents[2]
 

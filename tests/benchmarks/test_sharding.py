@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.benchmark
+@pytest.mark.thorough
 def test_no_worker_holds_more_than_its_part_of_the_model_while_it_loads_or_is_scored() -> None:
     command = [sys.executable, "-m", "tests.benchmarks.sharding", "--shape", "small", "--types", "full"]
     done = subprocess.run([*command, "--steps", "1"], cwd=ROOT, capture_output=True, text=True, timeout=300)

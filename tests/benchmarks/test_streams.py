@@ -14,6 +14,7 @@ COMMAND = [sys.executable, "-m", "tests.benchmarks.streams"]
 
 
 @pytest.mark.benchmark
+@pytest.mark.thorough
 def test_concurrent_streams_of_many_adapters_get_their_own_answers_and_free_their_slots() -> None:
     arguments = ["--seconds", "5", "--streams", "40", "--adapters", "4", "--projects", "2"]
     done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)

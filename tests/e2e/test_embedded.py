@@ -119,6 +119,7 @@ def test_a_job_of_an_openai_account_is_trained_again_and_its_model_answers_under
     check_migration(embedded, tmp_path)
 
 
+@pytest.mark.thorough
 def test_every_example_runs(embedded: Tunery, tmp_path: Path) -> None:
     check_examples(embedded, tmp_path)
 

@@ -20,7 +20,7 @@ from tests.e2e.lifecycle import wait
 from tests.e2e.server import TUNERY, Tunery, await_true, running
 from tests.s3_servers import S3Endpoint
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.thorough]
 
 KEY = "k" * 32
 EPOCHS = 24

@@ -11,7 +11,7 @@ import shlex
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,16 +46,29 @@ class _Prompt(code.InteractiveConsole):
         raise
 
 
+@pytest.mark.parametrize(
+    ("documents", "bases"),
+    [
+        (["README.md"], {"tunery-tiny-1"}),
+        pytest.param(RUN, {"tunery-tiny-1", "our-bert"}, marks=pytest.mark.thorough),
+    ],
+    ids=["README", "all"],
+)
 def test_every_example_runs_as_pasted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    documents: Sequence[str],
+    bases: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    examples = _with_our_places(tmp_path, _examples())
+    examples = _with_our_places(tmp_path, _examples(documents))
     # Files that `tunery up` reads when it starts are written before.
-    (catalogue,), examples = _parted(examples, "TUNERY_CATALOGUE")
+    catalogues, examples = _parted(examples, "TUNERY_CATALOGUE")
     (up,), examples = _parted(examples, "tunery up")
     _, examples = _parted(examples, "make demo")
     monkeypatch.chdir(_clone(tmp_path))
-    _run(catalogue, monkeypatch)
+    for catalogue in catalogues:
+        _run(catalogue, monkeypatch)
     with _up(up) as tunery:
         prompt = _Prompt()
         for example in examples:
@@ -66,7 +79,7 @@ def test_every_example_runs_as_pasted(
         client = tunery.client()
         jobs = [wait(client, job.id) for job in client.fine_tuning.jobs.list()]
         assert [job.error for job in jobs if job.status != "succeeded"] == []
-        assert {job.model for job in jobs} >= {"tunery-tiny-1", "our-bert"}
+        assert {job.model for job in jobs} >= bases
     assert "copper kettle" in capsys.readouterr().out
 
 
@@ -93,10 +106,10 @@ def test_the_examples_use_the_key_from_the_environment(
         assert os.environ["OPENAI_API_KEY"] == expected
 
 
-def _examples() -> list[Block]:
+def _examples(documents: Iterable[str]) -> list[Block]:
     """Examples to run, in the order of their documents. An example that two documents share comes once."""
     found: dict[str, Block] = {}
-    for document in RUN:
+    for document in documents:
         for block in blocks(document):
             if block.not_run is None and block.language in ("sh", "python"):
                 found.setdefault(block.text, block)

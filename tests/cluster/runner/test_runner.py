@@ -159,6 +159,7 @@ def test_two_workers_train_in_passes_that_fit_into_memory_and_their_tracker_hear
     assert mlflow.runs["run0"]["info"]["status"] == "FINISHED"
 
 
+@pytest.mark.thorough
 def test_a_full_fine_tune_waits_for_a_node_and_then_runs_on_both(
     start: Start, service: FakeService, head: RayHead, make_spec: MakeSpec, store: LocalStore
 ) -> None:
@@ -178,6 +179,7 @@ def test_a_full_fine_tune_waits_for_a_node_and_then_runs_on_both(
     assert service.state.report is not None
 
 
+@pytest.mark.thorough
 def test_a_job_grows_onto_a_node_and_shrinks_when_nodes_are_lost_or_taken_away_with_the_same_losses(
     start: Start, service: FakeService, head: RayHead, make_spec: MakeSpec, store: LocalStore
 ) -> None:

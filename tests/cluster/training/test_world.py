@@ -25,6 +25,7 @@ from cluster.training.loop import reporting
 from cluster.training.loop.hooks import RunHooks
 from tests.cluster.training.forks import exit_codes, start_fork
 from tests.cluster.training.recording import Recording, read_state, record
+from tests.tiers import sampled
 
 pytestmark = pytest.mark.slow
 
@@ -162,7 +163,7 @@ def assert_as_one_worker(steps: list[dict[str, float]], alone: Recording) -> Non
     assert [step["full_valid_loss"] for step in steps if step["full_valid_loss"]] == pytest.approx(held_out)
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", sampled([2, 4], [2]))
 def test_several_workers_train_as_one_and_one_resumes_their_run(
     make_spec: Callable[..., JobSpec],
     put_rows: Callable[..., tuple[str, str]],

@@ -10,7 +10,7 @@ import pytest
 
 from tests.ray_head import ray_head
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.thorough]
 
 NODE = {"resources": {"CPU": 4, "GPU": 4}, "labels": {"pool": "gpu"}}
 

@@ -93,6 +93,7 @@ def _our_bytes() -> int:
     return sum(trace.size for trace in ours.traces)
 
 
+@pytest.mark.thorough
 def test_hundreds_of_adapters_come_and_go_within_the_same_memory_and_disk(tmp_path: Path) -> None:
     asyncio.run(_publish_and_delete(tmp_path / "cache"))
 

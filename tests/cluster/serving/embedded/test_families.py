@@ -21,7 +21,8 @@ from tests.cluster.serving.conftest import BACKENDS
 from tests.cluster.serving.harness import Answer, Served
 from tests.cluster.serving.published import publish_full, publish_lora
 from tests.families import WINDOW, make_family
-from tests.family_support import DECODERS, MERGED, excluded
+from tests.family_support import DECODERS, MERGED, REPRESENTATIVES, excluded
+from tests.tiers import sampled
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +69,7 @@ class Family:
         )
 
 
-@pytest.fixture(scope="module", params=DECODERS)
+@pytest.fixture(scope="module", params=sampled(DECODERS, REPRESENTATIVES))
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Family]:
     folder = tmp_path_factory.mktemp(request.param)
     spec = make_family(request.param, folder / "base")

@@ -344,6 +344,7 @@ def test_adalora_moves_rank_between_layers(make_spec: MakeSpec, store: LocalStor
     assert len(set(ranks)) > 1
 
 
+@pytest.mark.thorough
 # torch.compile reads gradients that do not exist, which triggers this warning.
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 def test_compiled_layers_change_no_loss_and_exclude_segment_attention(

@@ -29,7 +29,8 @@ from cluster.training.model.layout import check_layout
 from tests.cluster.serving.conftest import BACKENDS
 from tests.cluster.training.recording import Recording, record
 from tests.families import make_family
-from tests.family_support import DECODERS, ENCODERS, MERGED, PADDED
+from tests.family_support import DECODERS, ENCODERS, MERGED, PADDED, REPRESENTATIVES
+from tests.tiers import sampled
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +50,7 @@ def chat_rows(chat_rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("type_", ["lora", "full"])
-@pytest.mark.parametrize("family", DECODERS)
+@pytest.mark.parametrize("family", sampled(DECODERS, REPRESENTATIVES))
 def test_a_family_goes_from_training_to_serving(
     family: str, type_: str, make_spec: MakeSpec, store: LocalStore, tmp_path: Path
 ) -> None:

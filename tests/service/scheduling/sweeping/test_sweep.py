@@ -654,17 +654,30 @@ def installation(sqlite_template: Path) -> Callable[..., Any]:
     return make
 
 
-@settings(
-    max_examples=45,
+_ANY_STEPS = settings(
     deadline=None,
     # Ids and times do not depend on the seed, so that shrinking is pointless.
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+@settings(_ANY_STEPS, max_examples=10)
 @given(seed=st.integers(0, 2**32))
 def test_no_sweep_between_any_steps_deletes_what_is_needed_and_one_at_the_end_deletes_all_else(
     installation: Callable[..., Any], seed: int
 ) -> None:
+    check_any_steps(installation, seed)
+
+
+@pytest.mark.thorough
+@settings(_ANY_STEPS, max_examples=100)
+@given(seed=st.integers(0, 2**32))
+def test_nor_does_one_in_many_more_runs(installation: Callable[..., Any], seed: int) -> None:
+    check_any_steps(installation, seed)
+
+
+def check_any_steps(installation: Callable[..., Any], seed: int) -> None:
     random = Random(seed)
     with installation(random) as made:
         made.upload()

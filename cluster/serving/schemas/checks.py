@@ -1,32 +1,33 @@
 """Checks a complete answer against a schema that a grammar could not enforce completely. Pure."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import attrs
 import regex
 from jsonschema import Draft201909Validator, Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-_MOST_SECONDS = 0.25
+from cluster.serving.schemas.deadline import Deadline, TooLong
+from cluster.serving.schemas.property_names import Keyword, keywords_of_names
+
+_LIMIT_SECONDS = 0.25
 """Time limit of one check, after which nothing is reported."""
 _MESSAGE_CHARACTERS = 200
 
-Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
-
-def problem(schema: dict[str, Any], text: str) -> str | None:
+def problem(schema: dict[str, Any], text: str, *, limit_seconds: float = _LIMIT_SECONDS) -> str | None:
     """Describes how a JSON text violates `schema`, as the end of a sentence. None if it does not, if the text
     is not JSON, for example because a stop string cut it off, or if the check takes too long."""
     try:
         value = json.loads(text)
-        found = next(_validator(schema).iter_errors(value), None)
-    except (ValueError, RecursionError, Unresolvable, _TooLong):
+        found = next(_validator(schema, Deadline(limit_seconds)).iter_errors(value), None)
+    except (ValueError, RecursionError, Unresolvable, TooLong):
         return None
     if found is None:
         return None
@@ -34,36 +35,38 @@ def problem(schema: dict[str, Any], text: str) -> str | None:
     return f"at {found.json_path}, {message}"
 
 
-class _TooLong(Exception):
-    """The check has reached its time limit."""
-
-
-def _validator(schema: dict[str, Any]) -> Any:
+def _validator(schema: dict[str, Any], deadline: Deadline) -> Any:
     kind = Draft201909Validator if _has_list_of_items(schema) else Draft202012Validator
-    end = time.monotonic() + _MOST_SECONDS
-    ours = {"pattern": partial(_pattern, end), "uniqueItems": _unique, "multipleOf": _multiple}
-    keywords = {name: _timed(keyword, end) for name, keyword in {**kind.VALIDATORS, **ours}.items()}
+    ours = {
+        "pattern": partial(_pattern, deadline),
+        "uniqueItems": _unique,
+        "multipleOf": _multiple,
+        **keywords_of_names(deadline.search),
+    }
+    keywords = {name: _timed(keyword, deadline) for name, keyword in {**kind.VALIDATORS, **ours}.items()}
+    bounded: Any = extend(kind, keywords)
+
+    def evolve(validator: Any, **changes: Any) -> Any:
+        deadline.check()
+        return attrs.evolve(validator, **changes)
+
+    # jsonschema's own switches to another class, without these keywords, at a `$schema`: that of a part, or
+    # of a metaschema that is referred to.
+    bounded.evolve = evolve
     # With an empty registry, because the default one fetches remote references.
-    return extend(kind, keywords)(schema, registry=Registry())
+    return bounded(schema, registry=Registry())
 
 
-def _timed(keyword: Keyword, end: float) -> Keyword:
+def _timed(keyword: Keyword, deadline: Deadline) -> Keyword:
     def run(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        if time.monotonic() > end:
-            raise _TooLong
+        deadline.check()
         yield from keyword(validator, value, instance, schema) or ()
 
     return run
 
 
-def _pattern(end: float, _: Any, pattern: str, text: Any, __: Any) -> Iterator[ValidationError]:
-    if not isinstance(text, str):
-        return
-    try:
-        found = regex.search(pattern, text, regex.ASCII, timeout=max(0.001, end - time.monotonic()))
-    except TimeoutError as error:
-        raise _TooLong from error
-    if not found:
+def _pattern(deadline: Deadline, _: Any, pattern: str, text: Any, __: Any) -> Iterator[ValidationError]:
+    if isinstance(text, str) and not deadline.search(pattern, text, regex.ASCII):
         yield ValidationError(f"{text!r} does not match {pattern!r}")
 
 

@@ -1,0 +1,28 @@
+"""The time limit of one check, and searches that keep to it."""
+
+import time
+
+import regex
+
+
+class TooLong(Exception):
+    """The time limit is reached."""
+
+
+class Deadline:
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raises TooLong once the limit is reached."""
+        if time.monotonic() > self._end:
+            raise TooLong
+
+    def search(self, pattern: str, text: str, flags: int = 0) -> bool:
+        """Whether the pattern is found in the text. Raises TooLong."""
+        self.check()
+        try:
+            found = regex.search(pattern, text, flags, timeout=max(0.001, self._end - time.monotonic()))
+        except TimeoutError as error:
+            raise TooLong from error
+        return found is not None

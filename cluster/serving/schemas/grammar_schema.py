@@ -19,9 +19,10 @@ from typing import Any
 
 import regex
 
+from cluster.contracts.json_schema import MAX_LOOK_AHEADS
+from cluster.contracts.patterns import regular_patterns
 from cluster.serving.schemas.declared import Declarations, combined, objects, own, schemas
 from cluster.serving.schemas.finite import Schema, without_endless
-from cluster.serving.schemas.patterns import regular_patterns
 from cluster.serving.schemas.references import References, SchemaError, shown
 
 _MAX_COUNT = 100_000
@@ -259,6 +260,11 @@ class _Translator:
             return
         pattern = schema["pattern"]
         patterns, is_exact = regular_patterns(pattern)
+        if (num_looks := len(patterns) - 1) > MAX_LOOK_AHEADS:
+            raise SchemaError(
+                f"the pattern {shown(pattern)} begins with {num_looks} look-aheads; {MAX_LOOK_AHEADS} are "
+                "allowed"
+            )
         if not is_exact:
             self._is_exact = False
             try:

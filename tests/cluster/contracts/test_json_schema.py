@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from cluster.contracts.json_schema import MAX_BYTES, MAX_DEPTH, JsonSchema
+from cluster.contracts.json_schema import MAX_BYTES, MAX_DEPTH, MAX_LOOK_AHEADS, JsonSchema
 
 _SCHEMA: TypeAdapter[dict[str, Any]] = TypeAdapter(JsonSchema)
 
@@ -20,6 +20,11 @@ def _overlaid_references() -> dict[str, Any]:
     return {"$ref": "#/$defs/d0", "$defs": {**steps, "d30": {"type": "string"}}}
 
 
+def _looking(numbers: range, rest: str = ".*") -> dict[str, Any]:
+    """A string whose pattern begins with a look-ahead for each number."""
+    return {"type": "string", "pattern": "^" + "".join(f"(?=.*{n}x)" for n in numbers) + rest}
+
+
 def test_a_schema_within_the_limits_is_unchanged() -> None:
     many = {f"p{n}": {"type": "string", "pattern": f"a{n}"} for n in range(99)}
     assert _SCHEMA.validate_python({"properties": many}) == {"properties": many}
@@ -29,6 +34,19 @@ def test_a_schema_within_the_limits_is_unchanged() -> None:
     }
     assert _SCHEMA.validate_python(referring) == referring
     for schema in ({}, _nested(MAX_DEPTH), {"multipleOf": 0.01}, {"enum": ["é" * (MAX_BYTES // 2 - 10)]}):
+        assert _SCHEMA.validate_python(schema) == schema
+
+
+def test_look_aheads_count_for_each_text_and_the_same_ones_once() -> None:
+    several = {f"p{n}": _looking(range(n, n + MAX_LOOK_AHEADS)) for n in range(20)}
+    decimals = [{"pattern": rf"^(?!^[-+.]*$)[+-]?0*\d{{0,{n}}}$"} for n in range(1, 9)]
+    for schema in (
+        {"properties": several},
+        {"allOf": [_looking(range(MAX_LOOK_AHEADS), f".{{{n}}}") for n in range(8)]},
+        {"type": "string", "anyOf": decimals},
+        {"pattern": "^" + "(?=a)" * 40},
+        {"pattern": "^" + "".join(f"(?!{n})" for n in range(40))},
+    ):
         assert _SCHEMA.validate_python(schema) == schema
 
 
@@ -47,6 +65,16 @@ def test_a_schema_within_the_limits_is_unchanged() -> None:
             "40 patterns and formats; 8 are allowed",
         ),
         (_overlaid_references(), "30 patterns and formats"),
+        (_looking(range(40)), "40 look-aheads at the start of patterns that can apply to one text; 8 are"),
+        (
+            {"pattern": "^" + "".join(f"(?!^[{'abcdefghijk'.replace(c, '')}]*$)" for c in "abcdefghij")},
+            "10 look-aheads",
+        ),
+        ({"allOf": [_looking(range(3 * n, 3 * n + 3)) for n in range(4)]}, "12 look-aheads"),
+        (
+            {"properties": {"x": _looking(range(8))}, "patternProperties": {"^x": _looking(range(8, 16))}},
+            "16 look-aheads",
+        ),
     ],
 )
 def test_a_schema_that_would_cost_too_much_is_refused(schema: dict[str, Any], says: str) -> None:

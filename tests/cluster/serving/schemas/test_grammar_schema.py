@@ -264,6 +264,16 @@ def test_a_schema_without_finite_values_is_refused(name: str) -> None:
         to_grammar_schema(ENDLESS[name])
 
 
+@pytest.mark.parametrize("num", [8, 9])
+def test_a_pattern_with_too_many_look_aheads_is_refused_before_it_is_compiled(num: int) -> None:
+    schema = {"type": "string", "pattern": "^" + "".join(f"(?=.*{n}x)" for n in range(num))}
+    if num == 8:
+        assert to_grammar_schema(schema).is_exact
+    else:
+        with pytest.raises(SchemaError, match="begins with 9 look-aheads; 8 are allowed"):
+            to_grammar_schema(schema)
+
+
 def test_infinite_alternatives_are_left_out() -> None:
     endless = ENDLESS["required"]
     for schema, expected in (

@@ -172,6 +172,12 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "nested counts": {"type": "string", "pattern": "^(((a?){50}){50}){50}$"},
     "state explosion": {"type": "string", "pattern": "^.*(a|b).{20}(c|d).{20}$"},
     "intersections": {"allOf": [{"type": "string", "pattern": f"a.{{{n}}}b"} for n in range(5, 13)]},
+    "look-aheads": {
+        "allOf": [
+            {"pattern": "^" + "".join(f"(?=.*a.{{{n}}}b)" for n in range(5, 13)) + f".*c.{{{m}}}d"}
+            for m in range(5, 13)
+        ]
+    },
     "forced text": {"type": "string", "pattern": "^a{60000}$"},
     "remainders": {"type": "integer", "multipleOf": 997},
     "properties": {"type": "object", "properties": {f"p{i}": {"type": "integer"} for i in range(2000)}},

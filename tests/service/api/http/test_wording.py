@@ -9,6 +9,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 ASK = {"model": "base-1", "messages": [{"role": "user", "content": "hi"}]}
 JOB = {"model": "base-1", "training_file": "file-1"}
+LOOKS = "".join(f"(?=.*a{n})" for n in range(40))
 
 CHATS: list[tuple[dict[str, Any], str, str, str]] = [
     (
@@ -89,6 +90,18 @@ CHATS: list[tuple[dict[str, Any], str, str, str]] = [
         "invalid_type",
         "Invalid type for 'response_format.type': expected 'text', 'json_object', or 'json_schema', but got "
         "null instead.",
+    ),
+    (
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"pattern": f"^{LOOKS}"}},
+            }
+        },
+        "response_format.json_schema.schema",
+        "invalid_value",
+        "Invalid value for 'response_format.json_schema.schema': it has 40 look-aheads at the start of "
+        "patterns that can apply to one text; 8 are allowed.",
     ),
     (
         {"metadata": {"k" * 65: "v"}},

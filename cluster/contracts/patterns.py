@@ -6,36 +6,47 @@ A grammar supports only regular languages: no look-around and no back-references
 import re
 
 _LOOKS = ("(?=", "(?!", "(?<=", "(?<!")
-_LEADING = re.compile(r"\^(?=\(\?[=!])")
+_LOOK_AHEADS = ("(?=", "(?!")
 _ONLY_OF_CLASS = re.compile(r"\^?\[(?P<members>[^\]^\\](?:\\.|[^\]\\])*|\\.(?:\\.|[^\]\\])*)\]\*\$")
 """`[class]*` and nothing else, as the content of a negative look-ahead."""
 _BACK_REFERENCE = re.compile(r"\\[1-9]|\\k<")
 
 
 def regular_patterns(pattern: str) -> tuple[list[str], bool]:
-    """Returns patterns without look-around that a text must all match, and whether they are equivalent to
-    `pattern`.
+    """Returns distinct patterns without look-around that a text must all match, and whether they are
+    equivalent to `pattern`.
 
     At the start of the text, `(?=X)` becomes a pattern of its own, and so does a look-ahead that forbids
     texts of certain characters only, as in pydantic's decimals. Other look-arounds are left out, which allows
     more."""
     if not any(look in pattern for look in _LOOKS) and not _BACK_REFERENCE.search(pattern):
         return [pattern], True
-    rest, beside, is_exact = pattern, [], True
-    while _LEADING.match(rest):
-        end = _end_of_group(rest, 1)
-        look, inside = rest[1:4], rest[4 : end - 1]
-        if look == "(?=":
+    looks, rest = _leading_look_aheads(pattern)
+    beside, is_exact = [], True
+    for look in looks:
+        inside = look[3:-1]
+        if look.startswith("(?="):
             beside.append(f"^(?:{inside})")
         elif only := _ONLY_OF_CLASS.fullmatch(inside):
             beside.append(f"[^{only['members']}]")
         else:
             is_exact = False
-        rest = "^" + rest[end:]
     parts = [_without_looks(part) for part in (rest, *beside)]
     if any(_BACK_REFERENCE.search(part) for part, _ in parts):
         return [], False
-    return [part for part, _ in parts], is_exact and all(is_same for _, is_same in parts)
+    distinct = list(dict.fromkeys(part for part, _ in parts))
+    return distinct, is_exact and all(is_same for _, is_same in parts)
+
+
+def _leading_look_aheads(pattern: str) -> tuple[list[str], str]:
+    """The look-aheads right after the `^` that `pattern` begins with, and the pattern without them."""
+    looks: list[str] = []
+    place = 1
+    while pattern.startswith("^") and pattern.startswith(_LOOK_AHEADS, place):
+        end = _end_of_group(pattern, place)
+        looks.append(pattern[place:end])
+        place = end
+    return looks, f"^{pattern[place:]}" if looks else pattern
 
 
 def _without_looks(pattern: str) -> tuple[str, bool]:

@@ -6,12 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.serving.schemas.patterns import regular_patterns
+from cluster.contracts.patterns import regular_patterns
 
 DECIMAL = r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"
 PASSWORD = r"^(?=.*[0-9])(?=.*[a-z])[a-z0-9]{2,8}$"
 DIGITS = r"^(?!^[-+.]*$)[+-]?0*(?:\d{0,3}|(?=[\d.]{1,6}0*$)\d{0,3}\.\d{0,2}0*)$"
-PATTERNS = [DECIMAL, PASSWORD, DIGITS, r"^a(?!b).c$", r"(?<=a)b", r"^(?!a)[ab]+$", r"^[(?=]+$", r"^\(?=a$"]
+PATTERNS = [
+    DECIMAL,
+    PASSWORD,
+    DIGITS,
+    r"^(?=a)(?=.b)(?=a)(?!^[ab]*$)",
+    r"^a(?!b).c$",
+    r"(?<=a)b",
+    r"^(?!a)[ab]+$",
+    r"^[(?=]+$",
+    r"^\(?=a$",
+]
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -40,3 +50,7 @@ def test_a_back_reference_is_left_to_be_checked(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", ["(?=", "(?=(", "[(?=", "(?!\\", "^(?=", "^(?!^["])
 def test_an_invalid_pattern_is_returned_unchanged(pattern: str) -> None:
     regular_patterns(pattern)
+
+
+def test_each_pattern_of_a_look_ahead_comes_once() -> None:
+    assert regular_patterns("^(?=a)(?=b)(?=a)a") == (["^a", "^(?:a)", "^(?:b)"], True)

@@ -22,6 +22,9 @@ MAX_COMBINED_PATTERNS = 8
 MAX_LOOK_AHEADS = 8
 """Distinct look-aheads at the start of a pattern, or of all patterns in a schema with overlapping parts. In a
 grammar, each is one more pattern for the same text: 8 patterns with 8 of them take 0.2 s."""
+MAX_NAME_PATTERNS = 64
+"""Patterns of one object's property names. Every two are compared: 64 take 0.05 s, or 2 s where two are hard
+to tell apart; 1,000 take half a minute at least."""
 
 _COMBINING = {"$ref", "allOf", "anyOf", "oneOf"}
 _REMARKS = {
@@ -45,6 +48,7 @@ def bounded_schema(schema: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"it is {size} bytes long; {MAX_BYTES} are allowed")
     _check_multiples(parts)
     _check_patterns(parts)
+    _check_names(parts)
     return schema
 
 
@@ -88,6 +92,21 @@ def _check_patterns(parts: list[dict[str, Any]]) -> None:
             f"it has {num_looks} look-aheads at the start of patterns that can apply to one text; "
             f"{MAX_LOOK_AHEADS} are allowed"
         )
+
+
+def _check_names(parts: list[dict[str, Any]]) -> None:
+    nums = [
+        len(part["patternProperties"]) for part in parts if isinstance(part.get("patternProperties"), dict)
+    ]
+    if sum(map(_num_pairs, nums)) > _num_pairs(MAX_NAME_PATTERNS):
+        raise ValueError(
+            f"its patternProperties have {sum(nums)} patterns; {MAX_NAME_PATTERNS} are allowed in one "
+            "object, or a few more over several objects"
+        )
+
+
+def _num_pairs(num: int) -> int:
+    return num * (num - 1) // 2
 
 
 def _num_patterns(schema: dict[str, Any]) -> int:

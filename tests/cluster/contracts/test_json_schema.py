@@ -3,7 +3,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from cluster.contracts.json_schema import MAX_BYTES, MAX_DEPTH, MAX_LOOK_AHEADS, JsonSchema
+from cluster.contracts.json_schema import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_LOOK_AHEADS,
+    MAX_NAME_PATTERNS,
+    JsonSchema,
+)
 
 _SCHEMA: TypeAdapter[dict[str, Any]] = TypeAdapter(JsonSchema)
 
@@ -25,6 +31,11 @@ def _looking(numbers: range, rest: str = ".*") -> dict[str, Any]:
     return {"type": "string", "pattern": "^" + "".join(f"(?=.*{n}x)" for n in numbers) + rest}
 
 
+def _named(num: int) -> dict[str, Any]:
+    """An object with this many patterns of property names."""
+    return {"type": "object", "patternProperties": {f"^a{n}$": {} for n in range(num)}}
+
+
 def test_a_schema_within_the_limits_is_unchanged() -> None:
     many = {f"p{n}": {"type": "string", "pattern": f"a{n}"} for n in range(99)}
     assert _SCHEMA.validate_python({"properties": many}) == {"properties": many}
@@ -33,7 +44,14 @@ def test_a_schema_within_the_limits_is_unchanged() -> None:
         "$defs": {"a": {"properties": many}},
     }
     assert _SCHEMA.validate_python(referring) == referring
-    for schema in ({}, _nested(MAX_DEPTH), {"multipleOf": 0.01}, {"enum": ["é" * (MAX_BYTES // 2 - 10)]}):
+    for schema in (
+        {},
+        _nested(MAX_DEPTH),
+        {"multipleOf": 0.01},
+        {"enum": ["é" * (MAX_BYTES // 2 - 10)]},
+        _named(MAX_NAME_PATTERNS),
+        {"properties": {f"p{n}": _named(4) for n in range(100)}},
+    ):
         assert _SCHEMA.validate_python(schema) == schema
 
 
@@ -75,6 +93,8 @@ def test_look_aheads_count_for_each_text_and_the_same_ones_once() -> None:
             {"properties": {"x": _looking(range(8))}, "patternProperties": {"^x": _looking(range(8, 16))}},
             "16 look-aheads",
         ),
+        (_named(MAX_NAME_PATTERNS + 1), "65 patterns; 64 are allowed"),
+        ({"properties": {"a": _named(50), "b": {"items": _named(50)}}}, "100 patterns; 64 are allowed"),
     ],
 )
 def test_a_schema_that_would_cost_too_much_is_refused(schema: dict[str, Any], says: str) -> None:

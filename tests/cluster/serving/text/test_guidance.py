@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import Sampling
+from cluster.contracts.json_schema import MAX_NAME_PATTERNS
 from cluster.serving.text.answer import ChoiceAnswer
 from cluster.serving.text.grammar import Grammar, json_grammar
 from cluster.serving.text.guidance import Guidance, Guide, Masks
@@ -177,6 +178,10 @@ HOSTILE: dict[str, dict[str, Any]] = {
             {"pattern": "^" + "".join(f"(?=.*a.{{{n}}}b)" for n in range(5, 13)) + f".*c.{{{m}}}d"}
             for m in range(5, 13)
         ]
+    },
+    "names": {
+        "type": "object",
+        "patternProperties": {f"^(a{{400}})*a{{{n}}}$": {} for n in range(MAX_NAME_PATTERNS)},
     },
     "forced text": {"type": "string", "pattern": "^a{60000}$"},
     "remainders": {"type": "integer", "multipleOf": 997},

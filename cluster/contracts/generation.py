@@ -34,6 +34,10 @@ MAX_STOP_TOKENS = 64
 """Of one request. vLLM has room for 128, including the model's own."""
 
 
+MAX_STOP_CHARACTERS = 1024
+"""Of one stop string. While a text may become one, as much of it is held back, for each choice."""
+
+
 class ModelRef(FrozenModel):
     base: BaseSpec
     adapter: WeightsRef | None = None
@@ -146,7 +150,7 @@ class Sampling(FrozenModel):
     n: int = Field(default=1, ge=1, le=128)
     """Number of choices. With a seed, choice i draws from its own stream, derived from (seed, i)."""
     seed: int | None = None
-    stop: list[str] = Field(default=[], max_length=4)
+    stop: list[Annotated[str, Field(max_length=MAX_STOP_CHARACTERS)]] = Field(default=[], max_length=4)
     """The text ends before the first of these strings, no part of which is sent."""
     stop_token_ids: list[int] = Field(default=[], max_length=MAX_STOP_TOKENS)
     """Tokens that end the text, besides the model's own. They are not part of it."""

@@ -165,6 +165,7 @@ def test_unsupported_parameters_are_refused_by_name(
         ({"prompt": [[]]}, "prompt[0]"),
         ({"prompt": [-1]}, "prompt[0]"),
         ({"stop": list("abcde")}, "stop"),
+        ({"stop": "a" * 1025}, "stop"),
         ({"temperature": 2.1}, "temperature"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"extra_body": {"use_beam_search": True}}, "use_beam_search"),

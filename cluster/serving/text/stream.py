@@ -4,6 +4,7 @@ string."""
 import codecs
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cluster.contracts.generation import TokenLogprob
 
@@ -24,11 +25,9 @@ class TextStream:
     which they begin; tokens after the first character of a stop string are never sent."""
 
     def __init__(self, stop: list[str]) -> None:
-        self._stop = [string for string in stop if string]
+        self._stop = [_StopString(string) for string in stop if string]
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
-        self._num_exempt = 0
-        """Characters at the start of the held text in which no stop string counts that ends there."""
         self._sent = 0
         """Characters sent so far."""
         self._waiting: deque[tuple[int, TokenLogprob]] = deque()
@@ -39,23 +38,23 @@ class TextStream:
         stop string that this token completes is ordinary text."""
         if token is not None:
             self._waiting.append((self._sent + len(self._held), token))
-        self._held += self._decoder.decode(raw)
-        if not may_stop:
-            self._num_exempt = len(self._held)
-        return self._release(is_last=False)
+        return self._release(self._decoder.decode(raw), may_stop=may_stop)
 
     def finish(self) -> Piece:
         """Returns the rest of the text. A partial character becomes U+FFFD."""
-        self._held += self._decoder.decode(b"", final=True)
-        return self._release(is_last=True)
+        return self._release(self._decoder.decode(b"", final=True), is_last=True)
 
-    def _release(self, *, is_last: bool) -> Piece:
-        cut = _first_stop(self._held, self._stop, self._num_exempt)
-        is_stopped = cut is not None
-        if cut is None:
-            cut = len(self._held) - (0 if is_last else _stop_prefix(self._held, self._stop))
+    def _release(self, new: str, *, may_stop: bool = True, is_last: bool = False) -> Piece:
+        num_held = len(self._held)
+        self._held += new
+        completed = [found for stop in self._stop if (found := stop.add(new)) is not None]
+        is_stopped = may_stop and bool(completed)
+        if is_stopped:
+            cut = num_held + min(completed)[1]
+        else:
+            num_begun = max((stop.num_begun for stop in self._stop), default=0)
+            cut = len(self._held) - (0 if is_last else num_begun)
         text, self._held = self._held[:cut], self._held[cut:]
-        self._num_exempt = max(0, self._num_exempt - cut)
         self._sent += len(text)
         is_all_sent = not is_stopped and not self._held and (is_last or not self._decoder.getstate()[0])
         tokens = []
@@ -64,20 +63,42 @@ class TextStream:
         return Piece(text, tokens, is_stopped)
 
 
-def _first_stop(text: str, stop: list[str], num_exempt: int) -> int | None:
-    """Start of the stop string that is completed first, as if the text had come character by character, among
-    those that end after `num_exempt` characters."""
-    starts = {string: text.find(string, max(0, num_exempt - len(string) + 1)) for string in stop}
-    found = [(start + len(string), start) for string, start in starts.items() if start >= 0]
-    return min(found)[1] if found else None
+class _StopString:
+    """A stop string that comes character by character, found as by Knuth, Morris and Pratt (1977)."""
+
+    def __init__(self, string: str) -> None:
+        self._string = string
+        self._borders = _borders(string)
+        self.num_begun = 0
+        """Characters at the end of the text that may become the stop string: fewer than it has."""
+
+    def add(self, text: str) -> tuple[int, int] | None:
+        """Adds text. Returns where in it the stop string first ends and where it starts, which is negative
+        before this text; None if it is not completed."""
+        string, borders, begun = self._string, self._borders, self.num_begun
+        found = None
+        for place, character in enumerate(text, 1):
+            while begun and string[begun] != character:
+                begun = borders[begun]
+            if string[begun] == character:
+                begun += 1
+            if begun == len(string):
+                found = found or (place, place - begun)
+                begun = borders[begun]
+        self.num_begun = begun
+        return found
 
 
-def _stop_prefix(text: str, stop: list[str]) -> int:
-    """Length of the longest suffix of `text` that is a prefix of a stop string."""
-    longest = 0
-    for string in stop:
-        for length in range(min(len(string) - 1, len(text)), longest, -1):
-            if text.endswith(string[:length]):
-                longest = length
-                break
-    return longest
+# The choices of a request share their stop strings.
+@lru_cache(maxsize=64)
+def _borders(string: str) -> tuple[int, ...]:
+    """For each length, how long the longest shorter prefix is that a prefix of this length ends in."""
+    borders = [0, 0]
+    border = 0
+    for character in string[1:]:
+        while border and string[border] != character:
+            border = borders[border]
+        if string[border] == character:
+            border += 1
+        borders.append(border)
+    return tuple(borders)

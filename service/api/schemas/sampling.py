@@ -6,11 +6,17 @@ from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import TypeAliasType
 
 from cluster.contracts.bases import SamplingDefaults
-from cluster.contracts.generation import MAX_BIASES, MAX_STOP_TOKENS, Sampling, ToolUse
+from cluster.contracts.generation import (
+    MAX_BIASES,
+    MAX_STOP_CHARACTERS,
+    MAX_STOP_TOKENS,
+    Sampling,
+    ToolUse,
+)
 from service.api.http.validation import cross_field_error
 from service.api.schemas.base import Answer, Body
 
-StopString = Annotated[str, Field(min_length=1)]
+StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
 TokenId = Annotated[int, Field(ge=0)]
 _BiasedToken = Annotated[int, BeforeValidator(lambda key: int(key) if key.isdecimal() else key)]
 LogitBias = TypeAliasType(

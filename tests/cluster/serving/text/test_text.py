@@ -1,5 +1,7 @@
 import itertools
+import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,7 +39,10 @@ def _expected(text: str, stop: list[str]) -> tuple[str, bool]:
 
 @given(
     text=st.text(alphabet="abé→𝄞", max_size=30),
-    stop=st.lists(st.text(alphabet="abé𝄞", min_size=1, max_size=4), max_size=4),
+    stop=st.lists(
+        st.text(alphabet="abé𝄞", min_size=1, max_size=4) | st.text(alphabet="ab", min_size=1, max_size=9),
+        max_size=4,
+    ),
     cuts=st.lists(st.integers(0, 120), max_size=20),
 )
 def test_however_the_bytes_are_cut_the_text_is_the_same(text: str, stop: list[str], cuts: list[int]) -> None:
@@ -49,6 +54,25 @@ def test_however_the_bytes_are_cut_the_text_is_the_same(text: str, stop: list[st
     assert ids == list(range(len(ids)))
     if not is_stopped:
         assert len(ids) == len(chunks)
+
+
+@given(
+    pieces=st.lists(st.text(alphabet="ab", max_size=6), max_size=20),
+    stop=st.lists(st.text(alphabet="ab", min_size=1, max_size=9), max_size=3),
+)
+def test_no_more_is_held_back_than_may_become_a_stop_string(pieces: list[str], stop: list[str]) -> None:
+    stream = TextStream(stop)
+    text = sent = ""
+    for piece in pieces:
+        text += piece
+        sent += stream.push(piece.encode(), may_stop=False).text
+        begun = [
+            text[-length:]
+            for string in stop
+            for length in range(1, len(string))
+            if text.endswith(string[:length])
+        ]
+        assert sent == text.removesuffix(max(begun, key=len, default=""))
 
 
 @given(
@@ -82,6 +106,23 @@ def test_a_stop_string_counts_only_where_it_ends_after_the_exempt_tokens(
 
 def test_nothing_is_held_back_that_cannot_become_a_stop_string() -> None:
     assert _run([b"one ", b"two ", b"st", b"ay", b"s"], ["stop"])[0] == ["one ", "two ", "", "stay", "", "s"]
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        ["b" + "a" * 1023, "c" + "a" * 1023, "d" + "a" * 1023, "a" * 1023 + "b"],
+        ["a" * 500 + "b" + "a" * 500, "a" * 400 + "c" + "a" * 400, "a" * 1023 + "b"],
+    ],
+)
+def test_a_long_text_that_may_become_a_stop_string_costs_no_time(stop: list[str]) -> None:
+    begun = time.process_time()
+    for _ in range(32):
+        stream = TextStream(stop)
+        for _ in range(1500):
+            stream.push(b"a")
+    # In CPU seconds: 0.4, and at least 6 if each token were compared with every part of the strings.
+    assert time.process_time() - begun < 4
 
 
 def test_tokens_after_the_cut_are_not_sent() -> None:

@@ -77,6 +77,16 @@ CHATS: list[tuple[dict[str, Any], str, str, str]] = [
         "Invalid 'stop': empty string. Expected a string with minimum length 1, but got an empty string "
         "instead.",
     ),
+    *(
+        (
+            {"stop": stop},
+            param,
+            "string_above_max_length",
+            f"Invalid '{param}': string too long. Expected a string with maximum length 1024, but got a "
+            "string with length 1025 instead.",
+        )
+        for stop, param in (("a" * 1025, "stop"), (["a" * 1024, "a" * 1025], "stop[1]"))
+    ),
     (
         {"tool_choice": "any"},
         "tool_choice",

@@ -1,20 +1,23 @@
 """Checks a complete answer against a schema that a grammar could not enforce completely. Pure."""
 
 import json
+import math
 from collections.abc import Iterator
-from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import attrs
 import regex
 from jsonschema import Draft201909Validator, Draft202012Validator, ValidationError
+from jsonschema.exceptions import UnknownType
 from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from cluster.serving.schemas.deadline import Deadline, TooLong
 from cluster.serving.schemas.property_names import Keyword, keywords_of_names
+from cluster.serving.schemas.references import SchemaError, shown
 
 _LIMIT_SECONDS = 0.25
 """Time limit of one check, after which nothing is reported."""
@@ -23,10 +26,13 @@ _MESSAGE_CHARACTERS = 200
 
 def problem(schema: dict[str, Any], text: str, *, limit_seconds: float = _LIMIT_SECONDS) -> str | None:
     """Describes how a JSON text violates `schema`, as the end of a sentence. None if it does not, if the text
-    is not JSON, for example because a stop string cut it off, or if the check takes too long."""
+    is not JSON, for example because a stop string cut it off, or if the check takes too long. Raises
+    SchemaError if the schema is invalid in a part that no grammar was made of."""
     try:
         value = json.loads(text)
         found = next(_validator(schema, Deadline(limit_seconds)).iter_errors(value), None)
+    except SchemaError:
+        raise
     except (ValueError, RecursionError, Unresolvable, TooLong):
         return None
     if found is None:
@@ -39,11 +45,13 @@ def _validator(schema: dict[str, Any], deadline: Deadline) -> Any:
     kind = Draft201909Validator if _has_list_of_items(schema) else Draft202012Validator
     ours = {
         "pattern": partial(_pattern, deadline),
-        "uniqueItems": _unique,
+        "uniqueItems": partial(_unique, deadline),
         "multipleOf": _multiple,
         **keywords_of_names(deadline.search),
     }
-    keywords = {name: _timed(keyword, deadline) for name, keyword in {**kind.VALIDATORS, **ours}.items()}
+    keywords = {
+        name: _guarded(name, keyword, deadline) for name, keyword in {**kind.VALIDATORS, **ours}.items()
+    }
     bounded: Any = extend(kind, keywords)
 
     def evolve(validator: Any, **changes: Any) -> Any:
@@ -57,10 +65,18 @@ def _validator(schema: dict[str, Any], deadline: Deadline) -> Any:
     return bounded(schema, registry=Registry())
 
 
-def _timed(keyword: Keyword, deadline: Deadline) -> Keyword:
+def _guarded(name: str, keyword: Keyword, deadline: Deadline) -> Keyword:
+    """The keyword, ended by the deadline. It raises SchemaError if its value is invalid: jsonschema expects a
+    schema that has been validated, which takes seconds for a large one."""
+
     def run(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         deadline.check()
-        yield from keyword(validator, value, instance, schema) or ()
+        try:
+            yield from keyword(validator, value, instance, schema) or ()
+        except (TypeError, AttributeError, ArithmeticError, UnknownType) as error:
+            raise SchemaError(
+                f"'{name}', which is {shown(value)}, or a keyword beside it is invalid"
+            ) from error
 
     return run
 
@@ -70,11 +86,12 @@ def _pattern(deadline: Deadline, _: Any, pattern: str, text: Any, __: Any) -> It
         yield ValidationError(f"{text!r} does not match {pattern!r}")
 
 
-def _unique(_: Any, is_unique: Any, items: Any, __: Any) -> Iterator[ValidationError]:
+def _unique(deadline: Deadline, _: Any, is_unique: Any, items: Any, __: Any) -> Iterator[ValidationError]:
     if is_unique is not True or not isinstance(items, list):
         return
     seen: dict[str, int] = {}
     for place, item in enumerate(items):
+        deadline.check()
         first = seen.setdefault(json.dumps(item, sort_keys=True), place)
         if first != place:
             yield ValidationError(f"items {first} and {place} are the same, and 'uniqueItems' forbids it")
@@ -82,9 +99,13 @@ def _unique(_: Any, is_unique: Any, items: Any, __: Any) -> Iterator[ValidationE
 
 
 def _multiple(_: Any, unit: Any, number: Any, __: Any) -> Iterator[ValidationError]:
-    # In decimal, so that 0.3 is a multiple of 0.1.
     is_number = isinstance(number, int | float) and not isinstance(number, bool)
-    if is_number and Decimal(str(number)) % Decimal(str(unit)):
+    if not is_number or not math.isfinite(number):
+        return
+    if not isinstance(unit, int | float):
+        raise TypeError(unit)
+    # As they are written, so that 0.3 is a multiple of 0.1.
+    if Fraction(str(number)) % Fraction(str(unit)):
         yield ValidationError(f"{number} is no multiple of {unit}")
 
 

@@ -17,11 +17,10 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-import regex
-
 from cluster.contracts.json_schema import MAX_LOOK_AHEADS
 from cluster.contracts.patterns import regular_patterns
 from cluster.serving.schemas.declared import Declarations, combined, objects, own, schemas
+from cluster.serving.schemas.expressions import Expressions
 from cluster.serving.schemas.finite import Schema, without_endless
 from cluster.serving.schemas.references import References, SchemaError, shown
 
@@ -54,7 +53,7 @@ _OBJECT_KEYWORDS = frozenset(
 )
 _ARRAY_KEYWORDS = frozenset(["items", "prefixItems", "additionalItems", "uniqueItems"])
 _COUNTS = frozenset(["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"])
-_TEXTS = frozenset(["$ref", "pattern", "format"])
+_TEXTS = frozenset(["$id", "$ref", "pattern", "format"])
 _TYPES = ["string", "number", "integer", "boolean", "object", "array", "null"]
 _CONSTRAINTS = _COPIED | _ONLY_CHECKED | _OBJECT_KEYWORDS | _ARRAY_KEYWORDS | {"pattern", "format"}
 
@@ -104,6 +103,7 @@ class _Translator:
         self._definitions: dict[str, Schema] = {}
         self._num_parts = 0
         self._is_exact = True
+        self._patterns: set[str] = set()
 
     def whole(self, *, is_object: bool) -> GrammarSchema:
         root = {"type": "object", **self._root} if is_object else self._root
@@ -111,6 +111,8 @@ class _Translator:
         while self._pending:
             name, reference, part = self._pending.popleft()
             self._definitions[name] = self._translated(self._references.target(reference), part)
+        if not self._is_exact:
+            self._check_patterns()
         definitions = without_endless(self._definitions)
         if definitions["root"] is False:
             raise SchemaError(
@@ -158,6 +160,13 @@ class _Translator:
             if is_array and not is_object:
                 return {"type": "array", **schema}
         return schema
+
+    def _check_patterns(self) -> None:
+        """Raises SchemaError for a pattern that answers cannot be checked against. Parts that are not
+        translated have theirs refused when an answer is checked."""
+        expressions = Expressions()
+        for pattern in sorted(self._patterns):
+            expressions.compiled(pattern)
 
     # Several schemas for one value.
 
@@ -259,18 +268,14 @@ class _Translator:
         if "pattern" not in schema:
             return
         pattern = schema["pattern"]
+        self._patterns.add(pattern)
         patterns, is_exact = regular_patterns(pattern)
         if (num_looks := len(patterns) - 1) > MAX_LOOK_AHEADS:
             raise SchemaError(
                 f"the pattern {shown(pattern)} begins with {num_looks} look-aheads; {MAX_LOOK_AHEADS} are "
                 "allowed"
             )
-        if not is_exact:
-            self._is_exact = False
-            try:
-                regex.compile(pattern)
-            except regex.error as error:
-                raise SchemaError(f"the pattern {shown(pattern)} cannot be read: {error}") from error
+        self._is_exact = self._is_exact and is_exact
         if patterns:
             result["pattern"] = patterns[0]
         for other in patterns[1:]:
@@ -310,6 +315,7 @@ class _Translator:
         patterns = {
             pattern: self._part(one, within) for pattern, one in objects(schema, "patternProperties").items()
         }
+        self._patterns |= patterns.keys()
         others = self._others(schema, part, within)
         required = [name for name in schemas(schema, "required") if isinstance(name, str)]
         if part is None:

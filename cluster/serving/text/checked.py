@@ -9,6 +9,7 @@ from typing import Any
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import FinishEvent, GenerationEvent, TextEvent, ToolCallEvent
 from cluster.serving.schemas.checks import problem
+from cluster.serving.schemas.references import SchemaError
 
 Schema = dict[str, Any]
 
@@ -31,9 +32,9 @@ class Checks:
         """Returns the error of a complete answer, if any."""
         if self.answer is not None and not answer.calls:
             text = answer.text.removeprefix(self.lead)
-            return _failure("The answer", problem(self.answer, text), "response_format")
+            return _failure("The answer", self.answer, text, "response_format")
         failures = (
-            _failure(f"The call of '{name}'", problem(self.calls[name], arguments), "tools")
+            _failure(f"The call of '{name}'", self.calls[name], arguments, "tools")
             for name, arguments in answer.calls
             if name in self.calls
         )
@@ -77,7 +78,13 @@ async def checked(
             yield event
 
 
-def _failure(what: str, found: str | None, param: str) -> InvalidRequest | None:
+def _failure(what: str, schema: Schema, text: str, param: str) -> InvalidRequest | None:
+    try:
+        found = problem(schema, text)
+    except SchemaError as error:
+        return InvalidRequest(
+            f"{what} cannot be checked by '{param}': {error}.", code="unsupported_schema", param=param
+        )
     if found is None:
         return None
     return InvalidRequest(

@@ -274,6 +274,15 @@ def test_a_pattern_with_too_many_look_aheads_is_refused_before_it_is_compiled(nu
             to_grammar_schema(schema)
 
 
+@pytest.mark.parametrize("beside", [{"not": {"const": "a"}}, {"uniqueItems": True}])
+def test_a_pattern_that_answers_cannot_be_checked_against_is_refused(beside: dict[str, Any]) -> None:
+    part = {"pattern": "^a{20000}$"}
+    assert to_grammar_schema(part).is_exact
+    for schema in (part, {"patternProperties": {"^a{20000}$": {}}}, {"properties": {"a": part}}):
+        with pytest.raises(SchemaError, match="20002 parts"):
+            to_grammar_schema({**schema, **beside})
+
+
 def test_infinite_alternatives_are_left_out() -> None:
     endless = ENDLESS["required"]
     for schema, expected in (

@@ -20,6 +20,7 @@ from typing import Any
 from cluster.contracts.json_schema import MAX_LOOK_AHEADS
 from cluster.contracts.patterns import regular_patterns
 from cluster.serving.schemas.declared import Declarations, combined, objects, own, schemas
+from cluster.serving.schemas.depth import check_depth
 from cluster.serving.schemas.expressions import Expressions
 from cluster.serving.schemas.finite import Schema, without_endless
 from cluster.serving.schemas.references import References, SchemaError, shown
@@ -118,6 +119,7 @@ class _Translator:
             raise SchemaError(
                 "no finite value can follow it: what it requires leads back to itself, or is 'false'"
             )
+        check_depth(definitions)
         return GrammarSchema({"$ref": "#/$defs/root", "$defs": definitions}, self._is_exact)
 
     def _translated(self, schema: Any, part: _Part | None) -> Schema:

@@ -283,6 +283,23 @@ def test_a_pattern_that_answers_cannot_be_checked_against_is_refused(beside: dic
             to_grammar_schema({**schema, **beside})
 
 
+def _chain(num: int) -> dict[str, Any]:
+    steps = {f"d{n}": {"properties": {"a": {"$ref": f"#/$defs/d{n + 1}"}}} for n in range(num)}
+    return {"$ref": "#/$defs/d0", "$defs": {**steps, f"d{num}": {"type": "string"}}}
+
+
+def test_a_chain_of_definitions_that_would_overflow_the_stack_is_refused() -> None:
+    assert to_grammar_schema(_chain(370)).is_exact
+    with pytest.raises(SchemaError, match=r"1\d{3} levels of schemas .*; 800 are allowed"):
+        to_grammar_schema(_chain(600))
+
+
+def test_many_definitions_that_refer_to_no_other_are_no_chain() -> None:
+    leaves = {f"d{n}": {"properties": {"a": {"type": "string"}}} for n in range(1000)}
+    properties = {name: {"$ref": f"#/$defs/{name}"} for name in leaves}
+    assert to_grammar_schema({"properties": properties, "$defs": leaves}).is_exact
+
+
 def test_infinite_alternatives_are_left_out() -> None:
     endless = ENDLESS["required"]
     for schema, expected in (

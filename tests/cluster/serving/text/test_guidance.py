@@ -183,6 +183,11 @@ HOSTILE: dict[str, dict[str, Any]] = {
         "type": "object",
         "patternProperties": {f"^(a{{400}})*a{{{n}}}$": {} for n in range(MAX_NAME_PATTERNS)},
     },
+    "chain": {
+        "$ref": "#/$defs/d0",
+        "$defs": {f"d{n}": {"properties": {"a": {"$ref": f"#/$defs/d{n + 1}"}}} for n in range(1000)}
+        | {"d1000": {"type": "string"}},
+    },
     "forced text": {"type": "string", "pattern": "^a{60000}$"},
     "remainders": {"type": "integer", "multipleOf": 997},
     "properties": {"type": "object", "properties": {f"p{i}": {"type": "integer"} for i in range(2000)}},

@@ -35,7 +35,7 @@ test-covered: install .clients/installed clients/dashboard/node_modules/.install
 	$(REACHED_LINES) $(BIN)/python -m pytest $(TEST) -m '$(USUAL)' || $(call ALONE,$(USUAL))
 
 test-thorough: install .clients/installed clients/dashboard/node_modules/.installed  ## what repeats on more models, sizes and servers what these show: before a release; about an hour
-	$(BIN)/python -m pytest $(TEST) -m thorough || $(call ALONE,thorough)
+	$(BIN)/python -m pytest $(TEST) -m thorough tests tests/service/api/made_up_requests.py || $(call ALONE,thorough)
 
 test-fast: install  ## the tests that start no server and no Ray and train nothing; under 2 minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not e2e and not ray and not benchmark and not slow and not thorough'

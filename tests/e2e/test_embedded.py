@@ -109,10 +109,12 @@ def _repeated(tunery: Client, former: FineTuningJob) -> FineTuningJob:
     return job
 
 
+@pytest.mark.thorough
 def test_the_dashboard_leads_from_a_file_to_a_model_that_answers(embedded: Tunery) -> None:
     check_dashboard(embedded)
 
 
+@pytest.mark.thorough
 def test_a_job_of_an_openai_account_is_trained_again_and_its_model_answers_under_the_old_name(
     embedded: Tunery, tmp_path: Path
 ) -> None:

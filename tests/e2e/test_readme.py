@@ -83,6 +83,7 @@ def test_every_example_runs_as_pasted(
     assert "copper kettle" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_the_demo_shows_what_the_built_in_model_learned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,6 +142,12 @@ class Settings(BaseSettings):
     been idle longest are closed to make room for new ones. The streams of events of one project may take half
     of them."""
 
+    max_body_bytes_in_flight: int = Field(default=256 * 2**20, ge=64 * 2**20)
+    """Bytes that the bodies of requests in progress may have together in one API process; one project may
+    have half of them. A request that would exceed this is answered with 429. Files and parts of uploads go to
+    the disk and do not count. The default is eight of the largest bodies; what is parsed from them takes
+    memory beside."""
+
     max_running_choices: int = Field(default=64, ge=1)
     """Choices (`n` of a request) that one API process generates at once, over all projects. The default is
     twice the slots of the embedded engine, so that the engine always knows which sequences come next. An

@@ -15,6 +15,7 @@ from cluster.storage.location import open_store
 from service.api.flushing import flushing
 from service.api.http import errors
 from service.api.http.auth import Authentication
+from service.api.http.bodies_in_flight import BodiesInFlight
 from service.api.http.dashboard import Dashboard
 from service.api.http.document import ERROR_RESPONSES, describe
 from service.api.http.draining import Draining
@@ -142,6 +143,9 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
     }
     routes = list(iter_route_contexts(app.routes))
     app.add_middleware(RouteTemplate, templates={route.endpoint: route.path or UNROUTED for route in routes})
+    app.add_middleware(
+        BodiesInFlight, max_bytes=settings.max_body_bytes_in_flight, streamed=body_limits.keys()
+    )
     app.add_middleware(BodyLimit, limits=body_limits, default=_MAX_JSON_BYTES)
     per_minute = settings.key_requests_per_minute or None
     rates = RequestRates(per_minute, "requests that are not for models")

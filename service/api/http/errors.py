@@ -144,6 +144,8 @@ async def _http_exception(request: Request, error: HTTPException) -> Response:
     # FastAPI turns any error while it reads a form into a 400.
     if _is_full_disk(error.__cause__):
         return response_of(errors.InsufficientStorage())
+    if isinstance(error.__cause__, errors.Overloaded):
+        return response_of(error.__cause__)
     where = f"{request.method} {request.url.path}"
     code = {404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
     message = {404: f"Unknown request URL: {where}.", 405: f"Not allowed: {where}."}.get(

@@ -171,7 +171,7 @@ class BodyLimit:
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             if int(announced) <= 2 * limit:
-                await _drop_body(receive)
+                await drop_body(receive)
             await response_of(PayloadTooLarge(_too_large(limit)))(scope, receive, send)
             return
         received = 0
@@ -189,7 +189,8 @@ class BodyLimit:
         await self._app(scope, receive_within_limit, send)
 
 
-async def _drop_body(receive: Receive) -> None:
+async def drop_body(receive: Receive) -> None:
+    """Reads a body that is not wanted."""
     while (await receive()).get("more_body", False):
         pass
 

@@ -26,7 +26,7 @@ from cluster.training.loop.compute import Compute
 from cluster.training.loop.hooks import RunHooks
 from cluster.training.loop.objectives import LanguageObjective, Objective, inside
 from cluster.training.loop.reporting import PassProgress
-from cluster.training.model.adapters import changes_base, trains_base
+from cluster.training.model.adapters import changes_base, trains_base, without_adapter
 from cluster.training.model.full_precision import BaseFiles, in_full_precision
 from cluster.training.model.head import Head
 from cluster.training.model.merged import ReadWeight, as_merged, weight_from
@@ -154,7 +154,7 @@ class LiveModel:
             if self.spec.config.type == "qlora" and not is_quantized:
                 stack.enter_context(in_full_precision(self._model, self.start.weights, dtype))
             if is_adapter_off:
-                stack.enter_context(self._model.disable_adapter())
+                stack.enter_context(without_adapter(self._model))
             elif self.trainee.form == "full" and is_adapted(self._model):
                 stack.enter_context(as_merged(self._model, dtype, self.read_weight))
             yield

@@ -1,6 +1,7 @@
 """Attaches PEFT adapters to a frozen model, as a training configuration describes them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -63,6 +64,19 @@ def attach(
     _refuse_outer_layers(model)
     _refuse_bypassed_layers(model, bypassed)
     return adapted
+
+
+@contextmanager
+def without_adapter(model: Any) -> Iterator[None]:
+    """Within the context, PEFT's wrapper computes as the model without its adapter. The same parameters stay
+    trainable."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with model.disable_adapter():
+        # PEFT freezes them. FSDP decides in the first pass, which may be this one, in which type it adds up
+        # gradients, and looks at trainable parameters only (https://github.com/pytorch/pytorch/issues/186998).
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+        yield
 
 
 def changes_base(config: TrainingConfig) -> bool:

@@ -26,6 +26,7 @@ from cluster.training.loop.hooks import RunHooks
 from tests.cluster.training.forks import exit_codes, start_fork
 from tests.cluster.training.recording import Recording, read_state, record
 from tests.tiers import sampled
+from tests.tiny_base import make_tiny_base
 
 pytestmark = pytest.mark.slow
 
@@ -214,6 +215,24 @@ def test_several_workers_train_as_one_and_one_resumes_their_run(
         resume_from = manifest_key("ftjob-test", spec.attempt, last // 2)
         again = spec.model_copy(update={"attempt": spec.attempt + 2, "resume_from": resume_from})
         assert record(again, store).losses == pytest.approx(alone.losses[last // 2 :], abs=1e-5)
+
+
+@pytest.mark.parametrize("parallelism", ["fsdp", "hsdp"])
+def test_workers_train_adapters_of_a_base_in_bf16_in_steps_of_one_pass(
+    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path, parallelism: str
+) -> None:
+    """The shared model runs without its adapter first, which is when FSDP looks at the types of gradients."""
+    rounded = make_tiny_base(tmp_path / "bf16", hidden=64, dtype="bfloat16")
+    spec = make_spec({"base": rounded}, batch_size=8, parallelism=parallelism, microbatch_tokens=4096)
+    (steps,), _ = run_gang([spec], 2, tmp_path)
+    alone = record(spec.model_copy(update={"attempt": 2}), store)
+    assert [step["train_loss"] for step in steps] == pytest.approx(alone.losses, abs=0.02)
+    assert alone.losses[-1] < alone.losses[0]
+    last = len(alone.steps)
+    expected = weights(store, manifest_key("ftjob-test", 2, last), tmp_path)
+    for name, weight in weights(store, manifest_key("ftjob-test", 1, last), tmp_path).items():
+        assert weight.dtype == torch.float32
+        torch.testing.assert_close(weight, expected[name], atol=2e-2, rtol=0.2)
 
 
 def test_workers_that_share_a_model_leave_rows_out_of_the_evaluation_that_no_memory_was_planned_for(

@@ -2,6 +2,7 @@
 meaning of a row is left as it is, for `tunery data check` to show."""
 
 import ast
+import codecs
 import hashlib
 import json
 import re
@@ -78,10 +79,7 @@ def _decoded(stream: BinaryIO, found: Mended) -> Iterator[bytes]:
         found.note("wrote UTF-16 as UTF-8", 1)
         yield from (line.encode() for line in _LINE_ENDS.split(_utf_16(stream)))
         return
-    first = stream.readline()
-    if first.startswith(b"\xef\xbb\xbf"):
-        found.note("left out the byte order mark", 1)
-        first = first[3:]
+    first = _unmarked(stream.readline(), 1, found)
     if b"\r" in first.rstrip(b"\r\n") and b"\n" not in first:
         found.note("ended lines with LF instead of CR", 1)
         yield from first.split(b"\r")
@@ -101,6 +99,13 @@ def _decoded(stream: BinaryIO, found: Mended) -> Iterator[bytes]:
         yield line.rstrip(b"\r\n")
 
 
+def _unmarked(line: bytes, number: int, found: Mended) -> bytes:
+    """Without a byte order mark, which lies in the middle of files that were joined."""
+    if line.startswith(codecs.BOM_UTF8):
+        found.note("left out a byte order mark", number)
+    return line.removeprefix(codecs.BOM_UTF8)
+
+
 def _utf_16(stream: BinaryIO) -> str:
     try:
         return stream.read().decode("utf-16").removesuffix("\n").removesuffix("\r")
@@ -112,6 +117,7 @@ def _utf_16(stream: BinaryIO) -> str:
 
 def _mended(raw: bytes, number: int, found: Mended) -> Iterator[bytes]:
     """Yields the rows of a line: none if it is blank or a comment."""
+    raw = _unmarked(raw, number, found)
     if not raw.strip():
         found.note("left out a blank line", number)
         return

@@ -69,8 +69,9 @@ def test_calls_get_their_arguments_as_a_string(tmp_path: Path) -> None:
         f"[{GOOD},\n {GOOD},\n {GOOD}]",
         f"\ufeff{GOOD}\r\n{GOOD}\r\n{GOOD}\r\n",
         f"{GOOD}\r{GOOD}\r{GOOD}",
+        f"{GOOD}\n\ufeff{GOOD}\n{GOOD}\n",
     ],
-    ids=["lines", "array", "windows", "mac"],
+    ids=["lines", "array", "windows", "mac", "joined"],
 )
 def test_files_of_other_shapes_become_lines(tmp_path: Path, content: str) -> None:
     path = tmp_path / "data.jsonl"

@@ -97,7 +97,10 @@ def plan(
     base: Annotated[str | None, typer.Option(help="The base model of every job.")] = None,
     base_for: Annotated[
         list[str] | None,
-        typer.Option(metavar="OLD=BASE", help="The base of what was tuned from OLD, such as gpt-4o-mini."),
+        typer.Option(
+            metavar="OLD=BASE",
+            help="The base of what was tuned from OLD, such as gpt-4o-mini, whatever its date.",
+        ),
     ] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Upload the files, and estimate times and prices.")
@@ -140,7 +143,7 @@ def plan(
     if estimate:
         by_job = {one.job: asdict(one) for one in found}
         entries = [entry | {"estimate": by_job.get(entry["job"])} for entry in entries]
-    for remark in remarks_on_bases(jobs, proposals, bases, named):
+    for remark in remarks_on_bases(jobs, proposals, bases, named, chosen):
         output.remark(remark)
     output.items(entries, _ESTIMATED if estimate else _PLANNED)
     trained = sum(proposal.request is not None for proposal in proposals)

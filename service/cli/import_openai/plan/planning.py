@@ -6,7 +6,7 @@ from typing import Any
 
 from service.cli.failures import CommandFailed, Unavailable
 from service.cli.http.retrying import retried
-from service.cli.import_openai.plan.proposing import Proposal, original_base
+from service.cli.import_openai.plan.proposing import Proposal, names_of, original_base
 from service.cli.import_openai.plan.uploading import Uploads
 from service.cli.remote import Api
 
@@ -32,10 +32,15 @@ def remarks_on_bases(
     plan: Sequence[Proposal],
     bases: Mapping[str, str | None],
     chosen: Collection[str],
+    chosen_for: Collection[str] = (),
 ) -> Iterator[str]:
-    """Says which base is proposed for which old one and why, and which bases cannot be. Those that the
-    command's user chose need no reason."""
+    """Says which base is proposed for which old one and why, which bases cannot be, and which of the old
+    models in `chosen_for` no job has. Bases that the command's user chose need no reason."""
     old = {job["id"]: original_base(str(job.get("model"))) for job in jobs}
+    found = {name for original in old.values() for name in names_of(original)}
+    for name in chosen_for:
+        if name not in found:
+            yield f"No job was tuned from {name}: they were from {', '.join(sorted(set(old.values())))}."
     pairs = {(old[entry.job], entry.request["model"]) for entry in plan if entry.request is not None}
     for original, base in sorted(pairs):
         if base in bases and base not in chosen and base != original:

@@ -15,6 +15,10 @@ ORIGIN = "imported_from"
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
 _NO_SUFFIX_CHARACTER = re.compile(r"[^A-Za-z0-9._-]+")
 _BILLIONS = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)b(?![A-Za-z0-9])", re.IGNORECASE)
+_DATE = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
+"""At the end of a name: `-2024-07-18`, or the month and day of older models, `-0613`."""
+_DEMONSTRATION = "tunery-tiny-1"
+"""The packaged base, which is too small to replace a model of OpenAI's."""
 _SMALL, _MEDIUM, _LARGE = range(3)
 _CLASSES = (
     ("nano", _SMALL), ("babbage", _SMALL), ("ada", _SMALL), ("mini", _MEDIUM), ("gpt-3.5", _MEDIUM),
@@ -43,9 +47,9 @@ def propose(
     chosen: Mapping[str, str] = {},
     default: str | None = None,
 ) -> list[Proposal]:
-    """One proposal for each job. `has_content` says whether the archive has a file. `chosen` are bases by
-    beginnings of old models' names, of which the longest counts; `default` is the base of all others. A job
-    that continued from the model of another continues from what replaces it."""
+    """One proposal for each job. `has_content` says whether the archive has a file. `chosen` are bases by the
+    names of old models, with or without their dates; `default` is the base of all others. A job that
+    continued from the model of another continues from what replaces it."""
     made = {str(job.get("fine_tuned_model")) for job in jobs if _why_not(job, has_content) is None}
     return [_propose(job, bases, has_content, chosen, default, made) for job in jobs]
 
@@ -54,14 +58,16 @@ def propose_base(
     model: str, bases: Sequence[str], chosen: Mapping[str, str] = {}, default: str | None = None
 ) -> str | None:
     """The base for what was tuned from `model`. Without a choice it is the one of the same name, or the one
-    as large among `bases` as `model` is among OpenAI's. None if there are no bases."""
+    as large among `bases` as `model` is among OpenAI's; the demonstration counts only where it is alone. None
+    if there are no bases."""
     original = original_base(model)
-    begins = [name for name in chosen if original.startswith(name)]
-    if begins:
-        return chosen[max(begins, key=len)]
+    for name in names_of(original):
+        if name in chosen:
+            return chosen[name]
     if default is not None or original in bases or not bases:
         return default or (original if original in bases else None)
-    by_size = sorted(bases, key=lambda name: (_billions(name), name))
+    real = [name for name in bases if name != _DEMONSTRATION]
+    by_size = sorted(real or bases, key=lambda name: (_billions(name), name))
     size = next((size for part, size in _CLASSES if part in original), _MEDIUM)
     return by_size[{_SMALL: 0, _MEDIUM: (len(by_size) - 1) // 2, _LARGE: -1}[size]]
 
@@ -69,6 +75,11 @@ def propose_base(
 def original_base(model: str) -> str:
     """`gpt-4o-mini` of `ft:gpt-4o-mini:acme::AbCd1234` and of Azure's `gpt-4o-mini.ft-0e208cf3`."""
     return model.removeprefix("ft:").partition(":")[0].partition(".ft-")[0]
+
+
+def names_of(original: str) -> tuple[str, str]:
+    """`gpt-4o-mini-2024-07-18` as it is, and without its date."""
+    return original, _DATE.sub("", original)
 
 
 def _propose(

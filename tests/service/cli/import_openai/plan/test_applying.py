@@ -389,6 +389,15 @@ def test_a_base_that_turns_out_to_be_unavailable_is_not_proposed(
     assert (chosen.exit_code, "It does not load." in chosen.stderr) == (1, True)
 
 
+def test_a_choice_for_a_model_that_no_job_has_is_remarked(
+    live: LiveApi, account: OldAccount, folder: Path
+) -> None:
+    account.add_job(1)
+    done = planned(live, account, folder, "--base-for", "gpt-4=base-1", "--base-for", "gpt-4o-mini=base-1")
+    assert f"No job was tuned from gpt-4: they were from {OLD_BASE}." in done.stderr
+    assert "from gpt-4o-mini:" not in done.stderr
+
+
 def test_a_base_that_the_server_does_not_have_is_refused(live: LiveApi, folder: Path) -> None:
     Archive.create(folder)
     for option in (["--base", "absent"], ["--base-for", "gpt-4o=absent"]):

@@ -32,9 +32,32 @@ def test_a_base_is_as_large_among_its_own_as_the_old_one(model: str, base: str) 
     assert propose_base(model, BASES) == base
 
 
-def test_a_choice_comes_before_a_proposal_and_the_longest_before_others() -> None:
-    chosen = {"gpt-4o": "llama-3.1-70b", "gpt-4o-mini": "qwen3-0.6b"}
-    assert propose_base("gpt-4o-mini-2024-07-18", BASES, chosen) == "qwen3-0.6b"
+def test_the_demonstration_is_proposed_only_where_it_is_the_only_base() -> None:
+    assert propose_base("gpt-4o-mini-2024-07-18", ["tunery-tiny-1", "llama-3.1-8b-instruct"]) == (
+        "llama-3.1-8b-instruct"
+    )
+    assert propose_base("gpt-4.1-nano", ["tunery-tiny-1", "our-model"]) == "our-model"
+    assert propose_base("gpt-4o", ["tunery-tiny-1"]) == "tunery-tiny-1"
+    assert propose_base("tunery-tiny-1", ["tunery-tiny-1", "our-model"]) == "tunery-tiny-1"
+
+
+@pytest.mark.parametrize(
+    ("model", "base"),
+    [
+        ("gpt-4o-2024-08-06", "llama-3.1-70b"),
+        ("gpt-4o", "llama-3.1-70b"),
+        ("gpt-4o-mini-2024-07-18", "qwen3-8b"),
+        ("ft:gpt-3.5-turbo-0125:acme::AbCd1234", "qwen3-0.6b"),
+        ("gpt-3.5-turbo-1106", "llama-3.1-70b"),
+    ],
+)
+def test_a_choice_is_for_one_model_whatever_its_date(model: str, base: str) -> None:
+    chosen = {"gpt-4o": "llama-3.1-70b", "gpt-3.5-turbo": "qwen3-0.6b", "gpt-3.5-turbo-1106": "llama-3.1-70b"}
+    assert propose_base(model, BASES, chosen) == base
+
+
+def test_a_choice_comes_before_the_default_and_both_before_a_proposal() -> None:
+    chosen = {"gpt-4o": "llama-3.1-70b"}
     assert propose_base("gpt-4o-2024-08-06", BASES, chosen, "qwen3-8b") == "llama-3.1-70b"
     assert propose_base("gpt-4.1", BASES, chosen, "qwen3-8b") == "qwen3-8b"
     assert propose_base("gpt-4.1", []) is None

@@ -177,6 +177,7 @@ ALLOWED = {
         "cluster.contracts",
         "cluster.bases",
         "cluster.data_checks",
+        "cluster.grading.templates",
         "cluster.planning",
         "service.audit_chain",
         "service.audit_types",

@@ -152,10 +152,7 @@ def compare(
             advance=shown.advance,
         )
     if compared.with_old is None:
-        reason = compared.refusal or f"{path} has no answers."
-        raise CommandFailed(
-            f"Nothing could be compared: {name} refused {compared.refused} requests. {reason}"
-        )
+        raise CommandFailed(f"Nothing could be compared: {_why_nothing(asdict(compared), path)}")
     worst = worst_first(list(file.rows.values()))[:_SHOWN_ROWS]
     target = file.path.with_suffix(".md")
     write_text(target, comparison_report(asdict(compared), model, worst))
@@ -245,10 +242,19 @@ def _loss(whose: str, loss: float | None) -> str | None:
     return None if loss is None else f"{whose} loss {loss:.3f}"
 
 
+def _why_nothing(found: dict[str, Any], harvested: Path) -> str:
+    if found["ungraded"]:
+        return f"the server could not grade {found['ungraded']:,} answers by {found['metric']}."
+    reason = found["refusal"] or f"{harvested} has no answers."
+    return f"{found['model']} refused {found['refused']:,} requests. {reason}"
+
+
 def _sentence(found: dict[str, Any]) -> str:
     agreement = found["with_old"]
-    refused = f" {found['refused']:,} were refused: {found['refusal']}" if found["refused"] else ""
+    rest = f" {found['refused']:,} were refused: {found['refusal']}" if found["refused"] else ""
+    if found["ungraded"]:
+        rest += f" {found['ungraded']:,} could not be graded."
     return (
         f"{agreement['n']:,} answers of {found['model']}: {agreement['exact']:.1%} are the old model's, "
-        f"and the likeness is {agreement['similarity']:.1%} on average.{refused}"
+        f"and the likeness is {agreement['similarity']:.1%} on average.{rest}"
     )

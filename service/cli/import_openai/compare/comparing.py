@@ -13,6 +13,8 @@ from service.cli.import_openai.harvest.answers_file import AnswersFile, Row
 from service.cli.import_openai.harvest.asking import ask_fitting, limited
 from service.cli.import_openai.source.client import Source
 
+_PAIRS = ("with_old", "old_with_reference", "new_with_reference")
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -38,6 +40,8 @@ class Compared:
     """Requests that the replacement refused."""
     refusal: str | None
     """The most frequent reason."""
+    ungraded: int
+    """Requests of which the server could not grade an answer. Their grades count nowhere."""
 
 
 def compare(
@@ -66,12 +70,13 @@ def compare(
         _agreement(rows, "new_with_reference"),
         refusals.total(),
         most_frequent(refusals),
+        sum(any(row.get(what, ...) is None for what in _PAIRS) for row in rows),
     )
 
 
 def worst_first(rows: Sequence[Row]) -> list[Row]:
     """The rows whose new answer is least like the old one."""
-    return sorted((row for row in rows if "with_old" in row), key=lambda row: row["with_old"]["similarity"])
+    return sorted((row for row in rows if row.get("with_old")), key=lambda row: row["with_old"]["similarity"])
 
 
 def most_frequent(reasons: Counter[str]) -> str | None:
@@ -87,6 +92,7 @@ def _compared(source: Source, model: str, row: Row, metric: str, max_tokens: int
         if not error.is_about_the_request:
             raise
         return {**kept, "old": old, "error": {"status": error.status, "message": str(error)}}
+    # None is a pair that the server could not grade.
     graded = {"with_old": grade(source, new, old, metric)}
     if isinstance(reference := row.get("reference"), str):
         graded["old_with_reference"] = grade(source, old, reference, metric)
@@ -95,7 +101,7 @@ def _compared(source: Source, model: str, row: Row, metric: str, max_tokens: int
 
 
 def _agreement(rows: Sequence[Row], what: str) -> Agreement | None:
-    graded = [row[what] for row in rows if what in row]
+    graded = [row[what] for row in rows if row.get(what)]
     if not graded:
         return None
     means = (fmean(each[score] for each in graded) for score in ("exact", "similarity"))

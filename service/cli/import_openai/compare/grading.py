@@ -1,45 +1,44 @@
-"""Grades answers with the graders of the server: the same text, and how alike two texts are."""
+"""Grades an answer: whether it is the same text as another, and how alike a grader finds the two."""
 
-from collections.abc import Mapping
 from typing import Any
 
+from cluster.grading.templates import MAX_TEXT
 from service.cli.import_openai.source.client import Source
 
 METRICS = ("fuzzy_match", "bleu", "gleu", "meteor", "cosine", "rouge_1", "rouge_2", "rouge_l")
-_LONGEST = 100_000
-"""Characters that the server grades."""
 
 
-def grade(source: Source, text: str, reference: str, metric: str) -> dict[str, float]:
-    """`exact`, 1 or 0, and `similarity` from 0 to 1. Texts are graded up to a limit, and with question marks
-    for halves of characters. Raises what `Source` raises."""
-    wanted, model_sample = _sendable(reference), _sendable(text)
+def grade(source: Source, text: str, reference: str, metric: str) -> dict[str, float] | None:
+    """`exact`, 1 or 0, and `similarity` from 0 to 1, both without the spaces around the texts. Likeness is
+    that of their first MAX_TEXT characters, with question marks for halves of characters. None if the server
+    cannot grade them, as where a text is too long for the model of `cosine`. Raises what `Source` raises."""
     answer = source.post(
         "/fine_tuning/alpha/graders/run",
-        {"grader": _grader(metric), "item": {"reference": wanted}, "model_sample": model_sample},
+        {
+            "grader": {
+                "type": "text_similarity",
+                "name": "similarity",
+                "input": "{{sample.output_text}}",
+                "reference": "{{item.reference}}",
+                "evaluation_metric": metric,
+            },
+            "item": {"reference": _sendable(reference)},
+            "model_sample": _sendable(text),
+        },
     )
-    scores: Mapping[str, Any] = answer.get("sub_rewards") or {}
-    return {name: float(scores.get(name) or 0) for name in ("exact", "similarity")}
+    if _has_errors(answer):
+        return None
+    return {
+        "exact": float(text.strip() == reference.strip()),
+        "similarity": float(answer.get("reward") or 0),
+    }
 
 
 def _sendable(text: str) -> str:
     # JSON can have halves of characters, as in an answer that was cut off, and UTF-8 cannot.
-    return text[:_LONGEST].encode("utf-8", "replace").decode().strip()
+    return text.strip()[:MAX_TEXT].encode("utf-8", "replace").decode()
 
 
-def _grader(metric: str) -> dict[str, Any]:
-    texts = {"input": "{{sample.output_text}}", "reference": "{{item.reference}}"}
-    return {
-        "type": "multi",
-        "name": "replacement",
-        "graders": {
-            "exact": {"type": "string_check", "name": "exact", "operation": "eq", **texts},
-            "similarity": {
-                "type": "text_similarity",
-                "name": "similarity",
-                "evaluation_metric": metric,
-                **texts,
-            },
-        },
-        "calculate_output": "similarity",
-    }
+def _has_errors(answer: dict[str, Any]) -> bool:
+    """With an error, the reward is 0 whatever the texts are."""
+    return any((answer.get("metadata") or {}).get("errors", {}).values())

@@ -83,6 +83,7 @@ def summary(archive: Archive, replaced: Replacement, rows: Sequence[Row]) -> dic
         "evaluation": replaced.evaluation,
         "held_out": held_out,
         "rows": len(rows),
+        "ungraded": sum(each is None for row in rows for each in row["scores"].values()),
         "exact": {who: _mean(rows, who, "exact") for who in _WHO},
         "similarity": {who: _mean(rows, who, "similarity") for who in _WHO},
     }
@@ -111,6 +112,8 @@ def _parts(found: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         "A loss counts per token of the model's own tokenizer: compare the base's with the new model's, and "
         "neither with the old one's. Answers can be compared across all three."
     )
+    if found["ungraded"]:
+        yield f"{found['ungraded']:,} answers could not be graded, and count in neither."
     if not rows:
         yield "The job has no validation file in the archive, so that no answers could be compared."
     for number, row in enumerate(rows, 1):
@@ -145,11 +148,12 @@ def _row(
         for who in _WHO
         if reference is not None and (text := answers.get(who)) is not None
     }
+    # None is an answer that the server could not grade.
     return {"request": request, "reference": reference, **answers, "scores": graded}
 
 
 def _mean(rows: Sequence[Row], who: str, score: str) -> float | None:
-    found = [row["scores"][who][score] for row in rows if who in row["scores"]]
+    found = [row["scores"][who][score] for row in rows if row["scores"].get(who)]
     return fmean(found) if found else None
 
 
@@ -180,6 +184,8 @@ def comparison_report(found: Mapping[str, Any], old_model: str, rows: Sequence[R
         table(("Answers", "Number", "The same", f"Likeness ({found['metric']})"), lines),
         "The answers that differ most come first.",
     ]
+    if found["ungraded"]:
+        parts.insert(2, f"{found['ungraded']:,} could not be graded, and are not shown.")
     for row in rows:
         parts += [f"## {row['id']}", block(_asked(row["request"]))]
         texts = (

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner, Result
 
+from cluster.grading.templates import MAX_TEXT
 from service.cli.import_openai.archive.archive import Archive, read_lines
 from service.cli.import_openai.archive.fetching import fetch
 from service.cli.import_openai.harvest.answers_file import AnswersFile
@@ -229,6 +230,38 @@ def test_answers_with_halves_of_characters_are_graded(
     assert (found["with_old"]["n"], found["old_with_reference"]["n"]) == (2, 2)
     report = run_tunery(live, "import-openai", "report", "--archive", folder)
     assert report.exit_code == 0, report.stderr
+
+
+def test_long_answers_are_graded_by_their_beginning_and_are_the_same_only_if_whole(
+    live: LiveApi, url: str, account: OldAccount, folder: Path
+) -> None:
+    long = "word " * MAX_TEXT
+    account.reply = lambda body: long + ("" if "0" in body["messages"][-1]["content"] else "and more")
+    live.engine.pieces = [long]
+    harvest(url, folder)
+    replaced(live, folder)
+    compare = ("import-openai", "compare", "--model", MODEL, "--archive", folder, "--json")
+    found = json.loads(run_tunery(live, *compare).stdout)
+    assert (found["with_old"]["n"], found["ungraded"]) == (6, 0)
+    assert (found["with_old"]["exact"], found["with_old"]["similarity"]) == (pytest.approx(1 / 6), 1)
+
+
+def test_what_the_server_cannot_grade_is_counted_apart_and_listed_nowhere(
+    live: LiveApi, url: str, account: OldAccount, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harvest(url, folder)
+    replaced(live, folder)
+    # An older server may take less than this command sends.
+    monkeypatch.setattr("cluster.grading.templates.MAX_TEXT", len("old: held out 0") - 1)
+    compare = ("import-openai", "compare", "--model", MODEL, "--archive", folder)
+    nothing = run_tunery(live, *compare)
+    assert nothing.exit_code == 1
+    assert "the server could not grade 6 answers by fuzzy_match" in nothing.stderr
+    report = run_tunery(live, "import-openai", "report", "--archive", folder, "--rows", 2, "--json")
+    (found,) = json.loads(report.stdout)
+    assert (found["ungraded"], found["exact"]["old"], found["similarity"]["old"]) == (2, None, None)
+    assert found["similarity"]["new"] is not None
+    assert "2 answers could not be graded" in Path(found["report"]).read_text()
 
 
 def test_a_report_shows_before_and_after_side_by_side(

@@ -24,7 +24,7 @@ from service.cli.import_openai.compare.reporting import (
     report as report_of,
 )
 from service.cli.import_openai.harvest.answers_file import AnswersFile
-from service.cli.import_openai.harvest.asking import tunery_source
+from service.cli.import_openai.harvest.asking import DEFAULT_MAX_TOKENS, tunery_source
 from service.cli.import_openai.harvest.harvesting import harvest as harvest_all
 from service.cli.import_openai.harvest.harvesting import keep_stored, spent_tokens
 from service.cli.import_openai.harvest.harvests import harvest_path, slug
@@ -46,7 +46,12 @@ from service.cli.remote import Api
 _SHOWN_ROWS = 50
 _Model = Annotated[str, typer.Option("--model", help="The old model, such as ft:gpt-4o-mini-….")]
 _Metric = Annotated[str, typer.Option("--metric", help=f"Of likeness: {', '.join(METRICS)}.")]
-_MaxTokens = Annotated[int, typer.Option("--max-tokens", help="The longest answer.", min=1)]
+_SameMaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-tokens", help="The longest answer; by default as for the old model, or what fits.", min=1
+    ),
+]
 _REPORTED: Columns = {
     "JOB": "job",
     "MODEL": "model",
@@ -74,7 +79,7 @@ def harvest(
         bool, typer.Option("--stored", help="Keep the model's stored completions, and ask nothing.")
     ] = False,
     archive: ArchiveFolder = DEFAULT_ARCHIVE,
-    max_tokens: _MaxTokens = 1024,
+    max_tokens: Annotated[int, typer.Option(help="The longest answer.", min=1)] = DEFAULT_MAX_TOKENS,
     max_requests: Annotated[int | None, typer.Option(help="Answers at most, in all runs.", min=1)] = None,
     max_total_tokens: Annotated[
         int | None, typer.Option(help="Ask no more after so many tokens, in all runs.", min=1)
@@ -120,10 +125,7 @@ def compare(
         str | None, typer.Option("--with", help="What replaces it; by default what has its name now.")
     ] = None,
     archive: ArchiveFolder = DEFAULT_ARCHIVE,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(help="The longest answer; by default as for the old model, or what fits.", min=1),
-    ] = None,
+    max_tokens: _SameMaxTokens = None,
     metric: _Metric = "fuzzy_match",
     concurrency: Workers = 4,
 ) -> None:
@@ -169,7 +171,7 @@ def report(
         list[str] | None, typer.Option("--job", metavar="ftjob-…", help="Only this old job; can be repeated.")
     ] = None,
     rows: Annotated[int, typer.Option(help="Rows of the validation file to ask.", min=0, max=1000)] = 20,
-    max_tokens: _MaxTokens = 512,
+    max_tokens: _SameMaxTokens = None,
     metric: _Metric = "fuzzy_match",
     concurrency: Workers = 4,
 ) -> None:

@@ -15,8 +15,14 @@ from service.cli.import_openai.archive.metrics import old_metrics
 from service.cli.import_openai.compare.grading import grade
 from service.cli.import_openai.compare.markdown import block, cell, table
 from service.cli.import_openai.harvest.answers_file import AnswersFile, Row
-from service.cli.import_openai.harvest.asking import ask_fitting, digest_of, request_of
-from service.cli.import_openai.harvest.harvests import answers_by_request, request_key
+from service.cli.import_openai.harvest.asking import (
+    DEFAULT_MAX_TOKENS,
+    ask_fitting,
+    digest_of,
+    limit_of,
+    request_of,
+)
+from service.cli.import_openai.harvest.harvests import request_key, rows_by_request
 from service.cli.import_openai.harvest.prompts import Prompt, read_prompts, text_of
 from service.cli.import_openai.source.client import Source
 from service.cli.lookups import quoted
@@ -49,22 +55,25 @@ def side_by_side(
     file: AnswersFile,
     *,
     num_rows: int,
-    max_tokens: int,
+    max_tokens: int | None,
     metric: str,
     workers: int,
     advance: Callable[[], None],
 ) -> list[Row]:
     """Answers of the base and of the new model to the first rows of the validation file, with the old model's
-    where they were harvested, each graded against the file's own. Empty if the job has no such file."""
+    where they were harvested, each graded against the file's own. `max_tokens` of an answer are those that
+    the old model had if it is None. Empty if the job has no such file."""
     path = archive.content(replaced.job.get("validation_file"))
     if path is None:
         return []
     old_model = str(replaced.job.get("fine_tuned_model"))
-    harvested = answers_by_request(archive, old_model)
+    harvested = rows_by_request(archive, old_model)
     tasks = []
     for prompt in itertools.islice(read_prompts(path), num_rows):
-        request = request_of(prompt, old_model, max_tokens)
-        old = harvested.get(request_key(request))
+        row = harvested.get(request_key(request_of(prompt, old_model, DEFAULT_MAX_TOKENS)), {})
+        limit = max_tokens or limit_of(row.get("request", {})) or DEFAULT_MAX_TOKENS
+        request = request_of(prompt, old_model, limit)
+        old = row.get("answer")
         id = digest_of(replaced.model, {"request": request, "old": old, "metric": metric})
         tasks.append((id, partial(_row, source, replaced, request, prompt, old, metric)))
     file.forget_errors()

@@ -14,6 +14,8 @@ from service.cli.import_openai.source.account import Account
 from service.cli.import_openai.source.client import Source
 from service.cli.remote import Target
 
+DEFAULT_MAX_TOKENS = 1024
+"""Of an answer that is harvested."""
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _REASONING = re.compile(r"o\d")
 
@@ -78,9 +80,15 @@ def limited(request: Mapping[str, Any], max_tokens: int | None) -> dict[str, Any
     return unlimited | {"max_completion_tokens" if "messages" in request else "max_tokens": max_tokens}
 
 
-def _smaller(request: Mapping[str, Any]) -> dict[str, Any] | None:
+def limit_of(request: Mapping[str, Any]) -> int | None:
+    """How long the answer may be; None if the request does not say."""
     given = next((request[name] for name in _LIMITS if request.get(name)), None)
-    if not isinstance(given, int) or given == 1:
+    return given if isinstance(given, int) else None
+
+
+def _smaller(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    given = limit_of(request)
+    if given is None or given == 1:
         return None
     if "messages" in request:
         # A chat without a limit may fill the context, which leaves less than the limit asked for.

@@ -27,11 +27,12 @@ def request_key(request: Mapping[str, Any]) -> str:
     return json.dumps([request.get("messages"), request.get("prompt")], sort_keys=True)
 
 
-def answers_by_request(archive: Archive, model: str) -> dict[str, str]:
+def rows_by_request(archive: Archive, model: str) -> dict[str, Mapping[str, Any]]:
+    """The rows that have an `answer`. Of several for the same, the last."""
     path = harvest_path(archive, model)
     rows = read_lines(path) if path.exists() else ()
     return {
-        request_key(row["request"]): row["answer"]
+        request_key(row["request"]): row
         for row in rows
         if isinstance(row.get("answer"), str) and isinstance(row.get("request"), dict)
     }

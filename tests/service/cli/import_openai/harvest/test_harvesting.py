@@ -286,6 +286,19 @@ def test_a_report_shows_before_and_after_side_by_side(
     assert table.startswith(f"ftjob-000001\t{model}\told loss 1.750\tbase loss 2.000\tnew loss 0.500\t")
 
 
+def test_a_report_lets_answers_be_as_long_as_the_old_models(
+    live: LiveApi, url: str, account: OldAccount, folder: Path
+) -> None:
+    harvest(url, folder, "--max-tokens", 77, "--max-requests", 1, "--concurrency", 1)
+    replaced(live, folder)
+    report = ("import-openai", "report", "--archive", folder, "--rows", 2, "--concurrency", 1)
+    assert run_tunery(live, *report).exit_code == 0
+    # The base and the new model are asked each row, and the second was not harvested.
+    assert [each.sampling.max_tokens for each in live.engine.requests] == [77, 77, 1024, 1024]
+    assert run_tunery(live, *report, "--max-tokens", 7).exit_code == 0
+    assert {each.sampling.max_tokens for each in live.engine.requests[4:]} == {7}
+
+
 def test_a_replacement_that_was_deleted_is_left_out_of_the_report(
     live: LiveApi, url: str, account: OldAccount, folder: Path
 ) -> None:

@@ -13,6 +13,16 @@ from tests.api import LiveApi
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 ASK: Any = [{"role": "user", "content": "hi"}]
+NO_DETAILS = {
+    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+    "completion_tokens_details": {
+        "reasoning_tokens": 0,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    },
+}
+"""Of `usage`, which code written for OpenAI's API reads without asking whether they are there."""
 
 
 @pytest.fixture
@@ -35,6 +45,7 @@ def test_a_chat_completion_is_openais_object(client: OpenAI) -> None:
     assert choice.message.to_dict() == {"role": "assistant", "content": "Hello wörld", "refusal": None}
     assert answer.usage
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 3
+    assert answer.usage.to_dict().items() >= NO_DETAILS.items()
 
 
 def test_a_stream_opens_with_the_role_and_ends_with_reason_and_usage(client: OpenAI) -> None:
@@ -55,6 +66,7 @@ def test_a_stream_opens_with_the_role_and_ends_with_reason_and_usage(client: Ope
     assert chunks[-1].choices == []
     assert chunks[-1].usage
     assert chunks[-1].usage.completion_tokens == 3
+    assert chunks[-1].usage.to_dict().items() >= NO_DETAILS.items()
     assert all("usage" in chunk.to_dict() and chunk.usage is None for chunk in chunks[:-1])
 
 

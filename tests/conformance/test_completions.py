@@ -25,8 +25,10 @@ def test_a_completion_is_openais_object(client: OpenAI) -> None:
         (1, "Hello wörld", "stop"),
     ]
     assert answer.choices[0].logprobs is None
-    assert answer.usage
-    assert answer.usage.to_dict() == {"prompt_tokens": 2, "completion_tokens": 6, "total_tokens": 8}
+    assert (used := answer.usage)
+    assert (used.prompt_tokens, used.completion_tokens, used.total_tokens) == (2, 6, 8)
+    assert used.prompt_tokens_details
+    assert used.prompt_tokens_details.cached_tokens == 0
     assert answer.system_fingerprint
 
 

@@ -220,16 +220,23 @@ class ChatCompletionBody(SamplingBody):
     metadata: Metadata | None = None
     """Refused unless empty: it describes stored chat completions."""
     reasoning_effort: str | None = None
+    """Accepted, without effect. `chat_template_kwargs` sets it for models whose chat template reads it."""
     verbosity: str | None = None
+    """Accepted, without effect."""
     store: bool | None = None
     """True is refused: this server stores no chat completions."""
     service_tier: str | None = None
+    """Accepted, without effect."""
     prompt_cache_key: str | None = None
+    """Accepted, without effect."""
     prompt_cache_retention: str | None = None
+    """Accepted, without effect."""
     safety_identifier: str | None = None
+    """Accepted, without effect."""
     prompt_cache_options: JsonObject | None = None
+    """Accepted, without effect."""
     prediction: JsonObject | None = None
-    """Has no effect: it would only make the answer faster."""
+    """Accepted, without effect: it would only make the answer faster."""
     audio: Unsupported = None
     moderation: Unsupported = None
     web_search_options: Unsupported = None

@@ -67,6 +67,7 @@ class SamplingBody(SamplingExtensions):
     model: str
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     logit_bias: LogitBias | None = None
+    """Ids are of the base model's own vocabulary: OpenAI's tokenizers give them to other tokens."""
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
@@ -121,11 +122,27 @@ class SamplingBody(SamplingExtensions):
         )
 
 
+class PromptTokensDetails(Answer):
+    cached_tokens: int
+    """Here and below, always 0: not reported."""
+    audio_tokens: int
+
+
+class CompletionTokensDetails(Answer):
+    reasoning_tokens: int
+    """Here and below, always 0: not reported."""
+    audio_tokens: int
+    accepted_prediction_tokens: int
+    rejected_prediction_tokens: int
+
+
 class Usage(Answer):
     """Tokens of all prompts, each counted once, and of all choices."""
 
     prompt_tokens: int
+    prompt_tokens_details: PromptTokensDetails
     completion_tokens: int
+    completion_tokens_details: CompletionTokensDetails
     total_tokens: int
 
 

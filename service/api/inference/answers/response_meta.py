@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from cluster.contracts.generation import ModelRef, TokenLogprob
-from service.api.schemas.sampling import Usage
+from service.api.schemas.sampling import CompletionTokensDetails, PromptTokensDetails, Usage
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,13 @@ class ResponseMeta:
         return ResponseMeta(f"{prefix}-{request_id}", int(time.time()), name, fingerprint)
 
 
+# Each field is set, because streams leave out what is not.
+_NO_PROMPT_DETAILS = PromptTokensDetails(cached_tokens=0, audio_tokens=0)
+_NO_COMPLETION_DETAILS = CompletionTokensDetails(
+    reasoning_tokens=0, audio_tokens=0, accepted_prediction_tokens=0, rejected_prediction_tokens=0
+)
+
+
 @dataclass
 class Tally:
     prompt_tokens: int = 0
@@ -34,7 +41,9 @@ class Tally:
     def usage(self) -> Usage:
         return Usage(
             prompt_tokens=self.prompt_tokens,
+            prompt_tokens_details=_NO_PROMPT_DETAILS,
             completion_tokens=self.completion_tokens,
+            completion_tokens_details=_NO_COMPLETION_DETAILS,
             total_tokens=self.prompt_tokens + self.completion_tokens,
         )
 

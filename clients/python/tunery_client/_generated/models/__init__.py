@@ -62,6 +62,7 @@ from .completion_body import CompletionBody
 from .completion_choice import CompletionChoice
 from .completion_extension import CompletionExtension
 from .completion_logprobs import CompletionLogprobs
+from .completion_tokens_details import CompletionTokensDetails
 from .completions_usage import CompletionsUsage
 from .cost_amount import CostAmount
 from .costs_result import CostsResult
@@ -314,6 +315,7 @@ from .project_service_account_list import ProjectServiceAccountList
 from .project_storage import ProjectStorage
 from .project_storage_list import ProjectStorageList
 from .project_update_body import ProjectUpdateBody
+from .prompt_tokens_details import PromptTokensDetails
 from .public_maintenance import PublicMaintenance
 from .public_organization import PublicOrganization
 from .publish_fault import PublishFault
@@ -516,6 +518,7 @@ __all__ = (
     "CompletionExtension",
     "CompletionLogprobs",
     "CompletionsUsage",
+    "CompletionTokensDetails",
     "CostAmount",
     "CostsResult",
     "CostsResultQuantityUnitType0",
@@ -757,6 +760,7 @@ __all__ = (
     "ProjectStorage",
     "ProjectStorageList",
     "ProjectUpdateBody",
+    "PromptTokensDetails",
     "PublicMaintenance",
     "PublicOrganization",
     "PublishFault",

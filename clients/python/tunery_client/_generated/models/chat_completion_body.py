@@ -66,7 +66,8 @@ class ChatCompletionBody:
             effect on an answer that must
             follow a schema or the parameters of tools.
         frequency_penalty (float | None | Unset):
-        logit_bias (LogitBias | None | Unset):
+        logit_bias (LogitBias | None | Unset): Ids are of the base model's own vocabulary: OpenAI's tokenizers give them
+            to other tokens.
         n (int | None | Unset):
         presence_penalty (float | None | Unset):
         seed (int | None | Unset):
@@ -105,15 +106,16 @@ class ChatCompletionBody:
             the new text is returned.
         modalities (list[Literal['text']] | None | Unset):
         metadata (Metadata | None | Unset): Refused unless empty: it describes stored chat completions.
-        reasoning_effort (None | str | Unset):
-        verbosity (None | str | Unset):
+        reasoning_effort (None | str | Unset): Accepted, without effect. `chat_template_kwargs` sets it for models whose
+            chat template reads it.
+        verbosity (None | str | Unset): Accepted, without effect.
         store (bool | None | Unset): True is refused: this server stores no chat completions.
-        service_tier (None | str | Unset):
-        prompt_cache_key (None | str | Unset):
-        prompt_cache_retention (None | str | Unset):
-        safety_identifier (None | str | Unset):
-        prompt_cache_options (JsonObject | None | Unset):
-        prediction (JsonObject | None | Unset): Has no effect: it would only make the answer faster.
+        service_tier (None | str | Unset): Accepted, without effect.
+        prompt_cache_key (None | str | Unset): Accepted, without effect.
+        prompt_cache_retention (None | str | Unset): Accepted, without effect.
+        safety_identifier (None | str | Unset): Accepted, without effect.
+        prompt_cache_options (JsonObject | None | Unset): Accepted, without effect.
+        prediction (JsonObject | None | Unset): Accepted, without effect: it would only make the answer faster.
     """
 
     model: str

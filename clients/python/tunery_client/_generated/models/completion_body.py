@@ -36,7 +36,8 @@ class CompletionBody:
             effect on an answer that must
             follow a schema or the parameters of tools.
         frequency_penalty (float | None | Unset):
-        logit_bias (LogitBias | None | Unset):
+        logit_bias (LogitBias | None | Unset): Ids are of the base model's own vocabulary: OpenAI's tokenizers give them
+            to other tokens.
         n (int | None | Unset):
         presence_penalty (float | None | Unset):
         seed (int | None | Unset):

@@ -37,18 +37,20 @@ class Fetched:
 
 
 def fetch(source: Source, archive: Archive, *, workers: int, remark: Callable[[str], None]) -> Fetched:
-    """Raises CommandFailed if the lists cannot be read or the key is refused."""
+    """What the archive has of other projects stays as it is. Raises CommandFailed if the lists cannot be read
+    or the key is refused."""
     about = {"format": FORMAT, "source": source.account.base_url, "query": dict(source.account.query)}
     write_json(archive.folder / "archive.json", about)
-    num_jobs = 0
+    listed = set()
     for job in source.list("/fine_tuning/jobs"):
         if is_id(job.get("id")):
             archive.save_job(job)
-            num_jobs += 1
+            listed.add(job["id"])
         else:
             remark(f"A job is left out, because its id is invalid: {str(job.get('id'))[:80]}")
-    remark(f"{num_jobs:,} jobs.")
-    jobs = archive.jobs()
+    remark(f"{len(listed):,} jobs.")
+    # The key of one project finds nothing of another's, which is not to be taken for gone.
+    jobs = [job for job in archive.jobs() if job["id"] in listed]
     purposes = _files(source, archive, jobs)
     try:
         write_json(archive.folder / "models.json", source.get("/models"))
@@ -58,7 +60,7 @@ def fetch(source: Source, archive: Archive, *, workers: int, remark: Callable[[s
     problems = _run(source, tasks, workers)
     flush()
     missing = sum(1 for id in purposes if archive.content(id) is None)
-    return Fetched(num_jobs, len(purposes), missing, problems)
+    return Fetched(len(listed), len(purposes), missing, problems)
 
 
 def _files(source: Source, archive: Archive, jobs: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -99,6 +99,20 @@ def test_a_job_that_ran_is_fetched_again_and_one_that_ended_is_not(tmp_path: Pat
     assert sorted(events.values()) == [1, 2]
 
 
+def test_projects_add_up_in_one_archive(tmp_path: Path) -> None:
+    first, second = OldAccount(), OldAccount()
+    first.add_job(1)
+    second.add_job(2)
+    first.refuse = lambda path, count: httpx2.Response(400) if path.endswith("train1/content") else None
+    interrupted = fetch(source_of(first), Archive.create(tmp_path), workers=1, remark=lambda _: None)
+    assert interrupted.problems
+    archive = fetched(second, tmp_path)
+    assert [job["id"] for job in archive.jobs()] == ["ftjob-000001", "ftjob-000002"]
+    assert (archive.is_settled("file-train1"), archive.is_settled("file-train2")) == (False, True)
+    first.refuse = lambda path, count: None
+    assert fetched(first, tmp_path).content("file-train1") is not None
+
+
 @pytest.mark.slow
 def test_a_killed_fetch_is_resumed_where_it_ended(tmp_path: Path) -> None:
     account, reached, is_over = OldAccount(), threading.Event(), threading.Event()

@@ -43,7 +43,7 @@ def remarks_on_bases(
             yield f"No job was tuned from {name}: they were from {', '.join(sorted(set(old.values())))}."
     pairs = {(old[entry.job], entry.request["model"]) for entry in plan if entry.request is not None}
     for original, base in sorted(pairs):
-        if base in bases and base not in chosen and base != original:
+        if base in bases and base not in chosen and base not in names_of(original):
             yield (
                 f"{base} is proposed for {original}: it is as large among this server's bases as that is "
                 f"among OpenAI's. `--base-for {original}=NAME` chooses another."

@@ -57,15 +57,16 @@ def propose(
 def propose_base(
     model: str, bases: Sequence[str], chosen: Mapping[str, str] = {}, default: str | None = None
 ) -> str | None:
-    """The base for what was tuned from `model`. Without a choice it is the one of the same name, or the one
-    as large among `bases` as `model` is among OpenAI's; the demonstration counts only where it is alone. None
-    if there are no bases."""
+    """The base for what was tuned from `model`. Without a choice it is the one of the same name, with or
+    without the date, or the one as large among `bases` as `model` is among OpenAI's; the demonstration counts
+    only where it is alone. None if there are no bases."""
     original = original_base(model)
     for name in names_of(original):
         if name in chosen:
             return chosen[name]
-    if default is not None or original in bases or not bases:
-        return default or (original if original in bases else None)
+    same = next((name for name in names_of(original) if name in bases), None)
+    if default is not None or same is not None or not bases:
+        return default or same
     real = [name for name in bases if name != _DEMONSTRATION]
     by_size = sorted(real or bases, key=lambda name: (_billions(name), name))
     size = next((size for part, size in _CLASSES if part in original), _MEDIUM)

@@ -56,6 +56,11 @@ def test_a_choice_is_for_one_model_whatever_its_date(model: str, base: str) -> N
     assert propose_base(model, BASES, chosen) == base
 
 
+def test_a_base_that_has_the_old_models_name_replaces_it() -> None:
+    assert propose_base("gpt-4o-mini-2024-07-18", [*BASES, "gpt-4o-mini"]) == "gpt-4o-mini"
+    assert propose_base("gpt-4o-2024-08-06", [*BASES, "gpt-4o-mini"]) == "llama-3.1-70b"
+
+
 def test_a_choice_comes_before_the_default_and_both_before_a_proposal() -> None:
     chosen = {"gpt-4o": "llama-3.1-70b"}
     assert propose_base("gpt-4o-2024-08-06", BASES, chosen, "qwen3-8b") == "llama-3.1-70b"

@@ -227,12 +227,16 @@ def report(
 
 
 def _validation_file(archive: Archive, model: str) -> Path:
+    example = ""
     for job in archive.jobs():
         if job.get("fine_tuned_model") == model.partition(":ckpt-step-")[0]:
-            path = archive.content(job.get("validation_file"))
-            if path is not None:
+            if (path := archive.content(job.get("validation_file"))) is not None:
                 return path
-    raise CommandFailed(f"{archive.folder} has no validation file of {model}. Give --prompts FILE.", USAGE)
+            if (path := archive.content(job.get("training_file"))) is not None:
+                example = f", such as its training file {path}"
+    raise CommandFailed(
+        f"{archive.folder} has no validation file of {model}. Give --prompts FILE{example}.", USAGE
+    )
 
 
 def _check_metric(metric: str) -> None:

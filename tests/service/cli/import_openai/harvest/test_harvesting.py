@@ -118,6 +118,18 @@ def test_a_model_that_is_gone_ends_the_harvest_and_a_refused_prompt_does_not(
     assert "answers no more" in said
 
 
+def test_a_model_without_a_validation_file_can_be_asked_what_it_was_trained_on(
+    url: str, account: OldAccount, folder: Path
+) -> None:
+    other = account.add_job(2)["fine_tuned_model"]
+    fetch(source_of(account), Archive.create(folder), workers=2, remark=lambda _: None)
+    training = folder / "contents/file-train2.jsonl"
+    without = harvest(url, folder, model=other, exit_code=2)
+    assert f"Give --prompts FILE, such as its training file {training}." in without
+    found = harvest(url, folder, "--prompts", training, "--max-requests", 3, model=other)
+    assert found["answers"] == 3
+
+
 def test_stored_completions_are_kept_without_asking(url: str, account: OldAccount, folder: Path) -> None:
     asked = {"id": "m", "role": "user", "content": None, "content_parts": [{"text": "hi"}]}
     for number in range(3):

@@ -8,7 +8,11 @@ _ON_PURPOSE = (
     (r"responses/compact", "Tunery does not shorten conversations"),
     (r"responses(/.*)?", "Tunery does not store responses, and takes them by POST only"),
     (r"conversations(/.*)?", "Tunery does not store conversations; send earlier turns with each request"),
-    (r"batches(/.*)?", "Tunery has no batches; send the requests at once, and they are queued fairly"),
+    (
+        r"batches(/.*)?",
+        "Tunery has no batches; send the requests themselves, a limited number at a time, and wait as long "
+        "as a 429 says in `Retry-After`",
+    ),
     (
         r"(assistants|threads|vector_stores|containers|skills)(/.*)?",
         "Tunery has no assistants or tools of its own",
@@ -19,7 +23,8 @@ _ON_PURPOSE = (
         "Tunery has no users; keys and service accounts belong to projects",
     ),
     (r"organization/usage/.*", "Tunery counts completions, embeddings, classifications and fine-tuning"),
-    (r"organization/(audit_logs|certificates)(/.*)?", "Tunery does not have this yet"),
+    (r"organization/audit_logs(/.*)?", "Tunery lists its audit log, by GET only"),
+    (r"organization/certificates(/.*)?", "Tunery does not have this yet"),
     (r"moderations", "Tunery moderates nothing; fine-tune an encoder, and call `/v1/classifications`"),
     (
         r"evals(/.*)?",

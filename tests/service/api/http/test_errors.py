@@ -88,7 +88,10 @@ def test_unknown_routes_and_wrong_methods_answer_in_the_envelope(http: TestClien
 def test_endpoints_of_openai_that_are_not_offered_say_why(http: TestClient) -> None:
     missing = http.post("/v1/batches")
     assert (missing.status_code, error_of(missing)["code"]) == (404, "not_offered")
-    assert "no batches" in error_of(missing)["message"]
+    assert (
+        "no batches; send the requests themselves, a limited number at a time"
+        in (error_of(missing)["message"])
+    )
     stored = http.get("/v1/chat/completions")
     assert (stored.status_code, error_of(stored)["code"]) == (405, "not_offered")
     assert "does not store chat completions" in error_of(stored)["message"]

@@ -9,6 +9,10 @@ _HEAD = """# Conformance
 
 Every method of the unmodified OpenAI SDKs that concerns files, uploads, fine-tuning, models, inference and
 webhooks, called against a server. `make conformance` writes this table; a test compares it with what it sees.
+It covers neither `client.admin`, of which Tunery has projects, keys, limits, usage, costs and the audit log,
+nor what Tunery does not have: `batches`, `evals`, `conversations`, `moderations`, `vector_stores`,
+`containers`, `skills`, `images`, `audio`, `videos` and `realtime`. Those answer 404 `not_offered`, with the
+reason.
 
 """
 _FOOT = """

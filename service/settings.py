@@ -150,9 +150,9 @@ class Settings(BaseSettings):
 
     max_running_choices: int = Field(default=64, ge=1)
     """Choices (`n` of a request) that one API process generates at once, over all projects. The default is
-    twice the slots of the embedded engine, so that the engine always knows which sequences come next. An
-    eighth is reserved for projects with little or nothing running. A request with more choices than this
-    runs alone."""
+    twice the slots of the embedded engine, so that the engine always knows which sequences come next; with
+    vLLM, which runs many more at once, `tunery up` sets 512. An eighth is reserved for projects with little
+    or nothing running. A request with more choices than this runs alone."""
     max_waiting_choices: int = Field(default=256, ge=0)
     """Choices of one project that may wait in one API process for their turn. A request that would exceed
     the limit is answered with 429. 0 refuses every request that cannot start at once."""

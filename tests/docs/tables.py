@@ -43,7 +43,8 @@ OTHERS = {
     ),
     "TUNERY_BASE_URL": (
         "commands that call the API",
-        "The API to call, ending in `/v1`; `OPENAI_BASE_URL` or `http://127.0.0.1:8000/v1` by default.",
+        "The API to call, ending in `/v1`. By default `OPENAI_BASE_URL`, or else the running server of the "
+        "data folder (`server.url` in `--data`), or else `http://127.0.0.1:8000/v1`.",
     ),
     "TUNERY_SOURCE_API_KEY": (
         "`tunery import-openai fetch` and `harvest`",

@@ -98,11 +98,12 @@ class VllmEngine:
         stop_tokens: frozenset[int],
         adapters: Adapters,
         limits: EngineLimits,
+        max_loras: int,
         num_bytes: int,
         full_digest: str | None = None,
     ) -> None:
-        """`num_bytes` is the GPU memory given to vLLM. `full_digest` identifies the weights if they are not
-        the base's own."""
+        """`max_loras` is how many adapters vLLM runs at once, and `num_bytes` the GPU memory given to it.
+        `full_digest` identifies the weights if they are not the base's own."""
         self._num_bytes = num_bytes
         self._base = base
         self._vllm = vllm
@@ -115,7 +116,7 @@ class VllmEngine:
         self._prompts = PromptTokenizer(
             tokenizer, vocabulary, context_length=base.context_length, num_embeddings=num_embeddings
         )
-        self._slot_queue = SlotQueue(slots=limits.slots, max_waiting=limits.max_waiting)
+        self._slot_queue = SlotQueue(slots=limits.slots, max_waiting=limits.max_waiting, max_loras=max_loras)
         self._compiler = Compiler(Guidance(vocabulary, num_tokens=num_embeddings, stop_tokens=stop_tokens))
         self._tokenizing = FairThread("tokenize")
         self._checking = FairThread("check")
@@ -194,7 +195,10 @@ class VllmEngine:
                 yield _empty_finish(index)
             return
         self._check_room(request)
-        tickets = self._slot_queue.queue(request.body.tenant, 1 if is_empty else sampling.n)
+        beside = request.body.model.beside
+        tickets = self._slot_queue.queue(
+            request.body.tenant, 1 if is_empty else sampling.n, beside.digest if beside else None
+        )
         if not request.must_score:
             stream.send(self._announcement(request, []))
             stream.announced.set()

@@ -122,6 +122,7 @@ class VllmLoader:
             stop_tokens=started.stop_tokens,
             adapters=adapters,
             limits=self._limits,
+            max_loras=self._max_loras,
             num_bytes=self._memory_bytes,
             full_digest=ref.full.digest if ref.full else None,
         )
@@ -131,6 +132,10 @@ class VllmLoader:
     ) -> Adapter:
         with self._weights.lease(adapter, **fits) as found:
             return read_adapter(found, adapter.digest, shapes, torch.device("cpu"))
+
+    @property
+    def _max_loras(self) -> int:
+        return min(self._sizes.max_loras, self._limits.adapters)
 
     def _context_length(self, ref: ModelRef) -> int:
         return min(self._sizes.max_model_len or ref.base.context_length, ref.base.context_length)
@@ -167,7 +172,7 @@ class VllmLoader:
         if takes_adapters:
             arguments |= {
                 "enable_lora": True,
-                "max_loras": min(self._sizes.max_loras, self._limits.adapters),
+                "max_loras": self._max_loras,
                 "max_cpu_loras": self._limits.adapters,
                 "max_lora_rank": self._sizes.max_lora_rank,
             }

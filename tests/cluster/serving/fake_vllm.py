@@ -162,8 +162,7 @@ class AsyncLLM:
         return True
 
     async def remove_lora(self, lora_id: int) -> bool:
-        used = [seen for seen in self.seen if seen.request_id in self.running and seen.lora is not None]
-        assert lora_id not in {seen.lora.lora_int_id for seen in used if seen.lora}, "removed while in use"
+        assert lora_id not in {lora.lora_int_id for lora in self._used_loras()}, "removed while in use"
         return self.loras.pop(lora_id, None) is not None
 
     async def generate(
@@ -178,6 +177,8 @@ class AsyncLLM:
         if lora_request is not None:
             # vLLM may read the files again at any time.
             assert (Path(lora_request.lora_path) / "adapter_config.json").is_file()
+            others = {lora.lora_int_id for lora in self._used_loras()} - {lora_request.lora_int_id}
+            assert len(others) < self.arguments["max_loras"], "vLLM would leave the request waiting"
         self.running.append(request_id)
         is_finished = False
         try:
@@ -195,6 +196,10 @@ class AsyncLLM:
 
     def shutdown(self) -> None:
         self.is_shut_down = True
+
+    def _used_loras(self) -> list[LoRARequest]:
+        running = (seen for seen in self.seen if seen.request_id in self.running)
+        return [seen.lora for seen in running if seen.lora is not None]
 
     def logits(self, token_ids: list[int], lora: LoRARequest | None) -> torch.Tensor:
         """[T, V]"""

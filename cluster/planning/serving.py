@@ -23,6 +23,9 @@ reserve a whole GPU for them."""
 MEMORY_SHARE = 0.9
 """The part of a GPU's memory that vLLM allocates when it starts. The rest is for what its profile of a pass
 leaves out: the logits of prompts that are scored."""
+CONTEXT_SHARE = 0.9
+"""The part of the memory for keys and values that one whole context may take. The rest is for errors of the
+estimate: vLLM measures what is left, and does not start if a context has no room."""
 LEAST_CONTEXT = 2048
 """A model whose devices hold fewer tokens of one sequence is refused, unless its context is shorter."""
 
@@ -118,7 +121,7 @@ class _Fit:
     memory: ServingMemory
     cache: KeyValues
     tokens: int
-    """Of one sequence, that the keys and values have room for."""
+    """Of one sequence, that its share of the keys and values has room for."""
 
 
 def _on(
@@ -163,11 +166,11 @@ def _fit(
     slot = _adapter_slot(shape, options.lora_rank, count) * number
     cache = KeyValues(shape, count, number, pass_tokens)
     room = int(max(0, left) * _ADAPTER_SHARE) // slot
-    beside_context = (left - cache.bytes(base.context_length)) // slot
+    beside_context = int(left - cache.bytes(base.context_length) / CONTEXT_SHARE) // slot
     room = min(room, max(beside_context, _LEAST_ADAPTERS))
     adapters = options.batch_adapters or max(1, min(options.adapters, room))
     key_values = left - adapters * slot
-    tokens = cache.longest(key_values, most=base.context_length)
+    tokens = cache.longest(int(CONTEXT_SHARE * key_values), most=base.context_length)
     memory = ServingMemory(
         weights=share,
         adapters=adapters * slot,
@@ -250,5 +253,5 @@ def _needed(
     fits = [_fit(pool, count, base, shape, weights, least) for count in counts]
     shortest = min(LEAST_CONTEXT, base.context_length)
     fit = next((each for each in fits if each.tokens >= shortest), fits[-1])
-    needed = fit.memory.model_dump() | {"key_values": fit.cache.bytes(shortest)}
+    needed = fit.memory.model_dump() | {"key_values": int(fit.cache.bytes(shortest) / CONTEXT_SHARE)}
     return fit.plan.tensor_parallel_size, needed

@@ -10,7 +10,13 @@ from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.errors import EngineStartFailed
 from cluster.contracts.model_shape import ModelShape
 from cluster.contracts.serving_plan import ServingPool, VllmPlan
-from cluster.planning.serving import LEAST_CONTEXT, MEMORY_SHARE, ServingOptions, plan_serving
+from cluster.planning.serving import (
+    CONTEXT_SHARE,
+    LEAST_CONTEXT,
+    MEMORY_SHARE,
+    ServingOptions,
+    plan_serving,
+)
 from cluster.planning.shapes import shape_of
 
 GB = 10**9
@@ -75,6 +81,14 @@ def test_a_whole_context_is_worth_a_second_gpu_and_without_one_the_context_is_cu
     cut = vllm("8B", gpus(1, 24))
     assert LEAST_CONTEXT <= cut.max_model_len < 131072
     assert vllm("8B", gpus(1, 24), context_length=8192).max_model_len == 8192
+
+
+@pytest.mark.parametrize(("devices", "size"), [(1, 24), (2, 24), (1, 48)])
+def test_an_estimate_that_is_200_mb_too_low_leaves_room_for_the_context(devices: int, size: int) -> None:
+    plan = vllm("8B", gpus(devices, size))
+    assert plan.memory is not None
+    token = 32 * 2 * 8 * 128 * 2 // plan.tensor_parallel_size
+    assert plan.max_model_len * token <= plan.memory.key_values - 200_000_000
 
 
 def test_what_fits_nowhere_is_refused_with_the_numbers() -> None:
@@ -177,4 +191,4 @@ def test_a_plan_never_exceeds_its_devices(
     assert 1 <= plan.max_loras <= options.adapters
     # vLLM refuses to start without room for one sequence.
     token = model.num_layers * model.key_value_size * 2 // min(plan.tensor_parallel_size, 8)
-    assert plan.max_model_len * token <= plan.memory.key_values
+    assert plan.max_model_len * token <= CONTEXT_SHARE * plan.memory.key_values

@@ -20,22 +20,26 @@ from cluster.bases.resolve import base_folder
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import CorruptArtefact, InvalidConfiguration
+from cluster.contracts.errors import CorruptArtefact, EngineStartFailed, InvalidConfiguration
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.serving_plan import VllmArguments
 from cluster.contracts.weights import WeightsRef
+from cluster.planning.serving import LEAST_CONTEXT
 from cluster.scratch import process_folder
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.loading import base_digests
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
 from cluster.serving.vllm_backend.interface import AsyncLLM, Vllm, import_vllm
-from cluster.serving.vllm_backend.start_failure import captured_output, start_failure
+from cluster.serving.vllm_backend.start_failure import captured_output, longest_context, start_failure
 from cluster.serving.weights.adapter import Adapter
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.serving.weights.lora_files import read_adapter
 
 _log = logging.getLogger(__name__)
+
+_CONTEXT_STEP = 256
+"""Tokens that a context which is cut is a multiple of."""
 
 
 class VllmLoader:
@@ -92,15 +96,18 @@ class VllmLoader:
             if full:
                 _check_finite(of_model, full.digest)
             outlined = outline(of_model)
-            return _Started(
+            started = partial(
+                _Started,
                 vllm,
                 tokenizer,
                 vocabulary=Vocabulary(tokenizer),
                 num_embeddings=int(outlined.get_input_embeddings().num_embeddings),
                 stop_tokens=stop_tokens(folder, tokenizer),
                 read=partial(self._read, shapes=_shapes(outlined), fits=fits),
-                llm=_llm(vllm, ref, self._arguments(ref, of_model, folder, takes_adapters=full is None)),
             )
+            arguments = self._arguments(ref, of_model, folder, takes_adapters=full is None)
+            llm, context_length = _llm(vllm, ref, arguments)
+            return started(llm=llm, context_length=context_length)
 
     def _engine(self, ref: ModelRef, started: "_Started", folder: Path) -> VllmEngine:
         """Creates the engine in its event loop. `folder` is for copies of adapters."""
@@ -113,7 +120,7 @@ class VllmLoader:
             max_rank=self._sizes.max_lora_rank,
         )
         return VllmEngine(
-            ref.base.model_copy(update={"context_length": self._context_length(ref)}),
+            ref.base.model_copy(update={"context_length": started.context_length}),
             started.vllm,
             started.llm,
             started.tokenizer,
@@ -190,18 +197,49 @@ class _Started:
     stop_tokens: frozenset[int]
     read: Callable[[WeightsRef], Adapter]
     llm: AsyncLLM
+    context_length: int
+    """Tokens of prompt and answer."""
 
 
-def _llm(vllm: Vllm, ref: ModelRef, arguments: dict[str, Any]) -> AsyncLLM:
-    """Raises EngineStartFailed, with what vLLM has printed in the log."""
+def _llm(vllm: Vllm, ref: ModelRef, arguments: dict[str, Any]) -> tuple[AsyncLLM, int]:
+    """Returns vLLM and the tokens of its context: those planned, or, if it measures less memory than planned,
+    what it then says that there is room for. Raises EngineStartFailed, with what vLLM has printed in the
+    log."""
+    alias, planned = ref.base.alias, arguments["max_model_len"]
+    try:
+        return _start_once(vllm, alias, arguments), planned
+    except _TooLittleMemory as error:
+        context = error.context // _CONTEXT_STEP * _CONTEXT_STEP
+        if not min(LEAST_CONTEXT, planned) <= context < planned:
+            raise error.failure from error
+        _log.warning("%s is served with a context of %d tokens instead of %d.", alias, context, planned)
+    try:
+        return _start_once(vllm, alias, arguments | {"max_model_len": context}), context
+    except _TooLittleMemory as error:
+        raise error.failure from error
+
+
+class _TooLittleMemory(Exception):
+    """For a whole context. `context` is the longest one that vLLM has memory for, in tokens."""
+
+    def __init__(self, failure: EngineStartFailed, context: int) -> None:
+        super().__init__(failure.message, context)
+        self.failure = failure
+        self.context = context
+
+
+def _start_once(vllm: Vllm, alias: str, arguments: dict[str, Any]) -> AsyncLLM:
     with captured_output() as output:
         try:
             return vllm.start(**arguments)
         except Exception as error:
             failed: Exception = error
-    # Read once the block has let go of the pipe.
-    ours = start_failure(ref.base.alias, failed, output())
+    # Read once the block has let go of the pipe. It ends when vLLM's processes have, and left the device.
+    printed = output()
+    ours = start_failure(alias, failed, printed)
     _log.error("%s (%s)", ours.message, ours.cause, exc_info=failed)
+    if (context := longest_context(failed, printed)) is not None:
+        raise _TooLittleMemory(ours, context) from failed
     raise ours from failed
 
 

@@ -76,6 +76,13 @@ def start_failure(alias: str, error: BaseException, output: str) -> EngineStartF
     )
 
 
+def longest_context(error: BaseException, output: str) -> int | None:
+    """The tokens of the longest context that vLLM has memory for, if it did not start because it measured
+    less memory than a whole context takes."""
+    found = re.search(r"estimated maximum model length is (\d+)", f"{error}\n{output}")
+    return int(found[1]) if found else None
+
+
 @contextmanager
 def captured_output() -> Iterator[Callable[[], str]]:
     """Yields a function that returns the end of what this process and those that it starts within the block

@@ -214,11 +214,17 @@ class AsyncLLM:
 class FakeVllm:
     """Creates AsyncLLMs and keeps them for the test."""
 
-    def __init__(self, *, tokens_per_output: int = 1, refuses_to_start: str = "") -> None:
-        """`refuses_to_start` is what its process prints before it ends."""
+    def __init__(
+        self, *, tokens_per_output: int = 1, refuses_to_start: str = "", longest_context: int | None = None
+    ) -> None:
+        """`refuses_to_start` is what its process prints before it ends. It has memory for `longest_context`
+        tokens."""
         self.engines: list[AsyncLLM] = []
+        self.contexts: list[int] = []
+        """Of all attempts to start."""
         self._tokens_per_output = tokens_per_output
         self._refuses_to_start = refuses_to_start
+        self._longest_context = longest_context
 
     def __call__(self) -> Vllm:
         return Vllm(
@@ -232,8 +238,17 @@ class FakeVllm:
         )
 
     def _start(self, **arguments: Any) -> Any:
-        if self._refuses_to_start:
-            os.write(1, f"ValueError: {self._refuses_to_start}\n".encode())
+        context = arguments["max_model_len"]
+        self.contexts.append(context)
+        refusal = self._refuses_to_start
+        if self._longest_context is not None and context > self._longest_context:
+            refusal = (
+                f"To serve at least one request with the model's max seq len ({context}), (2.28 GiB KV "
+                "cache is needed, which is larger than the available KV cache memory (2.10 GiB). Based on "
+                f"the available memory, the estimated maximum model length is {self._longest_context}. Try"
+            )
+        if refusal:
+            os.write(1, f"ValueError: {refusal}\n".encode())
             raise RuntimeError("Engine core initialization failed. See root cause above.")
         self.engines.append(AsyncLLM(tokens_per_output=self._tokens_per_output, **arguments))
         return self.engines[-1]

@@ -432,6 +432,40 @@ def test_a_vllm_that_does_not_start_says_why(tuned: Tuned, tmp_path: Path) -> No
     assert failed.value.cause == "out_of_memory"
 
 
+def test_a_vllm_that_measures_less_memory_than_planned_starts_with_the_context_that_it_names(
+    tuned: Tuned, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = tuned.base.model_copy(update={"context_length": 8192})
+    fake = FakeVllm(longest_context=5000)
+    loader = VllmLoader(WeightsFolder(tmp_path / "cache", tuned.store), EngineLimits(), VllmArguments(), fake)
+
+    async def run() -> None:
+        engine = await loader(ModelRef(base=base))
+        request = GenerationRequest(
+            id="long", model=ModelRef(base=base), prompt=TokenPrompt(token_ids=[5] * 4865)
+        )
+        with pytest.raises(ContextLengthExceeded, match="4864"):
+            async with aclosing(engine.generate(request)) as events:
+                await anext(events)
+        await engine.close()
+
+    asyncio.run(run())
+    assert fake.contexts == [8192, 4864]
+    assert "with a context of 4864 tokens instead of 8192" in caplog.text
+
+
+@pytest.mark.parametrize(("context", "longest"), [(8192, 2047), (256, 250)])
+def test_a_context_that_would_be_too_short_is_not_tried(
+    tuned: Tuned, tmp_path: Path, context: int, longest: int
+) -> None:
+    base = tuned.base.model_copy(update={"context_length": context})
+    fake = FakeVllm(longest_context=longest)
+    loader = VllmLoader(WeightsFolder(tmp_path / "cache", tuned.store), EngineLimits(), VllmArguments(), fake)
+    with pytest.raises(EngineStartFailed, match=r"2\.28 GiB, and 2\.10 GiB are left"):
+        asyncio.run(loader(ModelRef(base=base)))
+    assert fake.contexts == [context]
+
+
 def test_a_plan_becomes_vllms_arguments(tuned: Tuned, tmp_path: Path) -> None:
     pool = ServingPool.model_validate({"kind": "cuda", "devices": 4, "device_bytes": 80 * 10**9})
     plan = VllmPlan(

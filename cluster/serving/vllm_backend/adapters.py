@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +20,16 @@ from cluster.serving.vllm_backend.plain_lora import rank_of, write_plain
 from cluster.serving.weights.adapter import Adapter
 
 _log = logging.getLogger(__name__)
+
+
+_UNSUPPORTED = re.compile(
+    r"expected target modules in"
+    r"|LoRA rank \d+ is greater than max_lora_rank"
+    r"|is unsupported LoRA weight"
+    r"|vLLM (only supports|does not (yet )?support)"
+    r"|Adapter bias"
+)
+"""What vLLM 0.29 to 0.33 says of adapters that it will never accept (`vllm/lora`)."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +133,10 @@ class Adapters:
         except Exception as error:
             if self._llm.errored:
                 raise Unavailable("The engine is broken.") from error
-            # Any error in vLLM's process arrives as a bare Exception with its text.
             _log.exception("vLLM did not accept adapter %s.", ref.digest)
+            # Any error in vLLM's process arrives as a bare Exception with its text.
+            if not _UNSUPPORTED.search(str(error)):
+                raise Unavailable("The engine could not load the adapter; try again.") from error
             raise InvalidRequest(
                 "vLLM cannot add this adapter's layers to this base; it can be served merged.", param="model"
             ) from error

@@ -132,7 +132,8 @@ class AsyncLLM:
         """Raised by the next step of any request."""
         self.is_spoiled = False
         """Whether everything it computes is non-finite, as after a request that left such numbers behind."""
-        self.refuses_loras = False
+        self.refuses_loras = ""
+        """Why, in the words of its process."""
         self.seen: list[Seen] = []
         self.aborted: list[str] = []
         self.running: list[str] = []
@@ -153,7 +154,7 @@ class AsyncLLM:
 
     async def add_lora(self, lora_request: LoRARequest) -> bool:
         if self.refuses_loras:
-            raise Exception("Call to add_lora method failed: unexpected modules")
+            raise Exception(f"Call to add_lora method failed: {self.refuses_loras}")
         assert lora_request.lora_int_id not in self.loras
         assert len(self.loras) < self.arguments["max_cpu_loras"], "vLLM would drop one of its own choice"
         model = PeftModel.from_pretrained(self._load(), lora_request.lora_path)

@@ -375,13 +375,36 @@ def test_a_rank_beyond_the_settings_is_refused(start: Start, tuned: Tuned) -> No
     assert llm.lora_paths == []
 
 
-def test_layers_that_vllm_does_not_support_are_an_invalid_request(start: Start, tuned: Tuned) -> None:
+UNEXPECTED = (
+    "While loading /cache/a, expected target modules in ['q_proj', 'v_proj'] but received ['conv1d']. Please "
+    "verify that the loaded LoRA module is correct"
+)
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [
+        (UNEXPECTED, InvalidRequest),
+        ("LoRA rank 128 is greater than max_lora_rank 64.", InvalidRequest),
+        ("model.embed.lora_magnitude is unsupported LoRA weight", InvalidRequest),
+        ("Worker failed with error 'vLLM does not yet support DoRA.'", InvalidRequest),
+        ("[Errno 28] No space left on device: '/cache/a'", Unavailable),
+        ("CUDA error: out of memory", Unavailable),
+        ("Loading lora a failed: No adapter found for /cache/a", Unavailable),
+        ("", Unavailable),
+    ],
+)
+def test_only_an_adapter_that_vllm_never_accepts_is_refused(
+    start: Start, tuned: Tuned, reason: str, error: type[TuneryError]
+) -> None:
     served, llm = start()
-    llm.refuses_loras = True
-    with pytest.raises(InvalidRequest, match="merged") as raised:
+    llm.refuses_loras = reason or "AssertionError"
+    with pytest.raises(error) as raised:
         served.ask(served.request(tuned.refs["rslora"]))
+    assert "merged" in raised.value.message or "try again" in raised.value.message
     assert "add_lora" not in raised.value.message
-    llm.refuses_loras = False
+    assert "/cache" not in raised.value.message
+    llm.refuses_loras = ""
     assert served.ask(served.request(tuned.refs["rslora"])).finishes
 
 

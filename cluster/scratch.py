@@ -12,21 +12,15 @@ from pathlib import Path
 def scratch_folder() -> Iterator[Path]:
     """Creates an empty folder and removes it at the end. Before that, removes the folders of processes that
     were killed before they could do so."""
-    prefix = _prefix_after_sweep("training")
+    prefix = _prefix_after_sweep()
     # A file that is still written when a failed run ends is left to a later process.
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
-def process_folder(kind: str) -> Path:
-    """Creates an empty folder, which its caller removes. If this process is killed before that, the next one
-    that asks for a folder of the kind removes it."""
-    return Path(tempfile.mkdtemp(prefix=_prefix_after_sweep(kind)))
-
-
-def _prefix_after_sweep(kind: str) -> str:
+def _prefix_after_sweep() -> str:
     """The beginning of the names of this process's folders, once those of dead processes have gone."""
-    prefix = f"tunery-{kind}-"
+    prefix = "tunery-training-"
     for stale in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         owner = stale.name.removeprefix(prefix).partition("-")[0]
         if owner.isdecimal() and not _is_alive(int(owner)):

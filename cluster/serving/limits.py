@@ -14,7 +14,8 @@ class EngineLimits:
     adapters: int = 32
     """Maximum number of adapters in memory."""
     adapter_bytes: int | None = None
-    """Memory that all adapters may use together; None is unlimited."""
+    """Memory that all adapters may use together; None is unlimited. For vLLM it is the host's memory, with a
+    copy of each adapter in each of its processes."""
     wait_seconds: float = 60.0
     """How long a request waits at most for room in memory for its adapter."""
     prefill_tokens: int = 1024

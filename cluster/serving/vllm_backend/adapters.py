@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
+
 from cluster.contracts.errors import InvalidRequest, Unavailable
 from cluster.contracts.weights import WeightsRef
 from cluster.serving.limits import EngineLimits
@@ -20,7 +23,6 @@ from cluster.serving.vllm_backend.plain_lora import rank_of, write_plain
 from cluster.serving.weights.adapter import Adapter
 
 _log = logging.getLogger(__name__)
-
 
 _UNSUPPORTED = re.compile(
     r"expected target modules in"
@@ -38,10 +40,13 @@ class _Loaded:
     """A LoRARequest."""
     id: int
     folder: Path
+    num_bytes: int
+    """In the host's memory: each of vLLM's processes keeps a copy of the whole adapter."""
 
 
 class Adapters:
-    """Keeps at most `limits.adapters` in vLLM's memory. An adapter in use is never removed.
+    """Keeps at most `limits.adapters`, with at most `host_bytes`, in vLLM's memory. An adapter in use is
+    never removed.
 
     vLLM identifies adapters by number and may read their files again at any time. So each load gets a new
     number and a new folder, and the folder stays until vLLM has removed the adapter."""
@@ -53,21 +58,31 @@ class Adapters:
         *,
         read: Callable[[WeightsRef], Adapter],
         folder: Path,
+        release: Callable[[], None],
         limits: EngineLimits,
         max_rank: int,
+        dtype: torch.dtype,
+        workers: int,
+        host_bytes: int,
     ) -> None:
-        """`read` fetches and checks an adapter; it blocks. `folder` belongs to this engine alone."""
+        """`read` fetches and checks an adapter; it blocks. `folder` belongs to this engine alone, and
+        `release` removes it. `dtype` is the base's, and `workers` are vLLM's processes."""
         self._vllm = vllm
         self._llm = llm
         self._read = read
         self._folder = folder
+        self._release = release
         self._max_rank = max_rank
+        self._dtype = dtype
+        self._workers = workers
         self._numbers = itertools.count(1)
         self.requests = 0
         self._cache: ModelCache[_Loaded] = ModelCache(
             capacity=limits.adapters,
             max_waiting=limits.max_waiting,
             unload=self._remove,
+            budget=host_bytes,
+            num_bytes=lambda loaded: loaded.num_bytes,
             wait_seconds=limits.wait_seconds,
         )
 
@@ -95,7 +110,7 @@ class Adapters:
 
     async def close(self) -> None:
         await self._cache.close()
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        await asyncio.to_thread(self._release)
 
     async def _load(self, ref: WeightsRef) -> _Loaded:
         if ref.form != "lora":
@@ -107,7 +122,7 @@ class Adapters:
         number = next(self._numbers)
         folder = self._folder / f"{ref.digest}-{number}"
         try:
-            await asyncio.to_thread(self._write, ref, folder)
+            num_bytes = self._workers * await asyncio.to_thread(self._write, ref, folder)
             # Named by digest, because vLLM's prefix cache uses the name, and equal bytes give equal keys and
             # values.
             request = self._vllm.LoRARequest(lora_name=ref.digest, lora_int_id=number, lora_path=str(folder))
@@ -115,9 +130,9 @@ class Adapters:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return _Loaded(request, number, folder)
+        return _Loaded(request, number, folder, num_bytes)
 
-    def _write(self, ref: WeightsRef, folder: Path) -> None:
+    def _write(self, ref: WeightsRef, folder: Path) -> int:
         adapter = self._read(ref)
         if (rank := rank_of(adapter)) > self._max_rank:
             raise InvalidRequest(
@@ -125,7 +140,11 @@ class Adapters:
                 "(TUNERY_ENGINE_LORA_RANK).",
                 param="model",
             )
-        write_plain(adapter, folder)
+        try:
+            return write_plain(adapter, folder, self._dtype)
+        except (OSError, SafetensorError) as error:
+            _log.exception("Adapter %s could not be written for vLLM.", ref.digest)
+            raise Unavailable("The disk of the replica is full or fails; try again later.") from error
 
     async def _add(self, request: Any, ref: WeightsRef) -> None:
         try:

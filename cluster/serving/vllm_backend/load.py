@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,11 +25,12 @@ from cluster.contracts.generation import ModelRef
 from cluster.contracts.serving_plan import VllmArguments
 from cluster.contracts.weights import WeightsRef
 from cluster.planning.serving import LEAST_CONTEXT
-from cluster.scratch import process_folder
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.loading import base_digests
+from cluster.serving.residency.memory import free_host_bytes
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
+from cluster.serving.vllm_backend.host_memory import host_bytes
 from cluster.serving.vllm_backend.interface import AsyncLLM, Vllm, import_vllm
 from cluster.serving.vllm_backend.start_failure import captured_output, longest_context, start_failure
 from cluster.serving.weights.adapter import Adapter
@@ -74,7 +75,9 @@ class VllmLoader:
             raise no_four_bits(model.base)
         started = await asyncio.to_thread(self._start, model)
         try:
-            return self._engine(model, started, await asyncio.to_thread(process_folder, "adapters"))
+            with ExitStack() as stack:
+                folder = await asyncio.to_thread(stack.enter_context, self._weights.scratch("adapters"))
+                return self._engine(model, started, folder, release=stack.pop_all().close)
         except BaseException:
             # Nothing else would end vLLM's process.
             await asyncio.to_thread(started.llm.shutdown)
@@ -96,6 +99,7 @@ class VllmLoader:
             if full:
                 _check_finite(of_model, full.digest)
             outlined = outline(of_model)
+            shapes = _shapes(outlined)
             started = partial(
                 _Started,
                 vllm,
@@ -103,21 +107,32 @@ class VllmLoader:
                 vocabulary=Vocabulary(tokenizer),
                 num_embeddings=int(outlined.get_input_embeddings().num_embeddings),
                 stop_tokens=stop_tokens(folder, tokenizer),
-                read=partial(self._read, shapes=_shapes(outlined), fits=fits),
+                read=partial(self._read, shapes=shapes, fits=fits),
+                adapted_numbers=sum(inputs + outputs for inputs, outputs in shapes.values()),
             )
             arguments = self._arguments(ref, of_model, folder, takes_adapters=full is None)
             llm, context_length = _llm(vllm, ref, arguments)
             return started(llm=llm, context_length=context_length)
 
-    def _engine(self, ref: ModelRef, started: "_Started", folder: Path) -> VllmEngine:
-        """Creates the engine in its event loop. `folder` is for copies of adapters."""
+    def _engine(
+        self, ref: ModelRef, started: "_Started", folder: Path, *, release: Callable[[], None]
+    ) -> VllmEngine:
+        """Creates the engine in its event loop. `folder` is for copies of adapters, and `release` removes
+        it."""
+        dtype = getattr(torch, ref.base.dtype)
+        workers = self._sizes.tensor_parallel_size
+        largest = workers * self._sizes.max_lora_rank * started.adapted_numbers * dtype.itemsize
         adapters = Adapters(
             started.vllm,
             started.llm,
             read=started.read,
             folder=folder,
+            release=release,
             limits=self._limits,
             max_rank=self._sizes.max_lora_rank,
+            dtype=dtype,
+            workers=workers,
+            host_bytes=host_bytes(self._sizes, self._limits, largest=largest, free=free_host_bytes()),
         )
         return VllmEngine(
             ref.base.model_copy(update={"context_length": started.context_length}),
@@ -196,6 +211,8 @@ class _Started:
     num_embeddings: int
     stop_tokens: frozenset[int]
     read: Callable[[WeightsRef], Adapter]
+    adapted_numbers: int
+    """Of an adapter of rank 1 on all linear layers."""
     llm: AsyncLLM
     context_length: int
     """Tokens of prompt and answer."""

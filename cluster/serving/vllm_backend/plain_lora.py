@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 
 from cluster.serving.weights.adapter import Adapter
@@ -13,14 +14,15 @@ def rank_of(adapter: Adapter) -> int:
     return max(pair.rank for pair in adapter.pairs.values())
 
 
-def write_plain(adapter: Adapter, folder: Path) -> None:
-    """Saves `adapter` into the new `folder`. The scales are folded into the weights and alpha equals the
+def write_plain(adapter: Adapter, folder: Path, dtype: torch.dtype) -> int:
+    """Saves `adapter` into the new `folder`, and returns the bytes of its tensors. `dtype` is the base's, to
+    which vLLM rounds them when it reads them. The scales are folded into the weights and alpha equals the
     rank, because vLLM uses one scale for all layers and silently ignores rank and alpha patterns."""
     folder.mkdir(parents=True)
     tensors = {}
     for name, pair in adapter.pairs.items():
-        tensors[f"base_model.model.{name}.lora_A.weight"] = pair.down
-        tensors[f"base_model.model.{name}.lora_B.weight"] = pair.up.T.contiguous()
+        tensors[f"base_model.model.{name}.lora_A.weight"] = pair.down.to(dtype)
+        tensors[f"base_model.model.{name}.lora_B.weight"] = pair.up.T.contiguous().to(dtype)
     save_file(tensors, folder / "adapter_model.safetensors")
     rank = rank_of(adapter)
     config = {
@@ -35,3 +37,4 @@ def write_plain(adapter: Adapter, folder: Path) -> None:
         "bias": "none",
     }
     (folder / "adapter_config.json").write_text(json.dumps(config))
+    return sum(tensor.nbytes for tensor in tensors.values())

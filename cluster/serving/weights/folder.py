@@ -70,6 +70,14 @@ class WeightsFolder:
                 folder = self._lease(ref, check, leases)
             yield folder
 
+    @contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """Yields an empty folder on the disk of the weights, and removes it at the end of the context. If the
+        process is killed before, one that starts an hour later does. Raises Unavailable if the disk is full
+        or fails."""
+        with self._cache.unfinished(name) as folder:
+            yield folder
+
     def _lock(self, digest: str) -> threading.Lock:
         with self._locks_lock:
             return self._locks.setdefault(digest, threading.Lock())

@@ -256,9 +256,12 @@ def test_a_base_in_half_precision_is_served_as_its_library_runs_it(
     assert answer.prompt is not None
     scores = [token.logprob for token in answer.prompt.tokens[1:]]
 
-    def expected(dtype: torch.dtype) -> list[float]:
+    def expected(dtype: torch.dtype, *, rounds_adapter: bool = False) -> list[float]:
         model = AutoModelForCausalLM.from_pretrained(base_folder(base), dtype=dtype)
         model = PeftModel.from_pretrained(model, tmp_path / "half_lora").eval()
+        for name, parameter in model.named_parameters():
+            if rounds_adapter and "lora_" in name:
+                parameter.data = parameter.data.to(dtype).to(parameter.dtype)
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([row])).logits[0].float()
         logprobs: list[float] = (
@@ -268,8 +271,12 @@ def test_a_base_in_half_precision_is_served_as_its_library_runs_it(
 
     if not has_bf16() and scores == pytest.approx(expected(torch.float32), abs=1e-4):
         return
-    # Half a unit in bfloat16's last place is 0.03 for logits of this size.
-    assert scores == pytest.approx(expected(torch.bfloat16), abs=0.03)
+    # vLLM rounds adapters to the base's type. Half a unit in bfloat16's last place is 0.03 for logits of this
+    # size.
+    assert any(
+        scores == pytest.approx(expected(torch.bfloat16, rounds_adapter=rounds), abs=0.03)
+        for rounds in (False, True)
+    )
 
 
 def test_a_prompt_longer_than_one_prefill_is_scored_and_continued_alike(serve: Serve, tuned: Tuned) -> None:

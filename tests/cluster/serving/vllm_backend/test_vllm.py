@@ -2,16 +2,12 @@
 
 import asyncio
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from peft import PeftModel
 from torch.overrides import TorchFunctionMode
 from transformers import AutoModelForCausalLM
@@ -33,12 +29,10 @@ from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment.models import planned_bytes
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.limits import EngineLimits
-from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.engine import VllmEngine
 from cluster.serving.vllm_backend.interface import import_vllm
 from cluster.serving.vllm_backend.load import VllmLoader, outline
 from cluster.serving.vllm_backend.params import choice_seed
-from cluster.serving.weights.adapter import Adapter, LoraPair
 from cluster.serving.weights.folder import WeightsFolder
 from tests.cluster.serving.conftest import Tuned
 from tests.cluster.serving.fake_vllm import AsyncLLM, ClientError, FakeVllm, Seen
@@ -351,23 +345,6 @@ def test_an_adapter_that_is_not_lora_is_refused(start: Start, tuned: Tuned) -> N
         served.ask(served.request(ref.model_copy(update={"form": "prefix"})))
 
 
-def test_an_adapter_that_cannot_be_written_leaves_no_files(tmp_path: Path) -> None:
-    def read(ref: WeightsRef) -> Adapter:
-        # Refused after its folder has been made.
-        no_tensor: Any = None
-        return Adapter(ref.digest, {"q_proj": LoraPair(down=no_tensor, up=torch.zeros(1, 1))})
-
-    async def load() -> None:
-        async with adapters.acquire(WeightsRef(digest="1" * 64, manifest_key="k", form="lora")):
-            pass
-
-    vllm: Any = FakeVllm()()
-    adapters = Adapters(vllm, vllm, read=read, folder=tmp_path, limits=EngineLimits(), max_rank=8)
-    with pytest.raises(ValueError, match="expected torch"):
-        asyncio.run(load())
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_rank_beyond_the_settings_is_refused(start: Start, tuned: Tuned) -> None:
     served, llm = start(lora_rank=8)
     with pytest.raises(InvalidRequest, match=r"rank is 16.*at most 8"):
@@ -408,17 +385,27 @@ def test_only_an_adapter_that_vllm_never_accepts_is_refused(
     assert served.ask(served.request(tuned.refs["rslora"])).finishes
 
 
-def test_copies_of_adapters_that_a_killed_process_has_left_go_when_the_next_engine_starts(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_copies_of_adapters_are_beside_the_weights_and_go_with_the_engine(
+    start: Start, tuned: Tuned, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    left, ours = (tmp_path / f"tunery-adapters-{pid}-abc" for pid in (ended.pid, os.getpid()))
-    for folder in (left, ours):
-        folder.mkdir()
+    served, llm = start()
+    served.ask(served.request(tuned.refs["rslora"]))
+    folder = Path(llm.lora_paths[0]).parent
+    assert folder.parent == tmp_path / "cache"
+    served.loop.run(served.engine.close())
+    assert not folder.exists()
+
+
+def test_copies_of_adapters_that_a_killed_process_has_left_go_an_hour_later_when_an_engine_starts(
+    start: Start, tmp_path: Path
+) -> None:
+    left = tmp_path / "cache" / ".adapters.0123"
+    (left / "a-1").mkdir(parents=True)
     start()
-    assert (left.exists(), ours.exists()) == (False, True)
+    assert left.exists()
+    os.utime(left, (0, 0))
+    start()
+    assert not left.exists()
 
 
 def test_an_adapter_for_other_shapes_is_refused(start: Start, tuned: Tuned, tmp_path: Path) -> None:
@@ -436,13 +423,11 @@ def test_an_adapter_for_other_shapes_is_refused(start: Start, tuned: Tuned, tmp_
     assert llm.lora_paths == []
 
 
-def test_vllm_is_shut_down_if_its_adapter_folder_cannot_be_created(
-    tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake = FakeVllm()
-    loader = VllmLoader(WeightsFolder(tmp_path / "cache", tuned.store), EngineLimits(), VllmArguments(), fake)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    with pytest.raises(FileNotFoundError):
+def test_vllm_is_shut_down_if_its_adapter_folder_cannot_be_created(tuned: Tuned, tmp_path: Path) -> None:
+    fake, cache = FakeVllm(), tmp_path / "cache"
+    loader = VllmLoader(WeightsFolder(cache, tuned.store), EngineLimits(), VllmArguments(), fake)
+    cache.write_text("no folder")
+    with pytest.raises(Unavailable):
         asyncio.run(loader(ModelRef(base=tuned.base)))
     assert [llm.is_shut_down for llm in fake.engines] == [True]
 

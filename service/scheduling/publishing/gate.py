@@ -3,6 +3,11 @@
 Two correct programs differ, in bfloat16 by a tenth of a nat on some tokens. How much is measured on the same
 tokens with the base alone, whose weights are what they are. The tuned model may differ by twice as much:
 beyond that, weights are missing, wrongly scaled or applied twice.
+
+A share of few tokens says little: a single one of 36 is more than the 2 % that are always allowed to have
+another most likely token. So as many may have one as chance alone brings about once in ten thousand cases, if
+the true share is the allowed one. The same goes for those beyond the limit of the 99th percentile, where this
+is the largest of all, or nearly.
 """
 
 import math
@@ -22,6 +27,14 @@ _EFFECT_ERRORS = 6.0
 """Standard errors that the effect may be away from 1, if that is more than the tolerance."""
 _EFFECT_MOST = 0.5
 """If the effect is known less precisely than this, it says nothing."""
+_TAIL = 0.01
+"""Share of the tokens beyond the 99th percentile."""
+_ENOUGH_TOKENS = 200
+"""For a 99th percentile."""
+_CHANCE = 1e-4
+"""Of refusing for a share that is within its limit."""
+_ROUNDING = 1e-9
+"""Of a share, which is a quotient of two whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +69,31 @@ def judge(probe: Probe, served: ProbeScores, served_base: ProbeScores | None, *,
     if probe.base is not None and served_base is not None:
         noise = compare(probe.base, served_base)
         effect = _effect(probe, served, probe.base, served_base)
-    limits = _limits(noise, dtype)
+    differences = _differences(probe, served)
+    limits = _limits(noise, dtype, len(differences))
     parity = Parity(**found.model_dump(), noise=noise, effect=effect.share)
-    return Verdict(parity, limits, tuple(_problems(parity, limits, effect)))
+    return Verdict(parity, limits, tuple(_problems(parity, differences, limits, effect)))
 
 
 def compare(trained: ProbeScores, served: ProbeScores) -> Differences:
     """Infinite if anything is missing or not a number."""
-    pairs = _pairs(trained.logprobs, served.logprobs)
-    differences = sorted(abs(ours - theirs) for ours, theirs in pairs or [])
-    if not differences or not all(map(math.isfinite, differences)):
+    differences = _differences(trained, served)
+    if not differences:
         return Differences(max_abs=math.inf, mean_abs=math.inf, p99_abs=math.inf)
     tops = _pairs(trained.top_ids, served.top_ids)
     return Differences(
         max_abs=differences[-1],
         mean_abs=math.fsum(differences) / len(differences),
-        p99_abs=differences[math.ceil(0.99 * len(differences)) - 1],
+        p99_abs=differences[math.ceil((1 - _TAIL) * len(differences)) - 1],
         same_top=sum(ours == theirs for ours, theirs in tops) / len(tops) if tops else None,
     )
+
+
+def _differences(trained: ProbeScores, served: ProbeScores) -> list[float]:
+    """In ascending order; empty if anything is missing or not a number."""
+    pairs = _pairs(trained.logprobs, served.logprobs)
+    differences = sorted(abs(ours - theirs) for ours, theirs in pairs or [])
+    return differences if all(map(math.isfinite, differences)) else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +122,7 @@ def _effect(probe: Probe, served: ProbeScores, base: ProbeScores, served_base: P
     return _Effect(product / change, tolerance)
 
 
-def _limits(noise: Differences | None, dtype: str) -> Limits:
+def _limits(noise: Differences | None, dtype: str, num_tokens: int) -> Limits:
     if noise is None or noise.p99_abs is None:
         return _UNMEASURED[dtype]
     floor, ceiling = _FLOORS[dtype], _CEILINGS[dtype]
@@ -114,19 +134,34 @@ def _limits(noise: Differences | None, dtype: str) -> Limits:
     return Limits(
         mean=limit(noise.mean_abs, lambda limits: limits.mean),
         p99=limit(noise.p99_abs, lambda limits: limits.p99),
-        other_top=limit(other_top, lambda limits: limits.other_top),
+        other_top=_share_by_chance(num_tokens, limit(other_top, lambda limits: limits.other_top)),
     )
 
 
-def _problems(parity: Parity, limits: Limits, effect: _Effect) -> Iterable[str]:
+def _share_by_chance(num_tokens: int, share: float) -> float:
+    """The share of `num_tokens` that may be beyond a limit, if `share` of all tokens may: a quantile of the
+    binomial distribution."""
+    if not num_tokens:
+        return share
+    chance = (1 - share) ** num_tokens
+    beyond, more = 0, 1 - chance
+    while more > _CHANCE:
+        chance *= (num_tokens - beyond) / (beyond + 1) * share / (1 - share)
+        beyond, more = beyond + 1, more - chance
+    return beyond / num_tokens
+
+
+def _problems(parity: Parity, differences: list[float], limits: Limits, effect: _Effect) -> Iterable[str]:
     # Not `>`: NaN must fail too.
     noise = parity.noise
     if not parity.mean_abs <= limits.mean:
         yield f"mean difference {parity.mean_abs:.3g} nats, allowed {limits.mean:.3g}{_of(noise, 'mean_abs')}"
     assert parity.p99_abs is not None
-    if not parity.p99_abs <= limits.p99:
+    if noise is not None and 0 < len(differences) < _ENOUGH_TOKENS:
+        yield from _too_many(differences, limits.p99, noise)
+    elif not parity.p99_abs <= limits.p99:
         yield f"99th percentile {parity.p99_abs:.3g} nats, allowed {limits.p99:.3g}{_of(noise, 'p99_abs')}"
-    if parity.same_top is not None and not parity.same_top >= 1 - limits.other_top:
+    if parity.same_top is not None and not parity.same_top >= 1 - limits.other_top - _ROUNDING:
         required = 1 - limits.other_top
         yield f"same most likely token at {parity.same_top:.1%} of the places, required {required:.1%}"
     if noise is not None and not math.isfinite(noise.mean_abs):
@@ -135,6 +170,17 @@ def _problems(parity: Parity, limits: Limits, effect: _Effect) -> Iterable[str]:
         yield (
             f"serving shows {effect.share:.2f} times the change that training made, "
             f"allowed {1 - effect.tolerance:.2f} to {1 + effect.tolerance:.2f}"
+        )
+
+
+def _too_many(differences: list[float], limit: float, noise: Differences) -> Iterable[str]:
+    num_tokens = len(differences)
+    beyond = sum(difference > limit for difference in differences)
+    allowed = round(num_tokens * _share_by_chance(num_tokens, _TAIL))
+    if beyond > allowed:
+        yield (
+            f"{beyond} of {num_tokens} tokens differ by more than {limit:.3g} nats, allowed {allowed}"
+            f"{_of(noise, 'p99_abs')}"
         )
 
 

@@ -52,6 +52,61 @@ def test_wrong_weights_fail_and_the_numbers_are_named(tables: Tables, fault) -> 
     )
 
 
+# Few tokens
+
+
+def _first(scores: ProbeScores, count: int) -> ProbeScores:
+    """Of each row."""
+    return ProbeScores(
+        logprobs=[row[:count] for row in scores.logprobs], top_ids=[row[:count] for row in scores.top_ids]
+    )
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_wrong_weights_fail_on_36_and_116_tokens_too(tables: Tables, fault) -> None:
+    trained, served, served_base = tables.trained(), tables.served(**fault), tables.served_base()
+    assert trained.base is not None
+    for of_each_row in (9, 29):
+        tuned, base, found, found_base = (
+            _first(scores, of_each_row) for scores in (trained, trained.base, served, served_base)
+        )
+        probe = Probe(token_ids=[[]], logprobs=tuned.logprobs, top_ids=tuned.top_ids, base=base)
+        assert judge(probe, found, found_base, dtype=tables.dtype).problems
+
+
+def _equal_noise(rng: random.Random, tokens: int, *, noise: float) -> tuple[Probe, ProbeScores, ProbeScores]:
+    """Scores of which each is right but for `noise`, and of two likely tokens the one that seems likelier."""
+
+    def scored(values: list[float], leads: list[float]) -> ProbeScores:
+        tops = [int(lead + rng.gauss(0, 2**0.5 * noise) > 0) for lead in leads]
+        return ProbeScores(logprobs=[[value + rng.gauss(0, noise) for value in values]], top_ids=[tops])
+
+    base = [rng.uniform(-5, -1) for _ in range(tokens)]
+    tuned = [value + rng.gauss(0, 0.5) for value in base]
+    leads, base_leads = ([rng.expovariate(1.0) for _ in base] for _ in range(2))
+    trained, served = (scored(tuned, leads) for _ in range(2))
+    trained_base, served_base = (scored(base, base_leads) for _ in range(2))
+    probe = Probe(token_ids=[[]], logprobs=trained.logprobs, top_ids=trained.top_ids, base=trained_base)
+    return probe, served, served_base
+
+
+@pytest.mark.parametrize("tokens", [36, 116, 508])
+def test_equal_noise_is_refused_in_fewer_than_1_of_200_cases(tokens: int) -> None:
+    rng = random.Random(tokens)
+    cases = [_equal_noise(rng, tokens, noise=noise) for noise in (0.01, 0.02, 0.03) for _ in range(250)]
+    refused = [found for case in cases if (found := judge(*case, dtype="bfloat16").problems)]
+    assert len(refused) < len(cases) / 200, refused
+
+
+def test_many_large_differences_among_few_tokens_are_named_with_their_number() -> None:
+    zeros = ProbeScores(logprobs=[[0.0] * 100])
+    served = ProbeScores(logprobs=[[0.06] * 8 + [0.0] * 92])
+    probe = Probe(token_ids=[[]], logprobs=zeros.logprobs, base=zeros)
+    assert judge(probe, served, zeros, dtype="bfloat16").problems == (
+        "8 of 100 tokens differ by more than 0.05 nats, allowed 6 (the base alone differs by 0)",
+    )
+
+
 def test_another_base_fails_however_much_noise_it_seems_to_be(tables: Tables) -> None:
     """The served weights are those of another revision, with and without the adapter."""
     other = tables.served(scale=-1.0)

@@ -9,16 +9,20 @@ from torch import Tensor
 from cluster.contracts.manifest import Probe, ProbeScores
 from cluster.training.data.dataset import Dataset
 
-PROBE_ROWS = 4
 PROBE_TOKENS = 128
+"""Of a row, at most."""
+PROBE_ROWS = 16
+"""At most: each is a pass of the model at every checkpoint, and a request when the model is published."""
+_ENOUGH_TOKENS = 512
+"""Of all rows, after which no more are taken."""
 
 
 @torch.no_grad()
-def score_probe(model: Any, data: Dataset) -> Probe:
-    """Scores the first sequences of `data`, cut to PROBE_TOKENS: the log-probabilities of each next token, or
-    of an encoder's classes. Uses the model's own forward in evaluation mode, one row at a time, and restores
-    the model's mode."""
-    rows = [_row(data, index) for index in range(min(PROBE_ROWS, len(data)))]
+def score_probe(model: Any, data: Dataset, *, most_rows: int = PROBE_ROWS) -> Probe:
+    """Scores the first sequences of `data`, as many as have some 512 tokens, each cut to PROBE_TOKENS: the
+    log-probabilities of each next token, or of an encoder's classes. Uses the model's own forward in
+    evaluation mode, one row at a time, and restores the model's mode."""
+    rows = _rows(data, most_rows)
     inputs = [torch.tensor([row], device=model.device) for row in rows]
     was_training = model.training
     model.eval()
@@ -51,6 +55,13 @@ def probe_scores_of_tensors(tensors: Mapping[str, Tensor]) -> ProbeScores | None
     lengths = tensors["lengths"].tolist()
     logprobs, top_ids = (torch.split(tensors[name], lengths) for name in ("logprobs", "top_ids"))
     return ProbeScores(logprobs=[row.tolist() for row in logprobs], top_ids=[row.tolist() for row in top_ids])
+
+
+def _rows(data: Dataset, most: int) -> list[list[int]]:
+    rows: list[list[int]] = []
+    while len(rows) < min(most, len(data)) and sum(map(len, rows)) < _ENOUGH_TOKENS:
+        rows.append(_row(data, len(rows)))
+    return rows
 
 
 def _row(data: Dataset, index: int) -> list[int]:

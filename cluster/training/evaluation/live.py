@@ -14,6 +14,7 @@ from cluster.contracts.jobs import JobSpec
 from cluster.contracts.manifest import Probe, ProbeScores
 from cluster.training.checkpoints.export import DTYPES, is_adapted
 from cluster.training.checkpoints.probe import (
+    PROBE_ROWS,
     probe_scores_of_tensors,
     probe_tensors,
     score_probe,
@@ -58,7 +59,7 @@ class LiveModel:
         if self.base_probe is None and self.spec.base.architecture == "decoder":
             is_quantized = self.trainee.form == "qlora"
             with self._as_served(is_quantized=is_quantized, is_adapter_off=self._is_off_at_start):
-                self.base_probe = self._probe()
+                self.base_probe = self._probe(PROBE_ROWS)
         self._before = Before.of_tensors(_named(kept, _BEFORE))
         if self._before is None and not self._shows_start:
             self._before = self._measure_before("Scoring the examples before training")
@@ -78,9 +79,12 @@ class LiveModel:
 
     def probe(self) -> Probe:
         """The probe of the model as it is now, beside the base's."""
+        base = self.base_probe
+        # Of a job that began with an earlier release, the base has been scored on fewer rows.
+        most_rows = PROBE_ROWS if base is None else len(base.logprobs)
         with self._as_served(is_quantized=self._is_quantized):
-            probe = self._probe()
-        return probe if self.base_probe is None else with_base(probe, self.base_probe)
+            probe = self._probe(most_rows)
+        return probe if base is None else with_base(probe, base)
 
     @property
     def read_weight(self) -> ReadWeight:
@@ -141,9 +145,16 @@ class LiveModel:
         progress.expect(self.scorer.n_passes())
         return progress
 
-    def _probe(self) -> Probe:
+    def _probe(self, most_rows: int) -> Probe:
         is_whole = self.trainee.form == "full"
-        return _probe(self.objective, self._model, self.data, self.scorer.compute, is_whole=is_whole)
+        return _probe(
+            self.objective,
+            self._model,
+            self.data,
+            self.scorer.compute,
+            is_whole=is_whole,
+            most_rows=most_rows,
+        )
 
     @contextmanager
     def _as_served(self, *, is_quantized: bool, is_adapter_off: bool = False) -> Iterator[None]:
@@ -180,12 +191,20 @@ def _base_scores(spec: JobSpec, data: Datasets, compute: Compute) -> ProbeScores
         return _probe(objective, model, data, compute, is_whole=True)
 
 
-def _probe(objective: Objective, model: Any, data: Datasets, compute: Compute, *, is_whole: bool) -> Probe:
+def _probe(
+    objective: Objective,
+    model: Any,
+    data: Datasets,
+    compute: Compute,
+    *,
+    is_whole: bool,
+    most_rows: int = PROBE_ROWS,
+) -> Probe:
     # What is trained is in fp32, and served in the base's type.
     computing = compute.autocast if is_whole else nullcontext
     rows = data.training if data.held_out is None else data.held_out
     with computing():
-        return inside(objective, partial(score_probe, model, rows))
+        return inside(objective, partial(score_probe, model, rows, most_rows=most_rows))
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -150,7 +150,7 @@ def test_a_full_model_loads_in_plain_transformers_and_gives_the_same_probe_score
 
 
 def assert_scores_probe(model: Any, manifest: Any) -> None:
-    assert len(manifest.probe.token_ids) == 4
+    assert manifest.probe.token_ids
     for row, expected in zip(manifest.probe.token_ids, manifest.probe.logprobs, strict=True):
         token_ids = torch.tensor([row])
         with torch.no_grad():

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -11,7 +13,45 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.jobs import Finished, JobSpec
 from cluster.contracts.manifest import Manifest
 from cluster.storage.local import LocalStore
+from cluster.training.checkpoints.probe import score_probe
+from cluster.training.data.dataset import Dataset
 from tests.cluster.training.recording import record
+
+
+def rows_of(length: int, number: int) -> Dataset:
+    return Dataset(
+        format="completion",
+        token_ids=np.ones(length * number, np.int32),
+        mask=np.ones(length * number, np.bool_),
+        offsets=np.arange(number + 1, dtype=np.int64) * length,
+        lines=np.arange(1, number + 1, dtype=np.int32),
+        overlength_lines=[],
+        dropped_lines=[],
+    )
+
+
+class Uniform(torch.nn.Module):
+    """Gives all of 8 tokens the same score."""
+
+    device = torch.device("cpu")
+
+    def forward(self, input_ids: torch.Tensor, use_cache: bool) -> SimpleNamespace:
+        return SimpleNamespace(logits=torch.zeros(*input_ids.shape, 8))
+
+
+@pytest.mark.parametrize(
+    ("length", "number", "expected"),
+    [(200, 9, [128] * 4), (100, 9, [100] * 6), (10, 50, [10] * 16), (10, 3, [10] * 3)],
+)
+def test_rows_are_taken_until_there_are_512_tokens_and_16_at_most(
+    length: int, number: int, expected: list[int]
+) -> None:
+    data = rows_of(length, number)
+    probe = score_probe(Uniform(), data)
+    assert [len(row) for row in probe.token_ids] == expected
+    assert [len(row) + 1 for row in probe.logprobs] == expected
+    assert len(score_probe(Uniform(), data, most_rows=2).token_ids) == 2
+
 
 PREFIX = {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4}
 

@@ -89,7 +89,7 @@ def plain_model(manifest: Manifest, spec: JobSpec, exported: Path) -> Any:
 
 @torch.no_grad()
 def assert_scores(model: Any, manifest: Manifest) -> None:
-    assert len(manifest.probe.token_ids) == 4
+    assert manifest.probe.token_ids
     for row, expected in zip(manifest.probe.token_ids, manifest.probe.logprobs, strict=True):
         token_ids = torch.tensor([row])
         logprobs = (

@@ -30,6 +30,11 @@ def event_file_id(job_id: str) -> str:
     return "file-" + hashlib.sha256(f"events of {job_id}".encode()).hexdigest()[:24]
 
 
+def measured_file_id(job_id: str) -> str:
+    """The same for what serving has measured of its model before it is published. No row has this id."""
+    return "file-" + hashlib.sha256(f"measurements of {job_id}".encode()).hexdigest()[:24]
+
+
 def random_characters(count: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(count))
 

@@ -9,7 +9,8 @@ without any coordination with the processes that write objects:
 - What is not needed any more is never needed again. Deleted files, models and checkpoints do not come back,
   a job or an upload that has ended stays so, and a replaced attempt is fenced off. What would become unneeded
   by the clock is recorded first (`expire`), under the lock that a new user of it takes too.
-- A compiled data set may be deleted at any time. Without it, the file is compiled again.
+- A compiled data set may be deleted at any time. Without it, the file is compiled again. The same holds for
+  what serving has measured of a model that is to be published.
 """
 
 from collections.abc import Collection, Iterable, Mapping

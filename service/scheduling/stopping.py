@@ -1,9 +1,7 @@
 """Checks that a tuned model ends its answers by itself."""
 
-from cluster.contracts.bases import BaseSpec
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.manifest import AnswerPrompt
-from cluster.contracts.weights import WeightsRef
 from service.scheduling.interfaces import ServingClient
 
 _MOST_TOKENS = 512
@@ -12,16 +10,14 @@ _VIRTUAL_TOKENS = 256
 """Part of the context that is left for the prefix that serving puts before every prompt."""
 
 
-def stop_warning(
-    adapter: WeightsRef, prompts: list[AnswerPrompt], serving: ServingClient, base: BaseSpec
-) -> str | None:
+def stop_warning(model: ModelRef, prompts: list[AnswerPrompt], serving: ServingClient) -> str | None:
     """A warning for the job's owner. None if the model ends its answer to any of `prompts`, or if none can be
     tried."""
-    model = ModelRef(base=base, adapter=adapter)
-    reserved_tokens = _VIRTUAL_TOKENS if adapter.form == "prefix" else 0
+    has_prefix = model.adapter is not None and model.adapter.form == "prefix"
+    reserved_tokens = _VIRTUAL_TOKENS if has_prefix else 0
     num_prompts = 0
     for prompt in prompts:
-        room = base.context_length - reserved_tokens - len(prompt.token_ids)
+        room = model.base.context_length - reserved_tokens - len(prompt.token_ids)
         max_tokens = min(2 * prompt.answer_tokens + 16, _MOST_TOKENS, room)
         if max_tokens < prompt.answer_tokens:
             continue

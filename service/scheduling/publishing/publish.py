@@ -24,6 +24,7 @@ from cluster.contracts.errors import (
     TuneryError,
     Unavailable,
 )
+from cluster.contracts.generation import ModelRef
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import Finished
 from cluster.contracts.manifest import Manifest, provenance_of, weight_file_names
@@ -38,10 +39,10 @@ from service.db.scheduler.store import SchedulerStore
 from service.scheduling.interfaces import ServingClient
 from service.scheduling.publishing.event_files import event_file
 from service.scheduling.publishing.integrations import asks_for_events, described, event_file_name
+from service.scheduling.publishing.measuring import measure
 from service.scheduling.publishing.parity import check_parity
 from service.scheduling.publishing.regression import check_regression
 from service.scheduling.publishing.results import result_csv
-from service.scheduling.stopping import stop_warning
 from service.scheduling.validation import base_of
 
 _log = structlog.get_logger()
@@ -101,10 +102,10 @@ def publish(
     files = jobs.files(job)
     _check_provenance(manifest, job, files)
     base = base_of(job, bases)
+    measured = measure(job, ModelRef(base=base, adapter=finished.weights), manifest, store, serving)
     parity = None
-    if publishing.gate == "check":
-        parity = check_parity(finished.weights, manifest.probe, serving, base)
-    warning = stop_warning(finished.weights, manifest.answer_prompts, serving, base)
+    if measured.served is not None:
+        parity = check_parity(manifest.probe, measured.served, measured.served_base, dtype=base.dtype)
     metrics = jobs.metrics(job)
     results = result_csv(each.values for each in metrics)
     events = None
@@ -117,7 +118,7 @@ def publish(
         finished=finished,
         provenance=provenance_of(manifest),
         parity=parity,
-        warning=warning,
+        warning=None if measured.endings is None else measured.endings.warning,
         results=_put(store, result_file_id(job.id), "step_metrics.csv", results),
         event_file=events,
     )

@@ -22,7 +22,7 @@ from cluster.contracts.jobs import (
     SyncRequest,
     SyncResponse,
 )
-from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe, provenance_of
+from cluster.contracts.manifest import AnswerPrompt, Manifest, ManifestFile, Probe, ProbeScores, provenance_of
 from cluster.contracts.provenance import Environment
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.local import LocalStore
@@ -68,6 +68,8 @@ class World:
         """Of the training file, in every manifest."""
         self.answer_prompts: list[AnswerPrompt] = []
         """Part of every manifest."""
+        self.base_scores: ProbeScores | None = None
+        """Of the probe, in every manifest."""
         self.schedulers_database = FusedDatabase(self.database, Fuse())
         """The database as the newest scheduler sees it."""
         if not has_tenants:
@@ -253,7 +255,7 @@ class World:
                     name="adapter.safetensors", bytes=len(weights), sha256=hashlib.sha256(weights).hexdigest()
                 )
             ],
-            probe=Probe(token_ids=[[1, 2, 3]], logprobs=[[-1.0, -1.0]]),
+            probe=Probe(token_ids=[[1, 2, 3]], logprobs=[[-1.0, -1.0]], base=self.base_scores),
             answer_prompts=self.answer_prompts,
         )
         content = manifest.model_dump_json().encode()

@@ -20,6 +20,8 @@ from service.db.transitions import NewEvent, add_events, transition
 
 TRAINED = "Training is complete, and its weights are stored"
 PUBLISHING = "The served model is checked before it is published"
+WAITS = frozenset({"model_not_ready", "gpu_in_use"})
+"""Codes of tries that failed because the model was loading, or had no GPUs yet."""
 _AGAIN = "The trained weights stay, as the checkpoint '{}'. Republishing the job tries again."
 
 
@@ -38,6 +40,8 @@ class Publishing(FrozenModel):
     """When publishing began, or was asked for again."""
     tries: int = 0
     """That failed, since then."""
+    waits: int = 0
+    """How many of these failed with one of `WAITS`."""
     fault: PublishFault | None = None
     """Why the last try failed."""
     gate: Literal["check", "skip"] = "check"
@@ -93,7 +97,8 @@ def postpone_publishing(
         return
     pause = policy.pause_seconds(before.tries + 1)
     fault = PublishFault(code=code, message=reason)
-    after = before.model_copy(update={"tries": before.tries + 1, "fault": fault})
+    counts = {"tries": before.tries + 1, "waits": before.waits + (code in WAITS)}
+    after = before.model_copy(update={**counts, "fault": fault})
     job.publishing, job.retry_at = after.model_dump(mode="json"), at + pause
     message = f"Publishing try {after.tries} failed: {reason} It is tried again in {pause:.0f} seconds."
     data = {"error_code": code, "next_try_at": int(at + pause)}
@@ -138,7 +143,9 @@ def republish(
         raise Conflict(
             f"The checkpoint '{before.weights}' with the trained weights was deleted.", code="weights_deleted"
         )
-    after = before.model_copy(update={"since": at, "tries": 0, "gate": gate, "regression": regression})
+    after = before.model_copy(
+        update={"since": at, "tries": 0, "waits": 0, "gate": gate, "regression": regression}
+    )
     changes = {"publishing": after.model_dump(mode="json"), **RESET_FAULTS}
     if status is JobStatus.FAILED:
         job = transition(session, job, JobStatus.PUBLISHING, at=at, **changes)

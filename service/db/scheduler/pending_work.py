@@ -25,10 +25,11 @@ _QUEUED_AT_MOST = 1000
 _STEPS_AT_MOST = 100
 """Jobs to validate or to publish. More would only wait in memory instead of in the database."""
 
-_SOON_SECONDS = 60.0
 _TRIES = 3
 """A model whose publishing has failed so often will probably fail again, and holds up no job that waits for
-its GPUs."""
+its GPUs. What only waited for GPUs, or for a model that was loading, has not failed."""
+_PUBLISHING_SECONDS = 1800.0
+"""Nor does one that was not published in this time: enough to load a large model and its base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ class PendingWork:
     """Jobs that have not started until their `start_by`."""
     publishing: list[Job]
     publishes_soon: bool
-    """Whether a job is being published, or will be tried again within a minute: its first tries only."""
+    """Whether a job is being published whose GPUs other jobs shall leave alone: for half an hour, and for its
+    first tries that fail."""
     attempts: list[Attempt]
     holdings: list[Holding]
     """Those of the attempts."""
@@ -135,10 +137,13 @@ def _jobs_in(session: Session, status: JobStatus, at: float) -> list[Job]:
 
 def _publishes_soon(session: Session, at: float) -> bool:
     job = tables.Job
+    # Earlier releases did not tell the waits.
+    waits = func.coalesce(job.publishing["waits"].as_integer(), 0)
     coming = (
         select(job.id)
-        .where(job.status == JobStatus.PUBLISHING.value, _is_due(at + _SOON_SECONDS))
-        .where(job.publishing["tries"].as_integer() < _TRIES)
+        .where(job.status == JobStatus.PUBLISHING.value)
+        .where(job.publishing["since"].as_float() > at - _PUBLISHING_SECONDS)
+        .where(job.publishing["tries"].as_integer() - waits < _TRIES)
         .limit(1)
     )
     return session.scalar(coming) is not None

@@ -1,5 +1,8 @@
 """What the scheduler reads in each round."""
 
+import time
+from typing import Any
+
 from sqlalchemy import event, update
 
 from service.db import tables
@@ -44,25 +47,38 @@ def test_jobs_are_put_in_turn_without_reading_whole_rows(database: Database) -> 
     assert not any("hyperparameters" in each for each in numbering)
 
 
-def test_only_the_first_tries_of_publishing_hold_up_jobs_that_want_its_devices(database: Database) -> None:
-    tried = Publishing(weights="w", trained_at=0, since=0, tries=3)
-    fill(database, 1, status="publishing", publishing=tried.model_dump(mode="json"))
+def publishing(tries: int = 0, waits: int = 0, *, age: float = 0.0) -> dict[str, Any]:
+    """Began `age` seconds ago."""
+    stored = Publishing(weights="w", trained_at=0, since=time.time() - age, tries=tries, waits=waits)
+    return stored.model_dump(mode="json")
+
+
+def test_the_first_tries_of_publishing_hold_up_jobs_that_want_its_devices(database: Database) -> None:
+    fill(database, 1, status="publishing", publishing=publishing(3))
     assert len(pending(database).publishing) == 6
-    assert not pending(database).publishes_soon
-    with database.write() as session:
-        session.execute(update(tables.Job).values(publishing=None))
-    assert not pending(database).publishes_soon
-    with database.write() as session:
-        stored = tried.model_copy(update={"tries": 2}).model_dump(mode="json")
-        session.execute(update(tables.Job).values(publishing=stored))
-    assert pending(database).publishes_soon
+    old = publishing(2)
+    del old["waits"]
+    cases = [
+        (publishing(3), False),
+        (None, False),
+        (publishing(2), True),
+        (old, True),
+        (publishing(12, 10), True),
+        (publishing(12, 9), False),
+        (publishing(12, 10, age=1700.0), True),
+        (publishing(12, 10, age=1900.0), False),
+        (publishing(0, age=1900.0), False),
+    ]
+    for stored, holds_up in cases:
+        with database.write() as session:
+            # Far from its next try, it still holds them up.
+            session.execute(update(tables.Job).values(publishing=stored, retry_at=time.time() + 900))
+        assert pending(database).publishes_soon == holds_up, stored
 
 
 def test_a_first_try_of_publishing_counts_behind_many_that_have_failed(database: Database) -> None:
-    tried = Publishing(weights="w", trained_at=0, since=0, tries=3)
-    fill(database, 20, status="publishing", publishing=tried.model_dump(mode="json"))
+    fill(database, 20, status="publishing", publishing=publishing(3))
     with database.write() as session:
-        first = tried.model_copy(update={"tries": 0}).model_dump(mode="json")
         last = tables.Job.id == f"ftjob-{OTHER.project_id}-low-19"
-        session.execute(update(tables.Job).where(last).values(publishing=first, created_at=1))
+        session.execute(update(tables.Job).where(last).values(publishing=publishing(), created_at=1))
     assert pending(database).publishes_soon

@@ -78,6 +78,18 @@ def test_an_hour_without_serving_and_through_restarts_loses_nothing(world: World
     assert model(world, job.output_model).adapter == model(world, job.publishing.weights).adapter
 
 
+@pytest.mark.parametrize("code", ["model_not_ready", "gpu_in_use"])
+def test_tries_that_wait_for_gpus_or_for_a_load_are_told_from_failures(world: World, code: str) -> None:
+    job = trained(world)
+    for fault in (Unavailable("Later.", code=code), AWAY, Unavailable("Later.", code=code)):
+        world.serving.fault = fault
+        world.scheduler().tick()
+    stands = world.see(job).publishing
+    assert (stands.tries, stands.waits) == (3, 2)
+    republish(world, job)
+    assert (world.see(job).publishing.tries, world.see(job).publishing.waits) == (0, 0)
+
+
 def test_a_job_that_waits_to_be_published_holds_no_training_slot(world: World) -> None:
     waiting = trained(world)
     world.serving.fault = AWAY

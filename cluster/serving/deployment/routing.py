@@ -23,13 +23,22 @@ class Replica:
     """Running requests."""
 
 
-def rank_replicas(replicas: Sequence[Replica], model: str) -> list[str]:
+def rank_replicas(replicas: Sequence[Replica], model: str, *, load_at_start: bool = False) -> list[str]:
     """Returns the ids of all replicas, the best for `model` (a `ModelRef.name`; empty: any model) first.
+    `load_at_start`: all of them load the same weights when they start, whether or not they are asked to.
+    Those that are still loading come last: a request is answered earlier by a busy one.
 
     Replicas that would have to load equally much are ordered by a hash, so that all routers make the same
     choice before they know what is loaded: a replica for the weights, and one with the weights for an
     adapter."""
     ranked = [_Ranked.make(replica, model) for replica in replicas]
+    if not load_at_start:
+        return _ordered(ranked)
+    loading = [one for one in ranked if one.missing >= _WEIGHTS_COST]
+    return _ordered([one for one in ranked if one not in loading]) + _ordered(loading)
+
+
+def _ordered(ranked: "Sequence[_Ranked]") -> list[str]:
     least = min((one.cost for one in ranked), default=0)
 
     def place(one: _Ranked) -> tuple[bool, int, bytes]:

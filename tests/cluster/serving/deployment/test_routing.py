@@ -39,6 +39,17 @@ def test_a_model_goes_where_it_is_loaded_unless_loading_it_elsewhere_is_worth_it
     assert rank_replicas(list(reversed(replicas)), A) == order
 
 
+def test_a_replica_that_loads_its_only_model_gets_what_the_loaded_ones_have_no_room_for() -> None:
+    """Serve passes over replicas with as many requests as they may have."""
+    replicas = [replica("new", 0), replica("y", 152, "base"), replica("x", 140, "base", A), replica("z", 0)]
+    for model in ("base", A):
+        order = rank_replicas(replicas, model, load_at_start=True)
+        assert (order[:2], set(order[2:])) == (["x", "y"], {"new", "z"})
+    alone = [replica("new", 0), replica("z", 0)]
+    assert rank_replicas(alone, A, load_at_start=True) == rank_replicas(alone, A)
+    assert rank_replicas(replicas, "", load_at_start=True) == rank_replicas(replicas, "")
+
+
 def test_without_replicas_there_is_no_choice() -> None:
     assert rank_replicas([], A) == []
 

@@ -264,13 +264,13 @@ class Settings(BaseSettings):
     """Time between two updates of where queued jobs stand and what they wait for, in seconds."""
     gpu_sharing: GpuSharing = "off"
     """Whether jobs and models that vLLM serves take turns on the same GPUs. `training_first`: as soon as a
-    job is ready, its GPUs are taken from models, once their running answers have ended. `serving_first`: a
-    job waits until models have not been asked for two minutes; then it runs to its end. `by_load`: the same,
-    and running jobs pause for models that are asked for and have no GPUs; they continue once those are idle.
-    Requests for models without GPUs are answered with 503 meanwhile. The `floor` of a pool is never given
-    away. Models that were just trained are published before the next
-    job begins. `off`: training and serving have different GPUs. `tunery up` uses `training_first` on a
-    machine with one GPU."""
+    job is ready, its GPUs are taken from models, once their running answers have ended, or after
+    TUNERY_ENGINE_DRAIN_SECONDS. `serving_first`: a job waits until models have not been asked for two
+    minutes; then it runs to its end. `by_load`: the same, and running jobs pause for models that are asked
+    for and have no GPUs; they continue once those are idle. Requests for models without GPUs are answered
+    with 503 meanwhile. The `floor` of a pool is never given away. Models that were just trained are published
+    before the next job begins. `off`: training and serving have different GPUs. `tunery up` uses
+    `training_first` on a machine with one GPU."""
     serving_gpus: int | None = Field(default=None, ge=0)
     """How many of this machine's GPUs `tunery up` keeps for serving. Unset: one if there are several. The
     others are for training."""

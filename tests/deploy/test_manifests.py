@@ -671,6 +671,14 @@ def test_what_the_gpu_overlay_renders_matches_the_schemas_and_confines_its_pods(
         assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} <= volumes
 
 
+def test_pods_that_serve_have_time_to_end_running_answers() -> None:
+    for group in GPU_RAY["workerGroupSpecs"]:
+        pod = group["template"]["spec"]
+        variables = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+        seconds = float(variables["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+        assert EngineSettings().drain_seconds <= seconds < pod["terminationGracePeriodSeconds"]
+
+
 def test_only_the_autoscaler_has_a_token_for_kubernetes_and_reaches_it() -> None:
     options = GPU_RAY["autoscalerOptions"]
     assert (GPU_RAY["enableInTreeAutoscaling"], options["version"]) == (True, "v2")

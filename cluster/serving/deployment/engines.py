@@ -31,7 +31,7 @@ from cluster.serving.deployment.placement.remote import RemoteModels
 from cluster.serving.deployment.replica_logs import log_as_json
 from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
 from cluster.serving.deployment.router import routing_stats
-from cluster.serving.deployment.scaling import OPTIONS, replicas
+from cluster.serving.deployment.scaling import options, replicas
 from cluster.serving.deployment.settings import PLACER, EngineSettings
 from cluster.tracing import configure_tracing
 from cluster.wire.codec import EventChunk, encode_error, encode_event
@@ -151,8 +151,9 @@ def _models(
 
 def _application() -> Application:
     settings = EngineSettings.read()
+    engines = _ENGINES.options(**options(settings))
     if settings.placement == "shared" and not settings.serving_pools:
-        return _ENGINES.options(**replicas(settings)).bind()
+        return engines.options(**replicas(settings)).bind()
     from cluster.serving.deployment.placement.placer import Placer
 
     placer = serve.deployment(
@@ -163,8 +164,8 @@ def _application() -> Application:
         max_ongoing_requests=1000,
     ).bind()
     if settings.placement == "shared":
-        return _ENGINES.options(**replicas(settings)).bind(placer)
-    return _ENGINES.options(ray_actor_options={"num_cpus": 0.1}).bind(placer)
+        return engines.options(**replicas(settings)).bind(placer)
+    return engines.options(ray_actor_options={"num_cpus": 0.1}).bind(placer)
 
 
 _ENGINES = serve.deployment(
@@ -172,7 +173,6 @@ _ENGINES = serve.deployment(
     name="engine",
     # A reservation, not a limit: on two cores, an engine and a training run must both be placed.
     ray_actor_options={"num_cpus": 0.5},
-    **OPTIONS,
 )
 
 app = _application()

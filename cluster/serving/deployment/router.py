@@ -15,6 +15,9 @@ class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for 
     """Routes by the model in the request's `MODEL_HEADER` or the handle's `multiplexed_model_id`. Replicas
     report their loaded models in `record_routing_stats`, in the form of `routing_stats`."""
 
+    _load_at_start = False
+    """As for `rank_replicas`."""
+
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
     ) -> list[list[RunningReplica]]:
@@ -32,15 +35,19 @@ class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for 
             )
             for id_, replica in by_id.items()
         ]
-        return [[by_id[id_]] for id_ in rank_replicas(known, model)]
+        return [[by_id[id_]] for id_ in rank_replicas(known, model, load_at_start=self._load_at_start)]
+
+
+class OneModelRouter(ModelRouter):
+    """Of a deployment whose replicas all have the same weights, and load them when they start."""
+
+    _load_at_start = True
 
 
 def routing_stats(models: list[str]) -> dict[str, Any]:
     return {"models": models}
 
 
-ROUTER_CONFIG = RequestRouterConfig(
-    request_router_class=ModelRouter,
+def router_config(router: type[ModelRouter]) -> RequestRouterConfig:
     # Until the first report, routers use the hashes.
-    request_routing_stats_period_s=2.0,
-)
+    return RequestRouterConfig(request_router_class=router, request_routing_stats_period_s=2.0)

@@ -1,22 +1,21 @@
-"""Serve options of a deployment of models: queueing and number of replicas."""
+"""Serve options of a deployment of models: queueing, routing, draining and number of replicas."""
 
 from typing import Any
 
-from cluster.serving.deployment.router import ROUTER_CONFIG
+from cluster.serving.deployment.router import ModelRouter, router_config
 from cluster.serving.deployment.settings import EngineSettings
 
-DRAIN_SECONDS = 120.0
-"""The time that streams may take to end after a redeployment or a removal."""
 
-OPTIONS: dict[str, Any] = {
-    # The engine bounds its own queue and answers 429; Serve's limit is only a second line of defence.
-    "max_ongoing_requests": 512,
-    "max_queued_requests": 512,
-    "graceful_shutdown_timeout_s": DRAIN_SECONDS,
-    "health_check_timeout_s": 60,
-    "request_router_config": ROUTER_CONFIG,
-}
-"""Options of every deployment that serves models."""
+def options(settings: EngineSettings, router: type[ModelRouter] = ModelRouter) -> dict[str, Any]:
+    """Options of every deployment that serves models."""
+    return {
+        # The engine bounds its own queue and answers 429; Serve's limit is only a second line of defence.
+        "max_ongoing_requests": 512,
+        "max_queued_requests": 512,
+        "graceful_shutdown_timeout_s": settings.drain_seconds,
+        "health_check_timeout_s": 60,
+        "request_router_config": router_config(router),
+    }
 
 
 def replicas(settings: EngineSettings) -> dict[str, Any]:

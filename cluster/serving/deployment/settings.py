@@ -49,6 +49,9 @@ class EngineSettings(ServingSettings):
         600.0, validation_alias=AliasChoices("TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS", _OLD_SCALE_TO_ZERO)
     )
     """Seconds for which a replica must have been superfluous before it is stopped."""
+    drain_seconds: PositiveFloat = Field(900.0, validation_alias="TUNERY_ENGINE_DRAIN_SECONDS")
+    """Seconds that running answers may take to end when their replica has to go: because it makes room for
+    another model or for a job, has become superfluous, or is deployed anew. What takes longer is cut off."""
     forget_seconds: float = Field(7 * 86_400.0, ge=600, validation_alias="TUNERY_ENGINE_FORGET_SECONDS")
     """Seconds after the last request for a model before its own deployment, scaled to zero by then, is
     removed."""

@@ -22,7 +22,6 @@ from cluster.serving.deployment.placement.serve_applications import PREFIX, Appl
 from cluster.serving.deployment.placement.training_claims import TrainingClaims, has_pool
 from cluster.serving.deployment.placement.usage_rates import UsageRates, models_to_merge
 from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
-from cluster.serving.deployment.scaling import DRAIN_SECONDS
 from cluster.serving.deployment.settings import EngineSettings
 
 _log = logging.getLogger(__name__)
@@ -30,8 +29,8 @@ _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 120.0
 """After a failed start, until vLLM is tried again: a start takes a minute, and keeps the GPUs."""
 _REPORTED_SECONDS = 600.0
-_LEAVE_SECONDS = DRAIN_SECONDS + 60.0
-"""How long replicas may take to be gone: Serve kills those that do not end in time."""
+_LEAVE_SECONDS = 60.0
+"""How long replicas may take to be gone after `drain_seconds`, when Serve kills those that have not ended."""
 _POLL_SECONDS = 1.0
 _ROUND_SECONDS = 60.0
 """Interval between two searches for unused applications."""
@@ -240,7 +239,7 @@ class Placer:
     async def _leave(self, name: str) -> None:
         """Raises TimeoutError if Serve does not get rid of the application."""
         await asyncio.to_thread(self._applications.delete, name)
-        async with asyncio.timeout(_LEAVE_SECONDS):
+        async with asyncio.timeout(self._settings.drain_seconds + _LEAVE_SECONDS):
             while name in await asyncio.to_thread(self._applications.present):
                 await asyncio.sleep(_POLL_SECONDS)
 

@@ -16,7 +16,8 @@ from cluster.contracts.generation import ModelRef
 from cluster.contracts.serving_plan import VllmPlan
 from cluster.serving.deployment.placement.per_model import ModelApp
 from cluster.serving.deployment.placement.reservations import that_fit
-from cluster.serving.deployment.scaling import OPTIONS, replicas
+from cluster.serving.deployment.router import OneModelRouter
+from cluster.serving.deployment.scaling import options, replicas
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.vllm_backend.environment import Versions, check_environment
 
@@ -99,7 +100,7 @@ class ServeApplications:
             ModelApp,
             name="model",
             ray_actor_options=actor_options(settings, vllm),
-            **OPTIONS,
+            **options(settings, OneModelRouter),
             **replicas(scaled(own, settings, vllm, merges=merges)),
         )
         plan = vllm.model_dump_json() if vllm else ""

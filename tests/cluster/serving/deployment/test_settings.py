@@ -7,7 +7,8 @@ from cluster.contracts.generation import ModelRef
 from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment.engines import _application
 from cluster.serving.deployment.placement.placer import application_name
-from cluster.serving.deployment.scaling import replicas
+from cluster.serving.deployment.router import OneModelRouter, router_config
+from cluster.serving.deployment.scaling import options, replicas
 from cluster.serving.deployment.settings import PLACER, EngineSettings
 from tests.api import BASE
 
@@ -28,6 +29,17 @@ def test_one_replica_is_the_default_and_own_deployments_scale_to_zero(
     scaling = own["autoscaling_config"]
     assert (scaling["min_replicas"], scaling["max_replicas"]) == (0, 3)
     assert (scaling["target_ongoing_requests"], scaling["downscale_delay_s"]) == (8, 60)
+
+
+def test_answers_have_a_quarter_of_an_hour_to_end_unless_the_settings_say_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert options(read(monkeypatch))["graceful_shutdown_timeout_s"] == 900
+    asked = options(read(monkeypatch, DRAIN_SECONDS="1800"), OneModelRouter)
+    assert asked["graceful_shutdown_timeout_s"] == 1800
+    assert asked["request_router_config"] == router_config(OneModelRouter)
+    engine = _application()._bound_deployment
+    assert (engine._deployment_config.graceful_shutdown_timeout_s, engine.max_ongoing_requests) == (1800, 512)
 
 
 def test_slow_placements_leave_the_placer_free_for_others(monkeypatch: pytest.MonkeyPatch) -> None:

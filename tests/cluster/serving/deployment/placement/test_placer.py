@@ -437,6 +437,7 @@ async def test_a_model_that_does_not_leave_keeps_its_gpus_until_it_is_removed_ag
     draining: Applications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cluster.serving.deployment.placement.placer._LEAVE_SECONDS", 0.05)
+    monkeypatch.setenv("TUNERY_ENGINE_DRAIN_SECONDS", "0.05")
     placer = await started(draining)
     name = await placer.place(MODEL.model_dump_json())
     placer._used[name] -= 1000

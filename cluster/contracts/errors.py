@@ -140,11 +140,12 @@ StartFailure = Literal[
     "out_of_memory",
     "unsupported_model",
     "unsupported_adapters",
+    "timed_out",
     "crashed",
 ]
 """Why an engine does not start: there is no interpreter or package to run it with; its versions differ from
-the cluster's; the devices are too small by plan, or in fact; or it does not know the model, or the form of
-adapters. `crashed` is anything else, which the log explains."""
+the cluster's; the devices are too small by plan, or in fact; it does not know the model, or the form of
+adapters; or it takes too long. `crashed` is anything else, which the log explains."""
 
 
 class EngineStartFailed(Unavailable):

@@ -49,6 +49,9 @@ class EngineSettings(ServingSettings):
         600.0, validation_alias=AliasChoices("TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS", _OLD_SCALE_TO_ZERO)
     )
     """Seconds for which a replica must have been superfluous before it is stopped."""
+    start_seconds: PositiveFloat = Field(1800.0, validation_alias="TUNERY_ENGINE_START_SECONDS")
+    """Seconds that vLLM may take to start on its GPUs, with the download of the weights. After them, it gives
+    its GPUs back, and its start counts as failed."""
     drain_seconds: PositiveFloat = Field(900.0, validation_alias="TUNERY_ENGINE_DRAIN_SECONDS")
     """Seconds that running answers may take to end when their replica has to go: because it makes room for
     another model or for a job, has become superfluous, or is deployed anew. What takes longer is cut off."""

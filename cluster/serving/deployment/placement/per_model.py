@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from ray import serve
@@ -20,6 +21,7 @@ from cluster.serving.deployment.replica_logs import log_as_json
 from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
 from cluster.serving.deployment.router import routing_stats
 from cluster.serving.deployment.settings import PLACER, EngineSettings
+from cluster.serving.residency.load_timeout import time_limit
 from cluster.tracing import configure_tracing
 from cluster.wire.codec import EventChunk
 
@@ -52,6 +54,9 @@ class ModelApp:
         self._has_gpus = plan is not None
         self._failure: Exception | None = None
         """Of the load at the start."""
+        self._start_seconds = settings.start_seconds if plan is not None else None
+        self._is_stuck = False
+        """Whether the load at the start goes on after its time."""
         # Not awaited: requests get the error if loading fails, while the replica stays up.
         self._loading = asyncio.create_task(self._load(own, placer if plan else ""))
         self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -59,7 +64,7 @@ class ModelApp:
     async def __del__(self) -> None:
         """Serve awaits this after the requests that it knows of have ended."""
         # Else vLLM's copies of adapters would stay on disk. A start, which is not waited for, has made none.
-        if self._loading.done():
+        if self._loading.done() and not self._is_stuck:
             await self._models.close()
 
     async def generate(
@@ -104,12 +109,21 @@ class ModelApp:
 
     async def _load(self, own: ModelRef, placer: str) -> None:
         try:
-            await self._models.ensure(own)
+            async with time_limit(self._start_seconds, partial(self._late, own)):
+                await self._models.ensure(own)
         except Exception as error:
             self._failure = error
             await _report(own, _start_failure(own, error), placer)
             raise
         await _report(own, None, placer)
+
+    def _late(self, own: ModelRef, seconds: float) -> EngineStartFailed:
+        self._is_stuck = True
+        return EngineStartFailed(
+            f"vLLM has not started {own.base.alias} within {seconds:.0f} s (TUNERY_ENGINE_START_SECONDS). "
+            "The log of its replica says how far it has come.",
+            cause="timed_out",
+        )
 
     def _check(self, model: ModelRef) -> None:
         if self._only not in (None, model.name):

@@ -58,6 +58,7 @@ class Models:
     made: ClassVar[list["Models"]] = []
     failure: ClassVar[BaseException | None] = None
     loaded: tuple[str, ...] = ()
+    hangs: ClassVar[bool] = False
 
     def __init__(self, settings: EngineSettings, *, merges: bool, plan: VllmPlan | None) -> None:
         self.settings = settings
@@ -65,6 +66,8 @@ class Models:
         self.made.append(self)
 
     async def ensure(self, model: ModelRef) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.failure is not None:
             raise self.failure
 
@@ -133,6 +136,27 @@ async def test_the_placer_learns_how_a_start_has_ended(
     app, _, placer = await of_fakes(monkeypatch, PLAN)
     await asyncio.wait([app._loading])
     assert placer.told == told
+
+
+@pytest.mark.anyio
+async def test_a_start_that_hangs_fails_and_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Models, "hangs", True)
+    monkeypatch.setenv("TUNERY_ENGINE_START_SECONDS", "0.1")
+    app, models, placer = await of_fakes(monkeypatch, PLAN)
+    await asyncio.wait([app._loading])
+    assert placer.told == [
+        f"vLLM has not started {BASE.alias} within 0 s (TUNERY_ENGINE_START_SECONDS). The log of its replica "
+        "says how far it has come. (timed_out)"
+    ]
+    with pytest.raises(Unavailable, match="could not be loaded"):
+        await app.check_health()
+    await ModelApp.__del__(app)
+    assert not models.is_closed
+    # The embedded engine holds no GPU, and its requests have time limits of their own.
+    app, _, _ = await of_fakes(monkeypatch, None)
+    await asyncio.sleep(0.2)
+    assert not app._loading.done()
+    app._loading.cancel()
 
 
 @pytest.mark.anyio

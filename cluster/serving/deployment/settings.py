@@ -83,7 +83,9 @@ class EngineSettings(ServingSettings):
     adapter_bytes: NonNegativeInt = Field(0, validation_alias="TUNERY_ENGINE_ADAPTER_BYTES")
     """Memory that the adapters of one model may use together; 0: an eighth of `bytes`."""
     warm_bases: str = Field("", validation_alias="TUNERY_WARM_BASES")
-    """Comma-separated aliases of bases that are loaded before a replica is ready and never unloaded."""
+    """Comma-separated aliases of bases that are loaded before a replica is ready and never unloaded. Those
+    that vLLM serves on `serving_pools` are started in the background, and again within a minute if they are
+    gone; they make room for training only."""
     cache_dir: Path = Field(
         default_factory=lambda: Path.home() / ".cache" / "tunery", validation_alias="TUNERY_CACHE_DIR"
     )

@@ -6,11 +6,12 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
+from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.devices import ClaimAnswer, TrainingClaim
 from cluster.contracts.errors import EngineStartFailed, Unavailable
 from cluster.contracts.generation import ModelRef
@@ -67,6 +68,8 @@ class Placer:
         self._loaded = await asyncio.to_thread(self._applications.replicas)
         """The replicas that have loaded their model, by application. Of those that are older than this placer
         that is assumed."""
+        self._warm: set[str] = set()
+        """The applications of `warm_bases`, which make room for training only."""
         self._rates = UsageRates(_WINDOW_SECONDS)
         self._hot: frozenset[str] = frozenset()
         self._refused: set[str] = set()
@@ -196,8 +199,10 @@ class Placer:
             self._used[name] = time.monotonic()
 
     async def _make_room(self, name: str, plan: VllmPlan) -> None:
-        others = {other: used for other, used in self._used.items() if other != name}
         wanted, now = Reservation.of(plan, replicas=self._settings.max_replicas), time.monotonic()
+        others = {
+            other: now if other in self._warm else used for other, used in self._used.items() if other != name
+        }
         claimed = self._claims.claimed(plan.pool.name, now)
         if wanted.devices > plan.pool.all_devices - claimed:
             raise Unavailable(
@@ -253,8 +258,34 @@ class Placer:
     async def _forget(self) -> None:
         while True:
             await asyncio.sleep(min(_ROUND_SECONDS, self._settings.forget_seconds))
-            await forget(self._used, self._locks, self._settings.forget_seconds, self._remove)
+            await forget(
+                self._used, self._locks, self._settings.forget_seconds, self._remove, kept=self._warm
+            )
             await self._look_again()
+            await self._place_warm()
+
+    async def _place_warm(self) -> None:
+        """Places the warm bases of vLLM that training, or a failure, has removed."""
+        catalogue, named = load_catalogue(), self._settings.warm_bases.split(",")
+        for model in (ModelRef(base=catalogue[alias]) for alias in named if alias in catalogue):
+            try:
+                await self._keep_warm(model)
+            except Exception as error:
+                _log.warning("%s cannot be kept warm now: %s", model.base.alias, error)
+
+    async def _keep_warm(self, model: ModelRef) -> None:
+        if (plan := await self._vllm_plan(model)) is None:
+            return
+        name = application_name(model, self._settings, merges=False, vllm=plan)
+        self._warm.add(name)
+        if name in self._used or name in self._leaving:
+            return
+        try:
+            await self._placed(model, merges=False)
+        except Unavailable:
+            # Nobody has asked for it: no job shall pause for it.
+            self._claims.admit(name)
+            raise
 
     async def _look_again(self) -> None:
         """Forgets old failures, and those of an environment that has been mended."""
@@ -319,10 +350,14 @@ async def forget(
     locks: dict[str, asyncio.Lock],
     forget_seconds: float,
     remove: Callable[[str], Awaitable[None]],
+    *,
+    kept: Set[str] = frozenset(),
 ) -> None:
-    """Removes unused applications, one after another. `remove` takes them off `used` at once, and logs why
-    one could not be removed."""
+    """Removes unused applications but those in `kept`, one after another. `remove` takes them off `used` at
+    once, and logs why one could not be removed."""
     for name in unused(used, time.monotonic(), forget_seconds):
+        if name in kept:
+            continue
         async with locks.setdefault(name, asyncio.Lock()):
             # It may have been used, or removed, while others were being removed.
             if name not in used or time.monotonic() - used[name] <= forget_seconds:

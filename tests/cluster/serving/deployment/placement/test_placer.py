@@ -396,6 +396,34 @@ async def test_training_and_models_take_turns_on_one_gpu(monkeypatch: pytest.Mon
     await placer.place(MODEL.model_dump_json())
 
 
+async def test_a_warm_base_makes_room_for_training_only_and_then_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_gpus(monkeypatch, 1)
+    monkeypatch.setenv("TUNERY_WARM_BASES", f"{BASE.alias},not-in-the-catalogue")
+    catalogue = {BASE.alias: BASE}
+    monkeypatch.setattr("cluster.serving.deployment.placement.placer.load_catalogue", lambda: catalogue)
+    applications = Applications()
+    placer = await started(applications)
+    await placer._place_warm()
+    (name,) = applications.names
+    placer._used[name] -= 1000
+    with pytest.raises(Unavailable, match="other models are using them"):
+        await placer.place(named(1).model_dump_json())
+    await forget(placer._used, placer._locks, 600.0, placer._remove, kept=placer._warm)
+    assert applications.names == {name}
+    # Training may have it. Nobody has asked for it, so it takes no job's turn.
+    placer._claims._refused.clear()
+    assert not await is_granted(placer, 1)
+    await asyncio.gather(*placer._leaving.values())
+    assert await is_granted(placer, 1)
+    await placer._place_warm()
+    assert applications.names == set()
+    assert (await claim(placer, 0)).needed == 0
+    await placer._place_warm()
+    assert applications.names == {name}
+
+
 @pytest.fixture
 def draining(monkeypatch: pytest.MonkeyPatch) -> Applications:
     """Applications whose streams go on after they have been deleted, on one GPU."""

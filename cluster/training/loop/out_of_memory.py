@@ -18,7 +18,16 @@ from cluster.training.loop.compute import Compute
 Found = TypeVar("Found")
 
 CODE = "out_of_memory"
-_ON_CPU = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+_TEXTS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Cuda failure 2",
+    "Cuda failure 'out of memory'",
+)
+"""Of the CPU's allocator on two systems, and of what takes memory of a GPU beside torch's allocator: kernels,
+cuBLAS, and two releases of NCCL."""
 _ADVICE = (
     "Shorten the longest examples, set training.activation_checkpointing to 'full' or training.optimizer to "
     "'adamw_8bit', use a smaller rank, LoRA or QLoRA in place of full fine-tuning, more workers, or a larger "
@@ -27,11 +36,11 @@ _ADVICE = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """torch raises OutOfMemoryError on a GPU; its CPU allocator raises a RuntimeError that begins with one of
-    these texts, depending on the system."""
+    """torch raises OutOfMemoryError where its allocator for GPUs finds no memory, and another RuntimeError
+    where something else does not: only its text tells."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return type(error) is RuntimeError and any(text in str(error) for text in _ON_CPU)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _TEXTS)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from torch import nn
+from torch import distributed, nn
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -224,6 +224,19 @@ def test_what_the_allocator_of_a_cpu_raises_is_running_out_of_memory() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: out of memory", 2),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        distributed.DistBackendError("unhandled cuda error\nLast error:\nCuda failure 2 'out of memory'"),
+    ],
+)
+def test_what_takes_memory_beside_torchs_allocator_runs_out_of_it_too(error: Exception) -> None:
+    assert is_out_of_memory(error)
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
 def test_running_out_of_memory_elsewhere_is_typed_too() -> None:

@@ -43,8 +43,13 @@ class World:
 
         if self.replicas == 1:
             return init_device_mesh(device.type, (self.size,), mesh_dim_names=("shard",))
-        shape = (self.replicas, self.size // self.replicas)
-        return init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard"))
+        names, shape = ("replicate", "shard"), (self.replicas, self.size // self.replicas)
+        mesh = init_device_mesh(device.type, shape, mesh_dim_names=names)
+        # Groups of their own have torch's time limit otherwise, not that of all workers.
+        timeout = message_timeout(distributed.group.WORLD, device)
+        for name in names:
+            distributed.distributed_c10d._set_pg_timeout(timeout, mesh.get_group(name))
+        return mesh
 
     def patient_group(self) -> Any:
         """A process group in which workers wait for each other for up to a day, where downloads and uploads
@@ -136,6 +141,12 @@ class World:
                 # Otherwise the factor is part of a reduction that gloo does not support.
                 module.set_force_sum_reduction_for_comms(True)
         attach_parts(objective, parts)
+
+
+def message_timeout(group: Any, device: torch.device) -> timedelta:
+    """How long a message between workers of `group` may take."""
+    timeout: timedelta = group._get_backend(device).options._timeout
+    return timeout
 
 
 def _buckets(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:

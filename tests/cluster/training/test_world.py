@@ -23,6 +23,7 @@ from cluster.training.attempt import run_attempt
 from cluster.training.checkpoints.resume_state import WEIGHTS
 from cluster.training.loop import reporting
 from cluster.training.loop.hooks import RunHooks
+from cluster.training.world import joined_world, message_timeout
 from tests.cluster.training.forks import exit_codes, start_fork
 from tests.cluster.training.recording import Recording, read_state, record
 from tests.tiers import sampled
@@ -90,6 +91,18 @@ def resume_on_a_slow_node(rank: int, folder: Path) -> None:
     hooks = RunHooks(lambda _: None, heartbeat=store.heartbeat)
     spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
     run_attempt(spec, store, hooks, device=torch.device("cpu"))
+
+
+def note_timeouts(rank: int, folder: Path) -> None:
+    """One of two workers, each on a node of its own."""
+    os.environ["LOCAL_WORLD_SIZE"] = "1"
+    meeting, timeout = f"file://{folder}/meeting", timedelta(seconds=77)
+    distributed.init_process_group("gloo", meeting, rank=rank, world_size=2, timeout=timeout)
+    cpu = torch.device("cpu")
+    mesh = joined_world("hsdp").mesh(cpu)
+    seconds = [message_timeout(mesh.get_group(name), cpu).total_seconds() for name in mesh.mesh_dim_names]
+    (folder / f"timeouts-{rank}.json").write_text(json.dumps(seconds))
+    distributed.destroy_process_group()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
@@ -233,6 +246,13 @@ def test_workers_train_adapters_of_a_base_in_bf16_in_steps_of_one_pass(
     for name, weight in weights(store, manifest_key("ftjob-test", 1, last), tmp_path).items():
         assert weight.dtype == torch.float32
         torch.testing.assert_close(weight, expected[name], atol=2e-2, rtol=0.2)
+
+
+def test_messages_within_and_between_replicas_may_take_as_long_as_all_others(tmp_path: Path) -> None:
+    workers = [start_fork(note_timeouts, rank, tmp_path) for rank in range(2)]
+    assert exit_codes(workers, seconds=120) == [0, 0]
+    for rank in range(2):
+        assert json.loads((tmp_path / f"timeouts-{rank}.json").read_text()) == [77, 77]
 
 
 def test_workers_that_share_a_model_leave_rows_out_of_the_evaluation_that_no_memory_was_planned_for(

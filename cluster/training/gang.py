@@ -3,12 +3,13 @@ process group that they form."""
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+import psutil
 import ray
 from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -63,6 +64,10 @@ class Seat:
             "LOCAL_RANK": str(self.local_rank),
             "LOCAL_WORLD_SIZE": str(self.local_size),
         }
+        if self.local_size < self.size:
+            interface = interface_of(ray.util.get_node_ip_address(), psutil.net_if_addrs())
+            if interface is not None:
+                os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
         distributed.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
 
 
@@ -139,6 +144,13 @@ def placing(spec: JobSpec) -> dict[str, Any]:
         "strategy": "STRICT_PACK" if fits_one else "PACK",
         "bundle_label_selector": [labels] * size if labels else None,
     }
+
+
+def interface_of(address: str, interfaces: Mapping[str, Iterable[Any]]) -> str | None:
+    """The network interface that has an address, among those of `psutil.net_if_addrs`. Otherwise gloo listens
+    at what the host's name stands for, which no other node reaches where that is 127.0.1.1, as on Debian."""
+    found = (name for name, own in interfaces.items() if any(each.address == address for each in own))
+    return next(found, None)
 
 
 def seats(places: Sequence[Place]) -> list[tuple[int, Seat]]:

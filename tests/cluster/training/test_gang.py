@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cluster.contracts.jobs import Placement
-from cluster.training.gang import Place, Seat, placing, seats
+from cluster.training.gang import Place, Seat, interface_of, placing, seats
 
 
 def test_workers_of_a_node_are_neighbours_and_see_the_gpus_of_all_of_them() -> None:
@@ -27,6 +28,16 @@ def test_a_workers_own_gpu_is_that_of_its_local_rank(monkeypatch: pytest.MonkeyP
     for number, seat in seats(places):
         seat.see_gpus()
         assert os.environ["CUDA_VISIBLE_DEVICES"].split(",")[seat.local_rank] == places[number].gpus[0]
+
+
+def test_gloo_listens_at_the_interface_with_the_address_that_other_nodes_know() -> None:
+    interfaces = {
+        "lo": [SimpleNamespace(address="127.0.0.1"), SimpleNamespace(address="::1")],
+        "eth0": [SimpleNamespace(address="fe80::1%eth0"), SimpleNamespace(address="10.0.0.7")],
+    }
+    assert interface_of("10.0.0.7", interfaces) == "eth0"
+    assert interface_of("::1", interfaces) == "lo"
+    assert interface_of("203.0.113.9", interfaces) is None
 
 
 _ORDER = """

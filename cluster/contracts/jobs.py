@@ -340,6 +340,9 @@ class SyncRequest(NonFiniteModel):
 Command = Literal["continue", "pause", "cancel"]
 """Pause: save a checkpoint, then stop. Cancel: stop at once."""
 
+WorkerCommand = Literal["continue", "pause", "leave", "cancel"]
+"""What a runner tells its workers. Leave: pause, but store no weights for serving: there may be no time."""
+
 
 class SyncResponse(NonFiniteModel):
     """What the runner must do next. A fenced runner gets a 409 instead, and must exit at once."""

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 from cluster.contracts.jobs import (
-    Command,
     Failed,
     JobSpec,
     Placement,
@@ -19,6 +18,7 @@ from cluster.contracts.jobs import (
     RunnerState,
     Running,
     Stopped,
+    WorkerCommand,
     WorkersStarted,
 )
 from cluster.training.failure import failed_state
@@ -47,7 +47,7 @@ class ControlActor:
         self._nodes: Counter[str] = Counter()
         self._events: list[RunnerEvent] = []
         self._state: RunnerState = Running()
-        self._command: Command = "continue"
+        self._command: WorkerCommand = "continue"
         self._reason: str | None = None
         self._has_devices = asyncio.Event()
         self._has_started = False
@@ -72,7 +72,7 @@ class ControlActor:
         """Those on which workers have started."""
         return list(self._nodes)
 
-    async def push(self, events: list[RunnerEvent]) -> Command:
+    async def push(self, events: list[RunnerEvent]) -> WorkerCommand:
         """Called by the first worker. Events that come after the final state are dropped."""
         if not self._has_ended.is_set():
             self._events += events
@@ -86,17 +86,22 @@ class ControlActor:
             self._state = state
             self._has_ended.set()
 
-    async def set_command(self, command: Command) -> None:
-        """A run whose workers have not started has nothing to save, and ends."""
-        self._command = command
-        if command == "pause" and not self._has_started:
-            await self.finish(Stopped())
+    async def pause(self) -> None:
+        if self._command == "continue":
+            await self._end_with("pause")
 
     async def leave(self, reason: str) -> None:
-        """Pauses the run although nobody asked for it."""
+        """Pauses the run although nobody asked for it, and with less to store than a pause that is asked
+        for."""
         if self._command == "continue":
             self._reason = reason
-            await self.set_command("pause")
+        await self._end_with("leave")
+
+    async def _end_with(self, command: WorkerCommand) -> None:
+        """A run whose workers have not started has nothing to save, and ends."""
+        self._command = command
+        if not self._has_started:
+            await self.finish(Stopped())
 
     async def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:
         with suppress(TimeoutError):
@@ -141,7 +146,7 @@ class RayRun:
 
     def pause(self) -> None:
         if self._actor is not None:
-            self._actor.set_command.remote("pause")
+            self._actor.pause.remote()
 
     def _train(self, spec: JobSpec) -> None:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from cluster.contracts.errors import Unavailable
-from cluster.contracts.jobs import Command, Failed, JobSpec, RunnerEvent, StepMetrics
+from cluster.contracts.jobs import Failed, JobSpec, RunnerEvent, StepMetrics, WorkerCommand
 from cluster.garbage import without_collections
 from cluster.logs import configure_logs
 from cluster.niceness import yield_to_others
@@ -182,14 +182,14 @@ class _ControlClient:
                 # Sent at once, because the next step may be far away or never come.
                 self._push()
 
-    def command(self) -> Command:
+    def command(self) -> WorkerCommand:
         if time.monotonic() - self._pushed_at < COMMAND_SECONDS:
             return "continue"
         with self._lock:
             return self._push()
 
-    def _push(self) -> Command:
-        command: Command = ray.get(self._actor.push.remote(self._events))
+    def _push(self) -> WorkerCommand:
+        command: WorkerCommand = ray.get(self._actor.push.remote(self._events))
         self._events = []
         self._pushed_at = time.monotonic()
         return command

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cluster.contracts.hyperparameters import TrainingConfig
-from cluster.contracts.jobs import Command, JobSpec, StepMetrics
+from cluster.contracts.jobs import JobSpec, StepMetrics, WorkerCommand
 from cluster.training.checkpoints.export import DTYPES
 from cluster.training.checkpoints.resume_state import SavedState, TrainingState
 from cluster.training.checkpoints.writer import CheckpointWriter
@@ -141,7 +141,7 @@ class Run:
     def train(self, writer: CheckpointWriter) -> Outcome:
         """Trains to the end or to a command, storing checkpoints with `writer`."""
 
-        def command() -> Command:
+        def command() -> WorkerCommand:
             writer.check()
             return self._hooks.command()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from cluster.contracts.jobs import Command, RunnerEvent, StepMetrics
+from cluster.contracts.jobs import RunnerEvent, StepMetrics, WorkerCommand
 from cluster.training.loop.progress import Progress
 
 
@@ -21,7 +21,7 @@ class RunHooks:
 
     report: Callable[[RunnerEvent], None]
     """Receives every event. May be called from any thread."""
-    command: Callable[[], Command] = lambda: "continue"
+    command: Callable[[], WorkerCommand] = lambda: "continue"
     """Returns the command to obey after the current step. The first worker's counts for all."""
     checkpoint: SaveCheckpoint = lambda progress, metrics, *, is_served: None
     is_saving: Callable[[], bool] = lambda: False

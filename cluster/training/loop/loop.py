@@ -7,7 +7,7 @@ import torch
 
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.hyperparameters import TrainingConfig
-from cluster.contracts.jobs import Command, RunnerMessage, StepMetrics
+from cluster.contracts.jobs import RunnerMessage, StepMetrics, WorkerCommand
 from cluster.training.data.batches import Batcher, Schedule, Step
 from cluster.training.data.dataset import Indices
 from cluster.training.evaluation.evaluation import Score
@@ -34,7 +34,7 @@ CHECKPOINT_SECONDS = 300.0
 """The longest training time between two checkpoints, besides the one at the end of each epoch: a crash loses
 at most this much work."""
 
-COMMANDS: tuple[Command, ...] = ("continue", "pause", "cancel")
+COMMANDS: tuple[WorkerCommand, ...] = ("continue", "pause", "leave", "cancel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def train(
     Each step minimises the mean loss over the learned tokens, pairs or labels of its whole batch, however the
     batch is cut into workers and microbatches. `hooks.report` is called after each step. `hooks.checkpoint`
     is called after each epoch, when CHECKPOINT_SECONDS have passed and nothing is being stored, and before a
-    pause is obeyed. After an epoch and for a pause, the weights can be served.
+    command to pause or leave is obeyed. After an epoch and for a pause, the weights can be served.
 
     Raises TrainingFailed with code `non_finite_loss` before a bad update is applied, or `out_of_memory`.
     """
@@ -155,12 +155,13 @@ def train(
             **_validation_metrics(few, everything),
         )
         hooks.report(metrics)
-        if is_due or command == "pause":
+        is_ending = command in ("pause", "leave")
+        if is_due or is_ending:
             is_served = step.ends_epoch or command == "pause"
             hooks.checkpoint(progress, metrics, is_served=is_served)
             last_checkpoint = hooks.clock()
         is_last = is_early or progress.step == schedule.total_steps
-        if is_last or command == "pause":
+        if is_last or is_ending:
             return Outcome(progress, is_complete=is_last, is_early=is_early)
 
     return Outcome(progress, is_complete=True)
@@ -223,12 +224,12 @@ def _work(schedule: Schedule, data: Batcher, validation: Validation | None, star
     return work
 
 
-def _encode_command(command: Command, *, is_due: bool) -> int:
+def _encode_command(command: WorkerCommand, *, is_due: bool) -> int:
     """A command, and whether a checkpoint is due, as one number that workers can add up."""
     return COMMANDS.index(command) + len(COMMANDS) * is_due
 
 
-def _decode_command(code: int) -> tuple[Command, bool]:
+def _decode_command(code: int) -> tuple[WorkerCommand, bool]:
     return COMMANDS[code % len(COMMANDS)], code >= len(COMMANDS)
 
 

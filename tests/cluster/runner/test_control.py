@@ -27,7 +27,7 @@ async def test_a_run_that_leaves_its_nodes_is_paused_and_says_why() -> None:
     await control.hold()
     await control.start("a")
     await control.leave(DRAINED)
-    assert await control.push([]) == "pause"
+    assert await control.push([]) == "leave"
     await control.finish(Stopped())
     assert (await control.take(0))[1] == Stopped(reason=DRAINED)
 
@@ -35,10 +35,20 @@ async def test_a_run_that_leaves_its_nodes_is_paused_and_says_why() -> None:
 async def test_a_run_that_its_owner_pauses_needs_no_reason() -> None:
     control = ControlActor(1)
     await control.start("a")
-    await control.set_command("pause")
+    await control.pause()
     await control.leave(DRAINED)
     await control.finish(Stopped())
     assert (await control.take(0))[1] == Stopped()
+
+
+async def test_a_run_that_leaves_its_nodes_does_not_take_the_time_of_a_pause_if_it_is_paused_too() -> None:
+    control = ControlActor(1)
+    await control.start("a")
+    await control.pause()
+    assert await control.push([]) == "pause"
+    await control.leave(DRAINED)
+    await control.pause()
+    assert await control.push([]) == "leave"
 
 
 async def test_a_gang_that_does_not_get_its_devices_ends_at_once_and_starts_no_worker() -> None:

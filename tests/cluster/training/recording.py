@@ -10,13 +10,13 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.hyperparameters import Hyperparameters, Method, TrainingOptions, resolve
 from cluster.contracts.jobs import (
     CheckpointSaved,
-    Command,
     Finished,
     JobSpec,
     ResumeStateSaved,
     RunnerEvent,
     StepMetrics,
     Stopped,
+    WorkerCommand,
 )
 from cluster.storage.keys import file_key, sibling_key
 from cluster.storage.store import ObjectStore
@@ -65,12 +65,12 @@ def read_state(
 
 
 def record(
-    spec: JobSpec, store: ObjectStore, *, stop_after: int | None = None, stop_with: Command = "pause"
+    spec: JobSpec, store: ObjectStore, *, stop_after: int | None = None, stop_with: WorkerCommand = "pause"
 ) -> Recording:
     """Trains. With `stop_after`, the command `stop_with` arrives during the step of that number."""
     recording = Recording()
 
-    def command() -> Command:
+    def command() -> WorkerCommand:
         return stop_with if stop_after is not None and len(recording.steps) >= stop_after - 1 else "continue"
 
     hooks = RunHooks(recording.events.append, command)

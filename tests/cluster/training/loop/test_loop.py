@@ -153,6 +153,21 @@ def test_cancel_ends_the_run_without_a_checkpoint(make_spec: MakeSpec, store: Lo
     assert not recording.checkpoints
 
 
+def test_a_run_that_leaves_stores_no_weights_for_serving_and_is_resumed(
+    make_spec: MakeSpec, store: LocalStore
+) -> None:
+    spec = make_spec()
+    left = record(spec, store, stop_after=3, stop_with="leave")
+    assert left.result is not None
+    assert left.result.state == "stopped"
+    assert not left.checkpoints
+    (state,) = left.states
+    assert state.step == 3
+    resumed = record(spec.model_copy(update={"attempt": 2, "resume_from": state.manifest_key}), store)
+    whole = record(spec.model_copy(update={"attempt": 3}), store)
+    assert left.losses + resumed.losses == whole.losses
+
+
 def test_lora_on_the_head_is_refused(make_spec: MakeSpec, store: LocalStore) -> None:
     for target in ("lm_head", "no_such_layer"):
         with pytest.raises(TrainingFailed) as caught:

@@ -75,6 +75,9 @@ def _work(seat: Seat, task: _Task) -> None:
     if spec.device != "cpu":
         # Before any import: bitsandbytes, which PEFT imports, starts CUDA.
         seat.see_gpus()
+        # Otherwise pieces of other sizes than those that are asked for stay unused. Read at torch's import.
+        if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
+            os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     if not spec.config.compile:
         # Otherwise bitsandbytes, which PEFT imports, loads torch's compiler, which takes a second and 40 MB.
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")

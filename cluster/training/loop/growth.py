@@ -18,7 +18,9 @@ FIRST = 4
 class DeviceMemory(Protocol):
     """A device's memory in bytes."""
 
-    total: int
+    @property
+    def total(self) -> int:
+        """What this process may have."""
 
     def used(self) -> int:
         """Now. The peak counts from here."""
@@ -30,7 +32,12 @@ class DeviceMemory(Protocol):
 class CudaMemory:
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self.total = torch.cuda.get_device_properties(device).total_memory
+
+    @property
+    def total(self) -> int:
+        """Without what CUDA, NCCL and other processes hold, of which the allocator knows nothing."""
+        free, _ = torch.cuda.mem_get_info(self._device)
+        return int(free) + torch.cuda.memory_reserved(self._device)
 
     def used(self) -> int:
         torch.cuda.reset_peak_memory_stats(self._device)

@@ -168,6 +168,10 @@ def _head(task: Task, precision: Precision, tokens: int) -> int:
     shape, is_full = task.shape, task.options.type == "full"
     if task.base.architecture == "encoder":
         return 0
+    if task.options.peft_type in PREFIXES:
+        # The model's own forward computes all logits. The loss keeps log-probabilities in fp32, and has two
+        # gradients of that size at once.
+        return tokens * shape.vocab_size * 3 * 4
     is_pairs = task.method == "dpo"
     rows = min(tokens, max(LEAST_LOSS_ROWS, (PAIR_LOGITS if is_pairs else LOSS_LOGITS) // shape.vocab_size))
     logits = rows * shape.vocab_size * ((3 * 4) if is_pairs else (4 + 2 * precision.compute))

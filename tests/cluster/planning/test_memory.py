@@ -4,6 +4,7 @@ Tensors are fake: they have shapes and lifetimes, and no memory of their own."""
 
 import json
 import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,6 +43,8 @@ SIZES = {
     "vocab_size": 32000,
     "tie_word_embeddings": False,
 }
+
+SIZES_OF_HEAD = {**SIZES, "vocab_size": 8192}
 
 RECURRENT = {
     **SIZES,
@@ -189,3 +192,33 @@ def test_a_step_holds_what_the_plan_says(options: dict[str, Any], dtype: str, to
     planned = footprint(task, Way(1, "single", checkpointing, tokens), pool).device
     found = peak_bytes(base, config, tokens, kind)
     assert found == pytest.approx(planned.total - planned.runtime, rel=0.2)
+
+
+class OnlyHead(nn.Module):
+    """A model that is all head, and learns one vector for each token and for each of eight before them."""
+
+    def __init__(self, tokens: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, SIZES_OF_HEAD["vocab_size"], bias=False, dtype=dtype).requires_grad_(False)
+        self.hidden = nn.Parameter(torch.zeros(1, 8 + tokens, 8, dtype=dtype))
+
+    def forward(self, input_ids: Tensor, *, use_cache: bool) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.head(self.hidden))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_methods_that_put_tokens_first_hold_all_logits_as_the_plan_says(dtype: str) -> None:
+    tokens = 256
+    model = OnlyHead(tokens, getattr(torch, dtype))
+    objective = LanguageObjective(model, Head(is_apart=False))
+    with Live() as live:
+        torch.autograd.backward(objective(fake_batch(tokens, 1, is_packed=False)).loss)
+    shape = shape_of(json.loads(LlamaConfig(**SIZES_OF_HEAD).to_json_string()))
+    assert shape is not None
+    options = TrainingOptions(
+        type="peft", peft_config={"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 8}
+    )
+    task = task_of(shape, base_of(dtype), options, "supervised", Lengths(tokens, tokens))
+    pool = Pool.model_validate({"kind": "cuda", "devices": 1, "device_bytes": "1TB"})
+    planned = footprint(task, Way(1, "single", "none", tokens), pool).device
+    assert live.peak == pytest.approx(planned.head, rel=0.1)

@@ -101,6 +101,10 @@ def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> Finished 
     spec, world, hooks = attempt.spec, attempt.world, attempt.hooks
     is_new, resumed = start.resumed is None, _resumed(start)
     run = Run(spec, data, start, attempt.device, world, hooks)
+    if start.state is not None or start.resumed is not None:
+        what = "Waiting for the other workers to read the saved state"
+        with report_if_slow(hooks.report, what, heartbeat=hooks.heartbeat):
+            attempt.copies.drop_states()
     if is_new:
         for note in run.data.notes + run.trainee.notes:
             hooks.report(message(note, "warn"))

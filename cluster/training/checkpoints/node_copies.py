@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import distributed
+
 from cluster.contracts.errors import CorruptArtefact, NotFound
 from cluster.contracts.manifest import Manifest, ManifestFile, is_resume_file
 from cluster.contracts.weights import WeightsRef
@@ -83,6 +85,14 @@ class NodeCopies:
             group=self.group,
             heartbeat=self.heartbeat,
         )
+
+    def drop_states(self) -> None:
+        """Deletes this machine's files of resume states, which are as large as the training's memory. All
+        workers call this once they have read theirs, and wait for each other."""
+        if self.group is not None:
+            distributed.barrier(self.group)
+        for path in self.folder.glob("*/resume_*"):
+            path.unlink(missing_ok=True)
 
     def _file(self, manifest_key: str, file: ManifestFile) -> Path:
         path = self.folder / file.sha256 / file.name

@@ -1,5 +1,6 @@
 """What keeps an attempt alive before its first step: bytes that move, not time that passes."""
 
+import tempfile
 import threading
 from collections.abc import Callable
 from itertools import count
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from cluster.bases.resolve import base_folder
-from cluster.contracts.jobs import Finished, JobSpec, RunnerEvent, RunnerMessage
+from cluster.contracts.jobs import Finished, JobSpec, RunnerEvent, RunnerMessage, WorkerCommand
 from cluster.storage.files import unobserved
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
@@ -105,3 +106,23 @@ def test_a_merge_which_shows_no_progress_is_no_hang(
     monkeypatch.setattr(starting_point, "merge", merge_slowly)
     hooks = RunHooks(lambda _: None, heartbeat=beat.set)
     run_attempt(spec.model_copy(update=child), store, hooks, device=CPU)
+
+
+def test_a_resumed_run_keeps_no_files_of_the_state_that_it_has_read(
+    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are as large as what training has in memory."""
+    spec = make_spec()
+    state = record(spec, store, stop_after=2).states[-1]
+    node = tmp_path / "node"
+    node.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(node))
+    left: list[list[Path]] = []
+
+    def command() -> WorkerCommand:
+        left.append([path for path in node.rglob("resume_*") if path.suffix != ".lock"])
+        return "cancel"
+
+    again = spec.model_copy(update={"attempt": 2, "resume_from": state.manifest_key})
+    run_attempt(again, store, RunHooks(lambda _: None, command), device=CPU)
+    assert left == [[]]

@@ -5,6 +5,8 @@ from typing import Literal
 from cluster.contracts.devices import Pool
 from cluster.contracts.frozen import FrozenModel
 
+LEAST_CONTEXT = 2048
+"""A model whose devices hold fewer tokens of one sequence is refused, unless its context is shorter."""
 EngineName = Literal["embedded", "vllm"]
 EngineChoice = Literal["auto", "embedded", "vllm"]
 """`auto` leaves it to the planner."""

@@ -7,6 +7,7 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import EngineStartFailed
 from cluster.contracts.model_shape import ModelShape
 from cluster.contracts.serving_plan import (
+    LEAST_CONTEXT,
     EngineChoice,
     EngineName,
     ServingMemory,
@@ -26,8 +27,6 @@ leaves out: the logits of prompts that are scored."""
 CONTEXT_SHARE = 0.9
 """The part of the memory for keys and values that one whole context may take. The rest is for errors of the
 estimate: vLLM measures what is left, and does not start if a context has no room."""
-LEAST_CONTEXT = 2048
-"""A model whose devices hold fewer tokens of one sequence is refused, unless its context is shorter."""
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 _RUNTIME = 2_500_000_000

@@ -22,9 +22,8 @@ from cluster.contracts.abilities import check_generates
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import CorruptArtefact, EngineStartFailed, InvalidConfiguration
 from cluster.contracts.generation import ModelRef
-from cluster.contracts.serving_plan import VllmArguments
+from cluster.contracts.serving_plan import LEAST_CONTEXT, VllmArguments
 from cluster.contracts.weights import WeightsRef
-from cluster.planning.serving import LEAST_CONTEXT
 from cluster.serving.limits import EngineLimits
 from cluster.serving.residency.loading import base_digests
 from cluster.serving.residency.memory import free_host_bytes

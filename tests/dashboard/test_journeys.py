@@ -342,6 +342,7 @@ def test_only_the_operator_limits_a_pool(dashboard: Dashboard) -> None:
         with page.expect_response(lambda answer: answer.url.endswith("/organization/pools/training")):
             limit.fill(written)
             limit.blur()
+        expect(limit).to_have_value(written)
         with database.read() as session:
             assert pool_limits(session) == kept
 

@@ -379,7 +379,7 @@ def _never_ageing(snapshot: Snapshot, rules: Rules) -> Decision:
         (_without_quotas, "beyond a hard quota"),
         (_ruthless, "no lower priority"),
         (_restless, "too soon"),
-        (_greedy, "a job waits for these devices"),
+        (_greedy, "a job waits for these devices|took the place"),
         (_never_ageing, "one that has aged|took the place"),
     ],
 )

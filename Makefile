@@ -28,7 +28,7 @@ REACHED_LINES := PYTEST_PLUGINS=tests.reached_lines
 # is tried once more alone, and fails for good if it fails again. Its name and both outcomes are printed.
 ALONE = { test $$? -eq 1 && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 3 -rap -m '$(1)'; }
 
-test: install .clients/installed clients/dashboard/node_modules/.installed  ## all tests but the thorough ones and those of the benchmarks; under 20 minutes on two cores
+test: install .clients/installed clients/dashboard/node_modules/.installed  ## all tests but the thorough ones and those of the benchmarks; about half an hour on two cores
 	$(BIN)/python -m pytest $(TEST) -m '$(USUAL)' || $(call ALONE,$(USUAL))
 
 test-covered: install .clients/installed clients/dashboard/node_modules/.installed  ## the same, and the lines of scheduling, database and training that none reaches

@@ -181,12 +181,14 @@ class RayRun:
         devices. If the scheduler was wrong about what is free, the job goes back to it."""
         import ray
 
+        here = ray.get_runtime_context().get_node_id()
         needs = (spec.config.num_workers, resources_per_worker(spec.device))
         reported, placed, began = "", self._actor.wait_for_devices.remote(), time.monotonic()
         report_at = began + WAIT_REPORT_SECONDS
         while not ray.wait([placed], timeout=LOOK_SECONDS)[0]:
             at = time.monotonic()
-            if reason := why_give_up(spec.placement, at - began, nodes_alive()):
+            reason = why_leave(draining_nodes(), [], driver=here)
+            if reason := reason or why_give_up(spec.placement, at - began, nodes_alive()):
                 ray.get(self._actor.leave.remote(reason))
             if at < report_at:
                 continue
@@ -200,10 +202,12 @@ class RayRun:
         """Saves the run's state while a node that is about to go, such as a spot instance, still stands."""
         import ray
 
+        here = ray.get_runtime_context().get_node_id()
         while True:
-            leaving = draining_nodes()
-            if leaving and not leaving.isdisjoint(ray.get(self._actor.nodes.remote())):
-                ray.get(self._actor.leave.remote("a node that it runs on is about to be taken away."))
+            draining = draining_nodes()
+            nodes = ray.get(self._actor.nodes.remote()) if draining else []
+            if reason := why_leave(draining, nodes, driver=here):
+                ray.get(self._actor.leave.remote(reason))
                 return
             time.sleep(LOOK_SECONDS)  # Ray sends no notification.
 
@@ -230,6 +234,17 @@ def why_give_up(placement: Placement | None, waited_seconds: float, alive: Colle
     if waited_seconds < PLACING_SECONDS:
         return None
     return "the devices that it was to have are held by something else on the cluster."
+
+
+def why_leave(draining: Collection[str], nodes: Collection[str], *, driver: str) -> str | None:
+    """Why a run goes back to the queue before Ray takes a node away; None if it trains on. `nodes` are those
+    of its workers. `driver` is that of its driver and its `ControlActor`, without which it ends too: the
+    head."""
+    if not set(draining).isdisjoint(nodes):
+        return "a node that it runs on is about to be taken away."
+    if driver in draining:
+        return "Ray's head is about to be taken away."
+    return None
 
 
 def nodes_alive() -> set[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.contracts.jobs import Placement, Running, Stopped, WorkersStarted
-from cluster.runner.control import PLACING_SECONDS, ControlActor, why_give_up
+from cluster.runner.control import PLACING_SECONDS, ControlActor, why_give_up, why_leave
 
 pytestmark = pytest.mark.anyio
 
@@ -70,3 +70,17 @@ def test_a_gang_goes_back_to_the_queue_at_once_if_a_node_that_was_chosen_is_gone
     chosen = Placement(pool="gpu", nodes={"a": 1, "b": 2})
     assert why_give_up(chosen, 0.0, {"a", "b", "c"}) is None
     assert why_give_up(chosen, 0.0, {"a", "c"}) == "a node that it was to run on is gone."
+
+
+def test_a_run_leaves_before_the_node_of_a_worker_or_that_of_its_driver_is_taken_away() -> None:
+    assert why_leave([], ["a", "b"], driver="head") is None
+    assert why_leave(["c"], ["a", "b"], driver="head") is None
+    assert why_leave(["b", "c"], ["a", "b"], driver="head") == (
+        "a node that it runs on is about to be taken away."
+    )
+    assert why_leave(["head"], ["a", "b"], driver="head") is not None
+
+
+def test_a_gang_that_waits_for_its_devices_leaves_before_the_node_of_its_driver_is_taken_away() -> None:
+    assert why_leave(["head"], [], driver="head") is not None
+    assert why_leave(["a"], [], driver="head") is None

@@ -679,6 +679,86 @@ def test_pods_that_serve_have_time_to_end_running_answers() -> None:
         assert EngineSettings().drain_seconds <= seconds < pod["terminationGracePeriodSeconds"]
 
 
+def ray_pods(folder: Path) -> list[tuple[int, Document]]:
+    """For the head and each group of workers how many pods there always are, and their template with the
+    labels that KubeRay adds."""
+    (ray,) = (one["spec"]["rayClusterConfig"] for one in rendered(folder) if one["kind"] == "RayService")
+    found = [(1, ray["headGroupSpec"]["template"], {"ray.io/node-type": "head", "ray.io/group": "headgroup"})]
+    for group in ray["workerGroupSpecs"]:
+        labels = {"ray.io/node-type": "worker", "ray.io/group": group["groupName"]}
+        found.append((group["minReplicas"], group["template"], labels))
+    for _, template, labels in found:
+        template["metadata"]["labels"] |= labels
+    return [(number, template) for number, template, _ in found]
+
+
+@pytest.mark.parametrize("folder", [SMALL, GPU], ids=["small", "gpu"])
+def test_neither_the_head_nor_the_last_pod_that_serves_is_evicted(folder: Path) -> None:
+    budgets = [one["spec"] for one in rendered(folder) if one["kind"] == "PodDisruptionBudget"]
+    head, *workers = ray_pods(folder)
+    for number, template in (head, workers[-1]):
+        (budget,) = (one for one in budgets if matches(one["selector"], template["metadata"]["labels"]))
+        # Kubernetes cannot say how many pods KubeRay wants, and then accepts nothing but a whole number here.
+        assert "maxUnavailable" not in budget
+        assert budget["minAvailable"] == number
+    training = [template for _, template in workers[:-1]]
+    assert not [
+        one
+        for one in budgets
+        for template in training
+        if matches(one["selector"], template["metadata"]["labels"])
+    ]
+
+
+@pytest.mark.parametrize("folder", [SMALL, GPU], ids=["small", "gpu"])
+def test_autoscalers_of_kubernetes_leave_rays_pods_where_they_are(folder: Path) -> None:
+    for _, template in ray_pods(folder):
+        assert template["metadata"]["annotations"] == {
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            "karpenter.sh/do-not-disrupt": "true",
+        }
+
+
+def test_a_head_that_is_told_to_end_leaves_jobs_time_to_save_their_states() -> None:
+    _, head = ray_pods(GPU)[0]
+    variables = {one["name"]: one.get("value") for one in head["spec"]["containers"][0]["env"]}
+    seconds = float(variables["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+    assert 120 <= seconds < head["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_the_head_of_the_gpu_overlay_has_room_for_the_drivers_of_many_jobs() -> None:
+    (container,) = GPU_RAY["headGroupSpec"]["template"]["spec"]["containers"]
+    limits, requests = container["resources"]["limits"], container["resources"]["requests"]
+    assert limits["memory"] == requests["memory"]
+    readme = (DEPLOY / "README.md").read_text()
+    base, each, memory, jobs = re.search(  # type: ignore[union-attr]
+        r"(\d+) GiB, and ([\d.]+) GB for each job .*?`gpu` has (\d+) GiB for (\d+) jobs", readme, re.DOTALL
+    ).groups()
+    assert limits["memory"] == f"{memory}Gi"
+    assert int(base) * 2**30 + float(each) * 1e9 * int(jobs) <= int(memory) * 2**30
+
+
+def test_rays_head_of_the_gpu_overlay_keeps_its_state_in_redis() -> None:
+    options = GPU_RAY["gcsFaultToleranceOptions"]
+    named = {(one["kind"], one["metadata"]["name"]): one for one in GPU_RESOURCES}
+    host, port = re.fullmatch(r"redis://([\w-]+):(\d+)", options["redisAddress"]).groups()  # type: ignore[union-attr]
+    service, store = named["Service", host]["spec"], named["StatefulSet", "tunery-redis"]
+    (labels,) = pod_labels(store)
+    assert matches({"matchLabels": service["selector"]}, labels)
+    assert [one["port"] for one in service["ports"]] == [int(port)]
+    (pod,) = pod_specs(store)
+    test_pod_is_confined("redis", pod)
+    (password,) = pod["containers"][0]["env"]
+    assert options["redisPassword"]["valueFrom"] == password["valueFrom"]
+    secret = password["valueFrom"]["secretKeyRef"]["name"]
+    assert f"create secret generic {secret}" in (DEPLOY / "README.md").read_text()
+    (leaves,) = named["NetworkPolicy", "to-redis"]["spec"]["egress"]
+    (enters,) = named["NetworkPolicy", "redis"]["spec"]["ingress"]
+    assert matches(leaves["to"][0]["podSelector"], labels)
+    assert matches(enters["from"][0]["podSelector"], {COMPONENT: "ray"})
+    assert leaves["ports"] == enters["ports"] == [{"protocol": "TCP", "port": int(port)}]
+
+
 def test_only_the_autoscaler_has_a_token_for_kubernetes_and_reaches_it() -> None:
     options = GPU_RAY["autoscalerOptions"]
     assert (GPU_RAY["enableInTreeAutoscaling"], options["version"]) == (True, "v2")

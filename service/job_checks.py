@@ -55,7 +55,7 @@ class Candidate:
     source: Job | None = None
     """The job of the same base that it repeats."""
     encryption_key: str | None = None
-    """Of its project: for what the check stores."""
+    """Encryption key of the candidate's project, for what the check stores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,8 +118,8 @@ def _is_ours(private: Path) -> bool:
 
 
 def _end_processes(private: Path) -> None:
-    """Those that have the folder in their commands, as all of Ray's own have: workers end with their
-    raylet."""
+    """Ends the processes that have the folder in their commands, as all of Ray's own have: workers end with
+    their raylet."""
     left = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):

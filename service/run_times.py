@@ -20,13 +20,13 @@ NOISE = 0.15
 """How much two equal runs differ, on either side."""
 _NEAREST = 5
 _BYTES_PER_TOKEN = 4
-"""Of a training file, roughly."""
+"""Bytes of a training file for each token, roughly."""
 _SCORED = 1 / 3
 """The cost of a token that is only scored, relative to one that is trained on: forward without backward."""
 _FADES = 0.8
 """What a run counts for beside the next newer one, where the speed of other jobs is learned."""
 _UTILISATION = 0.3
-"""Of a GPU's peak, until a job has finished on this server."""
+"""Share of a GPU's peak that is assumed until a job has finished on this server."""
 _STARTING_SECONDS = 60.0
 """Until a job has finished on this server."""
 
@@ -42,7 +42,7 @@ class Work:
     """Over all epochs."""
     held_out_tokens: int
     forward_flops: float | None = None
-    """Of the linear layers, for each token. None if the base's shape is not known."""
+    """FLOPs of the linear layers for each token. None if the base's shape is not known."""
 
     @property
     def tokens(self) -> float:
@@ -50,7 +50,7 @@ class Work:
 
 
 def work_of(method: Method, job: CheckedJob, config: TrainingConfig) -> Work:
-    """Of a checked job that runs with `config`."""
+    """The work of a checked job that runs with `config`."""
     found = job.checks[0].found
     per_epoch = found.n_tokens - found.n_held_out_tokens
     validation = sum(check.found.n_tokens for check in job.checks if check.param == "validation_file")
@@ -80,7 +80,7 @@ class RunTime:
     evaluation: Seconds
     publishing: Seconds
     device: str
-    """Of the runs that it is based on."""
+    """Device of the runs that the estimate is based on."""
     memory_bytes: int
     """Their largest peak."""
     based_on: int
@@ -131,8 +131,8 @@ def held_seconds(
 
 
 def _seconds_at_speed(work: Work, past: Sequence[PastRun]) -> float | None:
-    """By the FLOP/s of a worker: of past runs of the same method and training type if there are such, the
-    newest above all."""
+    """Expected seconds by the FLOP/s of a worker in past runs: those of the same method and training type if
+    there are any, the newest weighing most."""
     assert work.forward_flops is not None
     flops = _flops(work.config, work.forward_flops, work.tokens)
     alike = [run for run in past if (run.method, run.config.type) == (work.method, work.config.type)] or past
@@ -160,7 +160,7 @@ def _flops(config: TrainingConfig, forward: float, tokens: float) -> float:
 
 
 def _on_its_devices(config: TrainingConfig, past: Sequence[PastRun]) -> list[PastRun]:
-    """Those on devices of the same kind, with the times that they would take on the GPUs of the plan."""
+    """Past runs on devices of the same kind, with the times that they would take on the GPUs of the plan."""
     if config.footprint is None:
         return list(past)
     pool = config.footprint.pool

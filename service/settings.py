@@ -60,7 +60,7 @@ class TrackerPlaces:
     """Where the trackers are that jobs may use."""
 
     urls: Mapping[TrackerType, str]
-    """Without the others."""
+    """URLs of the trackers; those that jobs may not use are absent."""
     wandb_entity: str | None
     """The only one, unless None."""
 
@@ -372,8 +372,9 @@ class Settings(BaseSettings):
 
     @property
     def trackers(self) -> "TrackerPlaces":
-        """Those that jobs may use. Raises InvalidConfiguration if it is not said where one is, or not in a
-        form that is understood."""
+        """Trackers that jobs may use. Raises InvalidConfiguration if a tracker's place is missing or
+        malformed. Raises InvalidConfiguration if it is not said where one is, or not in a form that is
+        understood."""
         places: dict[TrackerType, tuple[str | None, tuple[str, ...]]] = {
             "wandb": (self.wandb_url, _SERVER_SCHEMES),
             "mlflow": (self.mlflow_url, _SERVER_SCHEMES),

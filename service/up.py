@@ -253,7 +253,8 @@ def _prepare_database(folder: Path, database_url: str) -> str:
 
 
 def _put_back_jobs(database_url: str) -> None:
-    """Without a database, the attempts will seem lost at the next start."""
+    """Returns all running jobs to the queue. If the database does not answer, their attempts will seem lost
+    at the next start."""
     database = Database(database_url)
     try:
         with suppress(Unavailable), database.write() as session:

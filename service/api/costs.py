@@ -14,7 +14,7 @@ _MILLION = 1_000_000
 
 Counts = TypeVar("Counts")
 Buckets = Mapping[int, Mapping[Group, Counts]]
-"""By the start of the bucket and what the usage is grouped by."""
+"""Usage by the start of its bucket and the values that it is grouped by."""
 CostGroup = tuple[tuple[str, str | None], ...]
 """The values that a group of costs has in common."""
 
@@ -27,7 +27,7 @@ class LineItem:
     what: str
     unit: str
     price: float
-    """Of one unit."""
+    """Price of one unit."""
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ class Cost:
     amount: float = 0.0
     quantity: float = 0.0
     unit: str | None = None
-    """Of the quantity. Only costs of one line item have the same unit."""
+    """Unit of the quantity. Only costs of one line item have the same unit."""
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(self.amount + other.amount, self.quantity + other.quantity, other.unit)

@@ -1,4 +1,4 @@
-"""Which usage a request asks for, and its buckets as clients see them. Pure."""
+"""Parses which usage a request asks for, and makes the buckets that clients see. Pure."""
 
 import re
 import time
@@ -25,7 +25,7 @@ Counts = TypeVar("Counts")
 class UsageQuery:
     filter: UsageFilter
     next_start: int | None
-    """Of the next page's first bucket; None if this page is the last."""
+    """Start of the next page's first bucket; None if this page is the last."""
 
     def page(
         self,

@@ -31,21 +31,23 @@ class AppState:
     catalogue: Mapping[str, BaseSpec]
     """Base models by alias."""
     availability: Availability = field(default_factory=Availability)
-    """Of the base models."""
+    """Availability of the base models."""
     shared_reads: SharedReads[Any] = field(default_factory=SharedReads)
     tokens: Tokens = field(default_factory=lambda: Tokens(()))
-    """Of identity providers."""
+    """Validates tokens of identity providers."""
     parsing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     """Limits the parsing of large bodies, which briefly takes several times their size in memory."""
     sync_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))
-    """For what runners report, which must not wait until requests of tenants leave a thread free."""
+    """Threads for the reports of runners, which must not wait until requests of tenants leave a thread
+    free."""
     webhooks: HttpWebhooks = field(default_factory=lambda: HttpWebhooks(EgressPolicy()))
     webhook_tests: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))
     """Limits the threads that wait for receivers of test events."""
     unrecorded_requests: UnrecordedRequests = field(default_factory=UnrecordedRequests)
 
     def encryption_key(self, tenant: Tenant) -> str | None:
-        """With which storage encrypts what is written for the project; None leaves that to storage."""
+        """Key with which storage encrypts what is written for the project; None leaves the choice to
+        storage."""
         with self.database.read() as session:
             return encryption_key_of(session, tenant.project_id)
 

@@ -41,7 +41,7 @@ class Encryption(FrozenModel):
     cipher: str = "AES-256-GCM"
     kdf: str = "scrypt"
     salt: str = Field(pattern=r"^([0-9a-f]{2})+$")
-    """Of the key, in hex."""
+    """Salt of the key, in hex."""
     key_check: str
     """BackupKey.check."""
 
@@ -60,7 +60,7 @@ class BackupManifest(FrozenModel):
     tunery: str
     """The version that made it."""
     revision: str
-    """Of the database's schema."""
+    """Revision of the database's schema."""
     created_at: int
     """The moment that the rows are of."""
     rows: Mapping[Annotated[str, Field(pattern="^[a-z_]+$")], int]
@@ -68,9 +68,10 @@ class BackupManifest(FrozenModel):
     objects: ObjectTotals
     encryption: Encryption | None
     files: Mapping[str, StoredFile]
-    """By name. Those of objects are in `objects.jsonl`."""
+    """The backup's files by name, without those of objects, which are in `objects.jsonl`. Those of objects
+    are in `objects.jsonl`."""
     signature: str = ""
-    """Of all other fields, if the backup is encrypted."""
+    """Signature of all other fields, if the backup is encrypted."""
 
     def signed_text(self) -> bytes:
         fields = self.model_dump(mode="json", exclude={"signature"})

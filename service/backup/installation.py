@@ -19,8 +19,9 @@ _SHORTEST_SECRET = 16
 
 @contextmanager
 def opened(folder: Path, *, is_new: bool = False) -> Iterator[tuple[Database, ObjectStore]]:
-    """Those that TUNERY_DATABASE_URL and TUNERY_STORAGE_URL name, or else the data folder's, which is created
-    if it is to be a new one. Raises InvalidRequest if there is no installation in the folder."""
+    """Opens the database and storage that TUNERY_DATABASE_URL and TUNERY_STORAGE_URL name, or else those in
+    the data folder, which is created if `is_new`. Raises InvalidRequest if there is no installation in the
+    folder."""
     url = database_url(folder)
     if url == database_url(folder, {}):
         if is_new:

@@ -14,7 +14,7 @@ class ListedFiles(BaseModel):
 
     files: list[ManifestFile]
     best: WeightsRef | None = None
-    """Of a resume state: weights that the run may return to."""
+    """Weights that a run which resumes from this state may return to."""
 
 
 def read_listed(store: ObjectStore, manifest_key: str) -> ListedFiles:

@@ -1,4 +1,4 @@
-"""Which objects a backup needs."""
+"""Finds the objects that a backup needs."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -31,7 +31,7 @@ class ObjectEntry(FrozenModel):
     sha256: str | None = None
     """None if it was not copied."""
     encryption_key: str | None = None
-    """Of the project that it belongs to."""
+    """Encryption key of the project that the object belongs to."""
 
 
 def needed_objects(session: Session, store: ObjectStore) -> Iterator[ObjectEntry]:
@@ -69,8 +69,8 @@ def _found(session: Session, store: ObjectStore) -> Iterator[ObjectEntry]:
 
 
 def _encryption_keys(session: Session) -> dict[str, str]:
-    """Of the projects that have one, by the project's id. A database that has yet to be upgraded may be older
-    than these keys."""
+    """Encryption keys by project id, of the projects that have one. A database that has yet to be upgraded
+    may be older than these keys."""
     project = next(table.c for table in schema_of(session.connection()) if table.name == "projects")
     if "encryption_key" not in project:
         return {}

@@ -41,7 +41,7 @@ _JOBS = table_name("jobs")
 _PROJECTS = table_name("projects")
 
 KeyReplacements = Mapping[str, str | None]
-"""By a key of the backup's storage, the key that takes its place, or None for none. Others stay."""
+"""Maps a key of the backup's storage to the key that replaces it, or to None for none. Others stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Restored:
     """Stored by this restore."""
     bytes: int
     kept_objects: int
-    """That were in the store already."""
+    """Objects that were already in the store."""
     missing_objects: int
     unfinished_jobs: int
 
@@ -211,7 +211,7 @@ def _objects(backup: BackupReader) -> Iterator[ObjectEntry]:
 
 
 def _continuations(backup: BackupReader, store: ObjectStore) -> dict[str, Continuation]:
-    """By id of each unfinished job."""
+    """Continuations of unfinished jobs, by job id."""
     found = {}
     with backup.open(_JOBS) as lines:
         for line in lines:

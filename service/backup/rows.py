@@ -15,7 +15,7 @@ _ROWS_AT_ONCE = 1000
 
 
 def revision_of(connection: Connection) -> str | None:
-    """Of the schema; None if there is none."""
+    """Revision of the schema; None if there is none."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -50,7 +50,7 @@ def rows_from(table: Table, lines: BinaryIO) -> Iterator[list[Row]]:
 
 
 def continue_sequences(connection: Connection, table: Table) -> None:
-    """Has PostgreSQL number new rows after the inserted ones, as SQLite does by itself."""
+    """Makes PostgreSQL number new rows after the inserted ones, as SQLite does by itself."""
     if connection.dialect.name != "postgresql":
         return
     for column in table.primary_key:
@@ -63,7 +63,7 @@ def continue_sequences(connection: Connection, table: Table) -> None:
 
 
 def count_rows(connection: Connection) -> dict[str, int]:
-    """By table, those that have rows."""
+    """Number of rows by table, without empty tables."""
     counts = {
         table.name: connection.scalar(select(func.count()).select_from(table)) or 0
         for table in schema_of(connection)

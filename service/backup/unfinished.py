@@ -31,12 +31,12 @@ class Continuation:
     """The highest number that is taken. An attempt's number is never used twice: an earlier process with the
     same number could still write its objects."""
     manifest_key: str | None
-    """Of the state that it goes on from; None for the beginning."""
+    """Manifest of the state that the job resumes from; None for the beginning."""
     step: int
 
 
 def find_continuation(row: dict[str, Any], store: ObjectStore) -> Continuation | None:
-    """For a job's row, as the backup has it; None if the job has ended.
+    """Finds where the job of this row, as the backup has it, continues; None if the job has ended.
 
     The job goes on from the state that its row names. If that is gone, it goes on from the newest one that is
     whole. A state that is newer than the row must not return to weights that no row names: a sweep would

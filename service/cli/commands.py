@@ -126,5 +126,5 @@ def _ended(message: str, exit_code: int = FAILED) -> typer.Exit:
 
 
 def _drop_output() -> None:
-    """Of what stdout does not take, Python would complain again when it ends."""
+    """Discards stdout: otherwise Python would complain again at exit about output that was not accepted."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -84,7 +84,7 @@ COMMANDS = {
         _MACHINE,
     ),
 }
-"""By name. Their modules are imported when they run."""
+"""Commands by name. Their modules are imported when they run."""
 
 app = typer.Typer(
     name="tunery",

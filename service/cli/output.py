@@ -21,7 +21,7 @@ _PROSE = 20
 
 Item = Mapping[str, Any]
 Columns = Mapping[str, str | Callable[[Item], object]]
-"""By heading: the name of an item's field, or a function of the item."""
+"""Columns by heading: the name of an item's field, or a function of the item."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def date(seconds: float | None) -> str:
 
 
 def printable(text: str) -> str:
-    """Without what would move a terminal's cursor or break a line apart: names are whatever a user chose."""
+    """Removes what would move a terminal's cursor or break a line apart: users choose names freely."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 

@@ -153,6 +153,7 @@ class Api:
 
 
 def _may_repeat(method: str, status: int, code: str | None) -> bool:
-    """Of a server's own faults, only what reads is repeated: nobody knows what else has been done."""
+    """Whether to repeat a request. After a server's own fault, only reads are repeated, because nobody knows
+    what else has been done."""
     is_read = method == "GET" and status >= 500
     return (is_read or status in _LATER) and code != _MAINTENANCE

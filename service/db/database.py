@@ -45,7 +45,7 @@ _OVERFLOW = {"sqlite": 40, "postgresql": 20}
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """Those of one process to the database."""
+    """Connections of one process to the database."""
 
     busy: int
     idle: int
@@ -176,7 +176,7 @@ def _refresh_locked_rows(state: ORMExecuteState) -> None:
 
 
 def note_change(session: Session, job_id: str) -> None:
-    """Has listeners notified of the job once this transaction is committed: its status or its log changed."""
+    """Notifies listeners of the job once this transaction is committed: its status or its log changed."""
     session.info.setdefault(_CHANGED_JOBS, set()).add(job_id)
 
 

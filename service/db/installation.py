@@ -37,11 +37,11 @@ class Installation:
     """Ages and times left are in seconds, and None where there is nothing of the kind."""
 
     jobs: Mapping[str, int]
-    """By status, every status."""
+    """Number of jobs by status, including statuses without jobs."""
     oldest_jobs: Mapping[tuple[str, str], float]
-    """For how long the oldest job has waited, by status and priority."""
+    """Seconds that the oldest job has waited, by status and priority."""
     attempts: Mapping[str, int]
-    """By state, those whose devices are not free yet."""
+    """Attempts whose devices are not free yet, by state."""
     ended_attempts: Mapping[EndedAttempt, int]
     """Recent ones."""
     sync_age: float | None
@@ -49,14 +49,14 @@ class Installation:
     slots_held: Mapping[str, int]
     """Training processes by pool; the empty one has those that were placed in none."""
     tokens_per_second: Mapping[str, float]
-    """By base."""
+    """Tokens per second by base."""
     leases: Mapping[str, float]
     """Time left by name."""
     outbox_age: float
     webhooks_pending: int
     webhook_age: float
     stored_bytes: Mapping[str, int]
-    """By kind of object."""
+    """Stored bytes by kind of object."""
 
 
 def read_installation(session: Session) -> Installation:
@@ -140,7 +140,8 @@ def _sync_age(attempts: Sequence[_Unreleased], at: float) -> float | None:
 
 
 def _checkpoint_age(session: Session, at: float) -> float | None:
-    """Of running jobs whose workers have started."""
+    """Seconds since the newest checkpoint, or since the workers started, of the running job for which that is
+    longest; None if no workers are running."""
     newest = (
         select(func.max(tables.Checkpoint.created_at))
         .where(tables.Checkpoint.job_id == tables.Attempt.job_id)

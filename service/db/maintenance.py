@@ -30,7 +30,7 @@ def current_maintenance(session: Session) -> Maintenance | None:
 
 
 def begin_maintenance(session: Session, tenant: Tenant, *, pauses_jobs: bool) -> Maintenance:
-    """Or changes it, if it has begun. `tenant` is the operator's."""
+    """Begins maintenance, or changes it if it has begun. `tenant` is the operator's."""
     set_maintenance(session, pauses_jobs=pauses_jobs)
     record(session, tenant, "maintenance.began", tenant.project_id, data={"pauses_jobs": pauses_jobs})
     row = session.get_one(tables.Maintenance, _ROW)

@@ -25,7 +25,7 @@ class NamedObject:
     what: str
     """What kind of row names it."""
     owner: str
-    """That row's id."""
+    """Id of that row."""
 
 
 class Listed(Protocol):
@@ -39,7 +39,8 @@ T = TypeVar("T", bound=Listed)
 
 
 def named_objects(session: Session, folder: str) -> Iterator[NamedObject]:
-    """Those of one of `keys.FOLDERS`, in the order in which a store lists them. Several rows may name one."""
+    """Objects named by rows, in one of `keys.FOLDERS`, in the order in which a store lists them. Several rows
+    may name one."""
     if folder in _QUERIES:
         rows = union_all(*_QUERIES[folder]).subquery()
         collation = "C" if session.get_bind().dialect.name == "postgresql" else "BINARY"

@@ -1,4 +1,4 @@
-"""Which objects in storage are still needed: the ones that rows of the database refer to.
+"""Finds the objects in storage that are still needed: those that rows of the database refer to.
 
 A sweep first lists an object, then asks here, and deletes it last. That order makes it safe at any time,
 without any coordination with the processes that write objects:
@@ -73,7 +73,7 @@ class ReachableJobObjects:
 
 @dataclass(frozen=True, slots=True)
 class ReachableObjects:
-    """Those of the given places that are still needed."""
+    """Given places that are still needed."""
 
     files: frozenset[str] = frozenset()
     uploads: frozenset[str] = frozenset()
@@ -250,7 +250,7 @@ def _reachable_files(session: Session, ids: Collection[str]) -> frozenset[str]:
 
 
 def _result_files(session: Session) -> frozenset[str]:
-    """Those of trained jobs that are being published, or have failed and may be published again."""
+    """Result files of trained jobs that are being published, or have failed and may be published again."""
     publishing = select(tables.Job.id).where(
         tables.Job.status.in_((JobStatus.PUBLISHING, JobStatus.FAILED)), tables.Job.publishing.is_not(None)
     )
@@ -329,7 +329,7 @@ def _states(job: tables.Job, forms: Mapping[str, str], *, is_held: bool) -> froz
 
 
 def _named_checkpoints(session: Session, ids: Collection[str]) -> dict[str, list[tuple[str, str]]]:
-    """By job: the folders and forms of its listed checkpoints, of its model, and of a model that is being
+    """Folders and forms by job: of its listed checkpoints, of its model, and of a model that is being
     published."""
     published = select(tables.Model.job_id, tables.Model.manifest_key, tables.Model.form).where(
         tables.Model.job_id.in_(ids), tables.Model.deleted_at.is_(None)

@@ -42,8 +42,8 @@ class Table(DeclarativeBase):
 
 
 def _referring(table: str, column: str, *, rarely: bool = False) -> Index:
-    """By a column that refers to rows which are deleted: each deletion looks for those that refer to it.
-    `rarely`: most rows refer to none."""
+    """Index of a column that refers to rows which are deleted: each deletion looks for the rows that refer to
+    it. `rarely`: most rows refer to none."""
     some = text(f"{column} IS NOT NULL") if rarely else None
     return Index(f"ix_{table}_{column}", column, sqlite_where=some, postgresql_where=some)
 
@@ -95,11 +95,11 @@ class Project(Table):
     archived_at: Mapped[int | None]
     """An archived project's keys are refused. What it owns stays."""
     rights: Mapped[dict[str, Any] | None]
-    """Which models and methods it may use; null allows everything."""
+    """Models and methods that the project may use; null allows everything."""
     retention: Mapped[dict[str, Any] | None]
     """Days by RetentionKind; null keeps for good. Without an entry, the organization's applies."""
     encryption_key: Mapped[str | None]
-    """With which storage encrypts what is written for the project; null leaves that to storage."""
+    """Key with which storage encrypts what is written for the project; null leaves the choice to storage."""
 
 
 class ServiceAccount(Table):
@@ -143,8 +143,8 @@ class ApiKey(Table):
     last_used_at: Mapped[int | None]
     """Accurate to a minute."""
     issuer: Mapped[str | None] = mapped_column(Text)
-    """Of an identity provider: the row then stands for those whom its tokens name `name`, in this project. It
-    has no secret."""
+    """Identity provider of the tokens that the row stands for: those with the subject `name`, in this
+    project. It has no secret."""
 
 
 class File(Table):
@@ -199,7 +199,7 @@ class Upload(Table):
     filename: Mapped[str] = mapped_column(Text)
     purpose: Mapped[str]
     bytes: Mapped[int]
-    """Of the whole file, as announced."""
+    """Bytes of the whole file, as announced."""
     expires_after_seconds: Mapped[int | None]
     """The file's lifetime."""
     status: Mapped[str]
@@ -260,7 +260,7 @@ class Job(Table):
     api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
     """The key that created it."""
     traceparent: Mapped[str | None]
-    """Of the request that created it (W3C Trace Context); null if that was not traced."""
+    """Trace parent (W3C Trace Context) of the request that created the job; null if it was not traced."""
     training_file: Mapped[str] = mapped_column(ForeignKey("files.id"))
     validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
     general_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
@@ -279,15 +279,15 @@ class Job(Table):
     """TrainingConfig, once resolved."""
     job_metadata: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     integrations: Mapped[list[Any] | None]
-    """Those of the request, and those of its `tunery` object."""
+    """Integrations of the request and of its `tunery` object."""
     integration_results: Mapped[dict[str, Any] | None]
-    """By type of integration: `url` of the run, `problem`, or `file`."""
+    """Results by type of integration: `url` of the run, `problem`, or `file`."""
     output_model: Mapped[str]
     """The tuned model's name: chosen at creation, and public once the job has succeeded."""
     result_file: Mapped[str | None]
     trained_tokens: Mapped[int | None]
     progress: Mapped[dict[str, Any] | None]
-    """Of the newest step: step, total_steps, speed, memory and time left."""
+    """Progress of the newest step: step, total_steps, speed, memory and remaining time."""
     estimated_finish: Mapped[int | None]
     report: Mapped[dict[str, Any] | None]
     """EvaluationReport, once training is complete."""
@@ -320,7 +320,7 @@ class Job(Table):
     """Since when it waits, which is its age in the queue: its creation, or the last time that its owner
     resumed it."""
     held_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
-    """For how long its attempts that are over have had devices since `queued_at`: that was no waiting."""
+    """Seconds that the job's finished attempts have had devices since `queued_at`: that was no waiting."""
     gangs: Mapped[list[Any] | None]
     """Once planned: in which pools it can run, with how many workers and for how long."""
     is_displaced: Mapped[bool] = mapped_column(default=False, server_default=false())
@@ -334,7 +334,7 @@ class Job(Table):
     resume_state_gone_at: Mapped[int | None]
     """Time since which no other job may request the optimizer state of this job's checkpoints."""
     resume_manifest_key: Mapped[str | None]
-    """Of the newest resume state; null if no runner has named one."""
+    """Manifest of the newest resume state; null if no runner has named one."""
     resume_step: Mapped[int] = mapped_column(default=0, server_default="0")
     """The step of that state."""
     resume_saved_at: Mapped[float | None]
@@ -349,7 +349,7 @@ class QueuePlace(Table):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     position: Mapped[int]
-    """From 1, over all projects."""
+    """Position over all projects, counted from 1."""
     reason: Mapped[str]
     """A WaitReason."""
     message: Mapped[str] = mapped_column(Text)
@@ -562,7 +562,8 @@ class ModelExport(Table):
     """Alias of the base."""
     manifest_key: Mapped[str]
     manifest_sha256: Mapped[str]
-    """Of the tuned weights, as in `models` and `checkpoints`. Without a row there, the export is gone too."""
+    """SHA-256 of the manifest of the tuned weights, as in `models` and `checkpoints`. Without a row there,
+    the export is gone too."""
     form: Mapped[str]
     """WeightsForm."""
     format: Mapped[str]
@@ -572,7 +573,7 @@ class ModelExport(Table):
     total_bytes: Mapped[int | None]
     """Null until the cluster knows it."""
     export_sha256: Mapped[str | None]
-    """Of the export's manifest, once it has succeeded."""
+    """SHA-256 of the export's manifest, once the export has succeeded."""
     faults: Mapped[int]
     """Platform faults so far."""
     error: Mapped[dict[str, Any] | None]
@@ -596,7 +597,7 @@ class ModelAliasChange(Table):
     model: Mapped[str | None]
     """A base, tuned model or checkpoint; null if the alias was deleted."""
     api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"))
-    """Who made the change."""
+    """Id of the key that made the change."""
     created_at: Mapped[int]
 
 
@@ -634,7 +635,7 @@ class Usage(Table):
     operation: Mapped[str] = mapped_column(primary_key=True)
     """An Operation."""
     start: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    """Of the minute or hour, by the API's clock."""
+    """Start of the minute or hour, by the API's clock."""
     seconds: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     """60 or 3600. Rows of 60 are deleted after some time."""
     writer: Mapped[str] = mapped_column(primary_key=True)
@@ -660,12 +661,12 @@ class PastUsage(Table):
     base: Mapped[str] = mapped_column(primary_key=True)
     """Alias of the model, or of the one that it was tuned from."""
     start: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    """Of the hour."""
+    """Start of the hour."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     requests: Mapped[int]
-    """Or jobs that ended."""
+    """Requests, or jobs that ended."""
     prompt_tokens: Mapped[int]
-    """Or trained tokens."""
+    """Prompt tokens, or trained tokens."""
     completion_tokens: Mapped[int]
     device_seconds: Mapped[float]
 
@@ -677,7 +678,7 @@ class Limit(Table):
     __tablename__ = "limits"
 
     subject_id: Mapped[str] = mapped_column(primary_key=True)
-    """Of the organization, the project or the API key."""
+    """Id of the organization, the project or the API key."""
     model: Mapped[str] = mapped_column(primary_key=True)
     """Alias of the base that it applies to. Empty for any, each by itself."""
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -779,7 +780,7 @@ class WebhookDelivery(Table):
 
 
 class Maintenance(Table):
-    """Has one row while the installation is in maintenance, and none otherwise."""
+    """Holds one row while the installation is in maintenance, and none otherwise."""
 
     __tablename__ = "maintenance"
 
@@ -816,9 +817,9 @@ class LegalHold(Table):
     """project, file, job or model."""
     resource_id: Mapped[str]
     reason: Mapped[str] = mapped_column(Text)
-    """For administrators only."""
+    """The reason for the hold, which only administrators can read."""
     api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"))
-    """Who placed it."""
+    """Id of the key that placed the hold."""
     created_at: Mapped[int]
 
 
@@ -830,7 +831,7 @@ class StoredBytes(Table):
     project_id: Mapped[str] = mapped_column(primary_key=True)
     """Empty for objects that no row knows."""
     kind: Mapped[str] = mapped_column(primary_key=True)
-    """Of object, such as files or checkpoints."""
+    """Kind of object, such as files or checkpoints."""
     objects: Mapped[int]
     bytes: Mapped[int]
     measured_at: Mapped[int]

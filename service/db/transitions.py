@@ -117,7 +117,7 @@ def enqueue_notification(session: Session, job: tables.Job, topic: str, *, at: f
 
 
 def _attempt_seconds(session: Session, job: tables.Job, at: float) -> float:
-    """For how long the newest attempt has had its devices: not at all while it waits for them."""
+    """Seconds that the newest attempt has had its devices; 0 while it waits for them."""
     newest = (tables.Attempt.job_id == job.id, tables.Attempt.number == job.attempt)
     started_at = session.scalar(select(tables.Attempt.started_at).where(*newest))
     return 0.0 if started_at is None else max(0.0, at - started_at)

@@ -41,7 +41,7 @@ class SchedulerMetrics:
         self._publish_seconds.labels(outcome).observe(seconds)
 
     def swept(self, removed: Mapping[str, "Removed"]) -> None:
-        """By kind of object."""
+        """Records what a sweep removed, by kind of object."""
         for kind, count in removed.items():
             self._swept_objects.labels(kind).inc(count.objects)
             self._swept_bytes.labels(kind).inc(count.bytes)

@@ -35,8 +35,9 @@ class Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     claims: dict[str, Annotated[Values, Field(min_length=1)]] = Field(min_length=1)
-    """By name, or by names with dots between them for a claim within a claim: a value, or several of which
-    one suffices. The claim must be equal to it or, if it is a list, have it. All claims must match."""
+    """Required claims by name, or by names with dots between them for a claim within a claim: a value, or
+    several of which one suffices. The claim must be equal to it or, if it is a list, have it. All claims must
+    match."""
     project: str
     """Id of the project that they act in."""
     scopes: frozenset[Scope] = frozenset()

@@ -47,7 +47,7 @@ def fetch(url: str, policy: EgressPolicy) -> bytes:
 
 
 class SigningKeys:
-    """Of one issuer. Belongs to one event loop."""
+    """Signing keys of one issuer. Belongs to one event loop."""
 
     def __init__(
         self, issuer: Issuer, *, fetch: Fetch = fetch, clock: Callable[[], float] = time.monotonic
@@ -116,7 +116,7 @@ class SigningKeys:
 
 
 def _usable_keys(document: Mapping[str, Any]) -> Iterator[tuple[str, PublicKey]]:
-    """Those for signatures, by id. What cannot be used is left out: sets of keys may have others, too."""
+    """Keys for signatures, by id. What cannot be used is left out: sets of keys may have others, too."""
     listed = document.get("keys")
     if not isinstance(listed, list):
         raise ValueError("it has no list of keys")

@@ -28,7 +28,7 @@ _TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
 
 
 class Tokens:
-    """Of `issuers`. Belongs to one event loop."""
+    """Validates tokens of `issuers`. Belongs to one event loop."""
 
     def __init__(
         self,

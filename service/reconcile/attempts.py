@@ -18,8 +18,8 @@ _OURS = re.compile(r"(?P<job_id>ftjob-[A-Za-z0-9]+)-a(?P<number>\d+)")
 
 
 def check_attempts(database: Database, store: ObjectStore, ray: RayJobs, *, fixes: bool) -> Iterator[Finding]:
-    """With `fixes`, stops the processes that this installation has started and whose attempts it does not
-    know."""
+    """Compares Ray's jobs with the attempts that the database knows. With `fixes`, stops processes that this
+    installation has started and whose attempts it does not know."""
     # Ray first: an attempt's row is written before its process is submitted.
     alive = {id for id, status in ray.list_jobs().items() if status not in GONE and _OURS.fullmatch(id)}
     with database.read() as session:

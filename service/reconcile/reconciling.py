@@ -17,8 +17,8 @@ _RAY_TIMEOUT_SECONDS = 60.0
 
 
 def reconcile(folder: Path, *, fixes: bool) -> Iterator[Finding]:
-    """Of the installation that the environment names, or else the data folder's. Raises InvalidRequest if
-    there is none, and Unavailable if one of its parts does not answer."""
+    """Reconciles the installation that the environment names, or else the data folder's. Raises
+    InvalidRequest if there is none, and Unavailable if one of its parts does not answer."""
     settings = Settings()
     with opened(folder) as (database, store):
         yield from check_objects(database, store)

@@ -154,12 +154,12 @@ def _why_grows(resize: Resize, rules: Rules) -> str:
 
 
 def _anywhere(start: Start) -> Start:
-    """Without the nodes, of which only the settings know."""
+    """The same start without its nodes, which only the settings know."""
     return replace(start, nodes={})
 
 
 def _places(decision: Decision, waits: Mapping[str, Unavailable]) -> list[Place]:
-    """Of the jobs that wait, and of those that could start if serving let go of their GPUs."""
+    """Queue places of the jobs that wait, including those that could start if serving released their GPUs."""
     first = [start for start in decision.starts if start.job_id in waits]
     places = [
         Place(start.job_id, position, WaitReason.GPU_SERVING, waits[start.job_id].message, None, None)
@@ -172,7 +172,7 @@ def _places(decision: Decision, waits: Mapping[str, Unavailable]) -> list[Place]
 
 
 def _all_wait(pending: PendingWork, reason: WaitReason, detail: str) -> list[Place]:
-    """For one reason."""
+    """Queue places of jobs that all wait for the same reason."""
     return [
         Place(job.job_id, position, reason, detail, None, None)
         for position, job in enumerate(_by_priority(pending.queued), start=1)

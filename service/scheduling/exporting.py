@@ -1,4 +1,4 @@
-"""Has the cluster make exports, and follows them to their end."""
+"""Makes exports on the cluster, and follows them to their end."""
 
 import threading
 import time

@@ -42,8 +42,8 @@ _PAUSE_SECONDS = 2.0
 
 
 def next_of_each_project(pending: Iterable[PendingImport]) -> list[PendingImport]:
-    """Of each project, the import whose last try is longest ago, so that one that waits for its
-    base holds up no other. `pending` begins with the oldest, which is first among those that were not tried
+    """Picks each project's import whose last try is longest ago, so that an import that waits for its base
+    holds up no other. `pending` begins with the oldest, which is first among those that were not tried
     yet."""
     chosen: dict[str, PendingImport] = {}
     for one in sorted(pending, key=lambda one: one.last_tried_at or 0.0):

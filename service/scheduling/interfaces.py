@@ -72,8 +72,8 @@ class ServingClient(Protocol):
         ...
 
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> ProbeScores:
-        """For every row, log p(row[j + 1] | row[: j + 1]) and the most likely token in its place: one value
-        fewer than the row has tokens. Raises CorruptArtefact or InvalidRequest if the model cannot be
+        """Computes for every row log p(row[j + 1] | row[: j + 1]) and the most likely token in its place: one
+        value fewer than the row has tokens. Raises CorruptArtefact or InvalidRequest if the model cannot be
         served."""
         ...
 
@@ -83,12 +83,13 @@ class ServingClient(Protocol):
         ...
 
     def claim_devices(self, claim: TrainingClaim) -> ClaimAnswer:
-        """Has serving give devices to training, and keep none of its models on them until the next claim, for
-        a minute at most. Says whether they are free, and what models need. Idempotent."""
+        """Asks serving to give devices to training, and to keep none of its models on them until the next
+        claim, for a minute at most. Returns whether they are free, and what models need. Says whether they
+        are free, and what models need. Idempotent."""
         ...
 
     def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """For every row of token ids, a flat list of log-probabilities of the classes. A text classifier
-        gives one for each class; a token classifier gives those of the first token, then of the second, and
-        so on. Raises the errors of `score`."""
+        """Returns for every row of token ids a flat list of log-probabilities of the classes. A text
+        classifier gives one for each class; a token classifier gives those of the first token, then of the
+        second, and so on. Raises the errors of `score`."""
         ...

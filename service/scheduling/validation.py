@@ -1,5 +1,5 @@
-"""From `validating_files` to `queued`: compiles the files for the base model, and replaces every "auto" by a
-number."""
+"""Takes a job from `validating_files` to `queued`: compiles the files for the base model, and replaces every
+"auto" by a number."""
 
 from collections.abc import Mapping, Sequence
 

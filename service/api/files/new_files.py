@@ -82,7 +82,7 @@ def keep(state: AppState, tenant: Tenant, content: BinaryIO, description: NewFil
 
 @contextmanager
 def stored(state: AppState, tenant: Tenant, store: Callable[[str], ObjectInfo]) -> Iterator[StoredFile]:
-    """Has `store` make a new file's object under the key that it is given, and deletes it again if the block
+    """Stores a new file's object by calling `store` with its key, and deletes the object again if the block
     does not `record` it."""
     file_id = Files.new_id()
     key, file = file_key(file_id), None

@@ -85,7 +85,7 @@ class Requirement(ABC):
 
 @dataclass(frozen=True)
 class Requires(Requirement):
-    """That the key has one of `scopes`."""
+    """Requires that the key has one of `scopes`."""
 
     scopes: tuple[KeyScope, ...]
 
@@ -104,7 +104,7 @@ ModelReader = Annotated[Principal, Depends(Requires(("read", "infer")))]
 
 
 class RequiresAdminKey(Requirement):
-    """That the key is an admin key."""
+    """Requires an admin key."""
 
     def check(self, principal: Principal) -> None:
         if not principal.is_admin_key:
@@ -114,7 +114,7 @@ class RequiresAdminKey(Requirement):
 
 
 class RequiresOperatorsKey(Requirement):
-    """That the key is the operator's."""
+    """Requires the operator's key."""
 
     def check(self, principal: Principal) -> None:
         if not principal.is_operators:
@@ -150,7 +150,7 @@ async def _authenticate(state: AppState, headers: Headers) -> Principal:
 async def _holder(
     state: AppState, identity: Identity, organization_id: str | None, project_id: str | None
 ) -> Principal:
-    """Who sends a token that is good."""
+    """The principal behind a valid token."""
 
     def read() -> Principal | None:
         with state.database.read() as session:

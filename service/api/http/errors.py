@@ -65,7 +65,8 @@ _STATUS: list[tuple[type[TuneryError], int, str]] = [
     (errors.InsufficientStorage, 507, "server_error"),
     (errors.Unavailable, 503, "server_error"),
 ]
-"""From most to least specific. Any other error is a 500 whose message appears only in the log."""
+"""HTTP status of each error, from most to least specific. Any other error is a 500 whose message appears only
+in the log."""
 
 INTERNAL_ERROR: dict[str, Any] = {
     "error": {
@@ -158,7 +159,8 @@ async def _http_exception(request: Request, error: HTTPException) -> Response:
 
 
 def _allowed_methods(request: Request) -> str:
-    """Of all routes with the request's path. The framework names those of the first one only."""
+    """Value of the `Allow` header: the methods of all routes with the request's path. The framework names
+    those of the first one only."""
     methods: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
         if route.path and route.methods and compile_path(route.path)[0].fullmatch(request.url.path):
@@ -192,7 +194,7 @@ def _is_full_disk(error: BaseException | None) -> bool:
 
 
 def _reason(error: TuneryError) -> str:
-    """For the log only; callers do not see it."""
+    """The reason for the log."""
     return "; ".join([repr(error.__cause__ or ""), *getattr(error, "__notes__", [])])
 
 

@@ -79,7 +79,7 @@ class RequestContext:
 
 
 def _caller(shared: Mapping[str, Any]) -> dict[str, str]:
-    """Who has sent the request, for its log lines."""
+    """Log fields that name the sender of the request."""
     principal: Principal | None = shared.get("principal")
     if principal is None:
         return {}

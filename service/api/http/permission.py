@@ -61,7 +61,7 @@ class Permission:
         return counted
 
     def _of_route(self, scope: Scope) -> list[Requirement]:
-        """Of the first route that matches, as in routing."""
+        """Requirements of the first route that matches, as in routing."""
         routes = self._required.get(scope["method"], [])
         return next((required for path, required in routes if path.match(scope["path"])), [])
 

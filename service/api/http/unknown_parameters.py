@@ -34,7 +34,8 @@ def _refuse_unknown(given: Iterable[tuple[str, UploadFile | str]], known: set[st
 
 
 def _query_names(route: APIRoute) -> Iterator[str]:
-    """Also `name[]` for lists, as the openai SDKs write them, and `name[` for objects."""
+    """Names of the route's query parameters, including `name[]` for lists, as the openai SDKs write them, and
+    `name[` for objects."""
     for extra in (route.openapi_extra or {}).get("parameters", ()):
         yield extra["name"]
         yield f"{extra['name']}["

@@ -12,7 +12,7 @@ from service.api.http.wording import invalid_value
 
 
 def cross_field_error(param: str, message: str, *, code: str | None = None) -> PydanticCustomError:
-    """For validators of a whole body that blame one parameter. `message` is a complete sentence."""
+    """An error for validators of a whole body that blame one parameter. `message` is a complete sentence."""
     return PydanticCustomError("cross_field", "{message}", {"message": message, "param": param, "code": code})
 
 

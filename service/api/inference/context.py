@@ -168,7 +168,7 @@ class TokenMeter:
     prompt_tokens: int = 0
     is_accepted: bool = False
     _generated: Counter[int] = field(default_factory=Counter)
-    """By choice."""
+    """Generated tokens by choice."""
 
     @property
     def completion_tokens(self) -> int:

@@ -270,7 +270,7 @@ def _transport_is_unavailable() -> Iterator[None]:
 async def _lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
     """Yields lines of any length as they arrive."""
     parts: list[bytes] = []
-    """Of the line that has not ended. They are joined once, because a line may have megabytes."""
+    """Pieces of the line that has not ended. They are joined once, because a line may have megabytes."""
     async for chunk in response.content.iter_any():
         first, *others = chunk.split(b"\n")
         parts.append(first)

@@ -9,7 +9,7 @@ from service.api.inference.prompt_length import sizes
 
 _CHARACTERS_PER_TOKEN = 4
 _OPEN_ENDED_TOKENS = 16
-"""Of an answer whose request sets no limit, as for OpenAI's completions."""
+"""Expected tokens of an answer whose request sets no limit, as for OpenAI's completions."""
 
 
 def expected_tokens(request: GenerationRequest | ClassificationRequest | EmbeddingRequest) -> int:

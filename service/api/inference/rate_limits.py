@@ -63,7 +63,7 @@ class Admission:
     """`x-ratelimit-*`: where the caller stands. Empty without limits."""
     refusal: RateLimited | None = None
     _leases: Sequence[_Lease] = ()
-    """Of tokens."""
+    """Leases of tokens."""
 
     def settle(self, estimated_tokens: int, used_tokens: int) -> None:
         """Corrects the estimate for a part of the request by what it has used."""
@@ -95,8 +95,8 @@ class RateLimiter:
         self._limits: dict[_Owners, _CallerLimits] = {}
         self._reads: SharedReads[_CallerLimits] = SharedReads(threads=_THREADS)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """By project: its requests look at their buckets one after the other, so that one look serves many. A
-        lock is there for as long as a request holds or awaits it."""
+        """Locks by project. The requests of a project look at their buckets one after the other, so that one
+        look serves many. A lock exists while a request holds or awaits it."""
 
     async def admit(self, caller: Principal, base: str, tokens: int) -> Admission:
         """Counts a request to a model of this base, which is expected to use so many tokens, unless it is

@@ -47,7 +47,7 @@ class DryRun:
     source: Job | None
     """The job of the same base that it repeats."""
     encryption_key: str | None
-    """Of the project."""
+    """The project's encryption key."""
 
 
 def dry_run(body: CreateJobBody, tenant: Tenant, state: AppState) -> DryRun:

@@ -63,7 +63,7 @@ class Server:
     """What this server has measured, and what it is doing."""
 
     past: Sequence[PastRun]
-    """Of the job's base."""
+    """Past runs of the job's base."""
     queue: QueueState
 
 

@@ -39,7 +39,7 @@ _THREADS = 2
 
 class _Batch(NamedTuple):
     frames: list[tuple[int, bytes]]
-    """With the event's sequence number."""
+    """Each frame with its event's sequence number."""
     position: LogPosition
 
 

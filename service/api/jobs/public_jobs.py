@@ -42,7 +42,7 @@ from service.db.transitions import HELD_BY_ATTEMPT
 
 
 def public_jobs(session: Session, jobs: Sequence[Job]) -> list[FineTuningJob]:
-    """With the places of those that are queued."""
+    """Jobs as the API shows them, with the queue places of those that are queued."""
     places = queue_places(session, jobs)
     return [public_job(job, places.get(job.id)) for job in jobs]
 
@@ -96,7 +96,7 @@ def _workers(job: Job) -> JobWorkers | None:
 
 
 def _progress(job: Job) -> JobProgress | None:
-    """Without speed and time left while nothing of the job runs."""
+    """The job's progress, without speed and remaining time while nothing of the job runs."""
     if not job.progress:
         return None
     progress = JobProgress(**job.progress)

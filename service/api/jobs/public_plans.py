@@ -24,7 +24,7 @@ def public_plan(config: TrainingConfig) -> JobPlan:
 
 
 def public_workers(config: TrainingConfig, *, is_held: bool) -> JobWorkers:
-    """Of an elastic job. `is_held` says whether it holds devices."""
+    """Workers of an elastic job. `is_held` says whether it holds devices."""
     plans = sorted(config.plans, key=lambda plan: plan.num_workers)
     return JobWorkers(
         current=config.num_workers if is_held else None,

@@ -30,14 +30,14 @@ _UNMEASURED = "No job like one that is ahead has finished on this server yet."
 @dataclass(frozen=True, slots=True)
 class QueueState:
     pending: PendingWork
-    """With the jobs among the queued ones whose files are being checked."""
+    """Unfinished work, including the jobs whose files are being checked."""
     standings: Mapping[str, ProjectStanding]
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedWait:
     jobs_ahead: int
-    """Those that hold devices, and those that are expected to start earlier."""
+    """Jobs that hold devices, and jobs that are expected to start earlier."""
     seconds: float | None
     problem: str | None
     """Why the seconds are not known."""

@@ -13,7 +13,7 @@ from service.db.jobs.jobs import Job, Jobs
 from service.db.tenancy import Tenant
 
 _OWN_OPTIONS = {"source_job", "allow_changed_base"}
-"""Of a replay itself. A replay of a replay names its own source."""
+"""Options of the replay itself. A replay of a replay names its own source."""
 
 
 def completed(body: CreateJobBody, session: Session, tenant: Tenant) -> CreateJobBody:

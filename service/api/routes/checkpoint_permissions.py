@@ -67,7 +67,7 @@ def list_permissions(
 def delete(
     caller: OrganizationAdmin, state: UsesAppState, fine_tuned_model_checkpoint: str, permission_id: str
 ) -> DeletedCheckpointPermission:
-    """From the next request on. Jobs that were created meanwhile continue."""
+    """Deletes a permission, effective from the next request. Jobs that were created meanwhile continue."""
     with state.database.write(frees_space=True) as session:
         _permissions(session, caller, fine_tuned_model_checkpoint).delete(permission_id)
     return DeletedCheckpointPermission(id=permission_id)

@@ -55,9 +55,9 @@ def retrieve(
 def update(
     body: ProjectEncryptionBody, caller: Operator, state: UsesAppState, organization_id: str, project_id: str
 ) -> ProjectEncryption:
-    """From now on, storage encrypts with the key what is written for the project: files and parts, what jobs,
-    imports and exports make, and what is compiled. An attempt that is running goes on as it began. An object
-    is written with the key first, to see that storage can."""
+    """Sets the key with which storage encrypts everything written for the project from now on: files and
+    parts, what jobs, imports and exports make, and compiled data sets. A running attempt continues as it
+    began. An object is first written with the key, to check that storage can use it."""
     with state.database.read() as session:
         _projects(session, organization_id).get(project_id)
     check_encryption_key(state.store, body.key)

@@ -40,9 +40,9 @@ async def list_events(
     stream: Annotated[bool, Flag] = False,
     last_event_id: Annotated[int, Header(ge=-1), WholeNumber] = -1,
 ) -> FineTuningJobEventList | Response:
-    """With `stream=true`, sends server-sent events, starting with the first one or after the one named by the
-    header `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
-    reconnect with `Last-Event-ID`."""
+    """Lists the job's events. With `stream=true`, sends server-sent events, starting with the first one or
+    after the one named by the header `Last-Event-ID`, until the job has ended and all its events are sent, or
+    the server restarts: then reconnect with `Last-Event-ID`."""
     if stream:
         return EventStream(await feed.follow(caller.tenant, job_id, last_event_id))
     return await run_in_threadpool(_page, state, caller.tenant, job_id, after, limit)

@@ -150,8 +150,8 @@ def pause(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
     "/{job_id}/priority", operation_id="fine_tuning_jobs_set_priority", summary="Change a job's priority"
 )
 def set_priority(body: UpdatePriorityBody, caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
-    """Of a job that has not ended. It moves a queued job in the queue; a running one is less or more readily
-    paused for others."""
+    """Sets the priority of a job that has not ended. A queued job moves in the queue; a running one is paused
+    for others more or less readily."""
     with state.database.write() as session:
         jobs = Jobs(session, caller.tenant)
         jobs.get(job_id)

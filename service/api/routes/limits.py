@@ -54,7 +54,8 @@ _PROJECT_NAMES: dict[str, LimitName] = _NAMES | {
 
 @router.get("/limits", operation_id="project_limits_retrieve", summary="Retrieve a project's limits")
 def retrieve_project_limits(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> ProjectLimits:
-    """And what has been used of them. A Tunery extension; 9007199254740991 means no limit."""
+    """Returns the project's limits and how much of each has been used. A Tunery extension; 9007199254740991
+    means no limit."""
     with state.database.read() as session:
         Projects(session, caller.tenant.organization_id).get(project_id)
         return _of_project(session, caller.tenant.organization_id, project_id, state)
@@ -91,7 +92,8 @@ def reset_project_limits(caller: OrganizationAdmin, state: UsesAppState, project
 def retrieve_key_limits(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, api_key_id: str
 ) -> KeyLimits:
-    """And what has been used of them. A Tunery extension; 9007199254740991 means no limit."""
+    """Returns the key's limits and how much of each has been used. A Tunery extension; 9007199254740991 means
+    no limit."""
     with state.database.read() as session:
         _tenant_of_key(session, caller, project_id, api_key_id)
         return _of_key(session, api_key_id)

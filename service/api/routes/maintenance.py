@@ -20,8 +20,9 @@ def retrieve(caller: Operator, state: UsesAppState) -> PublicMaintenance:
 
 @router.post("", operation_id="maintenance_begin", summary="Begin maintenance")
 def begin(caller: Operator, state: UsesAppState, body: MaintenanceBody) -> PublicMaintenance:
-    """Of the whole installation: no job is created or started until it ends. Files can be uploaded, and
-    models can be used. Called again, it changes whether running jobs pause. A Tunery extension."""
+    """Begins maintenance of the whole installation: no job is created or started until it ends. Files can be
+    uploaded, and models can be used. Called again, it changes whether running jobs pause. A Tunery
+    extension."""
     with state.database.write() as session:
         return _public(begin_maintenance(session, caller.tenant, pauses_jobs=body.pauses_jobs))
 

@@ -58,7 +58,8 @@ def retrieve(caller: ModelReader, state: UsesAppState, model: str) -> ModelObjec
 
 @router.delete("/{model:path}", operation_id="models_delete", summary="Delete a tuned model")
 def delete(caller: Writer, state: UsesAppState, model: str) -> Deleted:
-    """Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended."""
+    """Deletes the model and its checkpoints. A checkpoint can be deleted on its own once its job has
+    ended."""
     if model in state.catalogue:
         raise PermissionDenied(
             f"'{model}' is a base model of this server and cannot be deleted.", param="model"

@@ -38,8 +38,9 @@ _NAMES: dict[str, LimitName] = {
 
 @router.get("", operation_id="organization_limits_retrieve", summary="Retrieve an organization's limits")
 def retrieve(caller: Operator, state: UsesAppState, organization_id: str) -> OrganizationLimits:
-    """And what has been used of them. They apply beside those of its projects, which its own admins set. A
-    Tunery extension; 9007199254740991 means no limit."""
+    """Returns the organization's limits and how much of each has been used. They apply in addition to those
+    of its projects, which its own admins set. They apply beside those of its projects, which its own admins
+    set. A Tunery extension; 9007199254740991 means no limit."""
     with state.database.read() as session:
         return _public(session, organization_id)
 

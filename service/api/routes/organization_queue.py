@@ -33,8 +33,8 @@ def list_queue(
     state: UsesAppState,
     limit: Annotated[int, Query(ge=1, le=1000), WholeNumber] = 100,
 ) -> Queue:
-    """Of all its projects, those that are expected to start first coming first. A Tunery extension. Positions
-    count the jobs of all organizations."""
+    """Lists the queued jobs of all the organization's projects, in the order in which they are expected to
+    start. A Tunery extension. Positions count the jobs of all organizations."""
     with state.database.read() as session:
         page = queued_jobs(session, caller.tenant.organization_id, limit=limit)
         places = queue_places(session, page.data)

@@ -35,8 +35,8 @@ def list_organizations(
 
 @router.post("", operation_id="organizations_create", summary="Create an organization")
 def create(caller: Operator, state: UsesAppState, body: OrganizationBody) -> CreatedOrganization:
-    """With a project and an admin key, which is shown only once. Organizations see nothing of each other, and
-    the operator's key acts in none but its own. A Tunery extension."""
+    """Creates an organization with a project and an admin key, which is shown only once. Organizations see
+    nothing of each other, and the operator's key acts in none but its own. A Tunery extension."""
     with state.database.write() as session:
         organization, tenant = Organizations(session).create(body.name)
         value, _ = ApiKeys(session).create_admin(tenant, name="first admin")

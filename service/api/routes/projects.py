@@ -62,9 +62,9 @@ def update(
 
 @router.post("/{project_id}/archive", operation_id="projects_archive", summary="Archive a project")
 def archive(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> OrganizationProject:
-    """For good. Its keys are refused at once, and its jobs that have not ended are cancelled. Its files and
-    models stay, and other projects may use what it shares with them. The project that admin keys act in by
-    default cannot be archived."""
+    """Archives the project permanently. Its keys are refused at once, and its jobs that have not ended are
+    cancelled. Its files and models stay, and other projects may use what it shares with them. The project
+    that admin keys act in by default cannot be archived."""
     with state.database.write(frees_space=True) as session:
         return _public(archive_project(session, caller.tenant.organization_id, project_id))
 

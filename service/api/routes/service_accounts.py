@@ -54,7 +54,7 @@ def list_accounts(
 def create(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, body: ServiceAccountBody
 ) -> CreatedServiceAccount:
-    """Also makes a first key, which is shown only once."""
+    """Creates a service account and its first key, which is shown only once."""
     with state.database.write() as session:
         tenant = Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         account = ServiceAccounts(session, tenant).create(body.name)

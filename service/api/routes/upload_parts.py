@@ -23,7 +23,7 @@ from service.db.tenancy import Tenant
 
 MAX_PART_BYTES = 64 * 2**20
 _LONGEST_SECONDS = 600.0
-"""For a part, which holds a turn. The openai SDK gives up then, too."""
+"""Maximum seconds for a part, which holds a turn. The openai SDK gives up then, too."""
 
 
 class _PartRoute(APIRoute):

@@ -25,8 +25,8 @@ router = APIRouter(prefix="/uploads", tags=["Uploads"], route_class=StrictJsonRo
 
 @router.post("", operation_id="uploads_create", summary="Create an upload")
 def create(body: CreateUploadBody, caller: Writer, state: UsesAppState) -> Upload:
-    """For files that are too large for one request, or for connections that may break. Send the parts, and
-    then complete the upload."""
+    """Creates an upload for a file that is too large for one request, or for a connection that may break.
+    Send the parts, and then complete the upload."""
     filename = checked_name(body.filename, body.purpose, param="filename")
     limit = state.settings.max_upload_bytes
     if body.bytes > limit:

@@ -100,7 +100,7 @@ def update(
     summary="Delete a webhook endpoint",
 )
 def delete(caller: Writer, state: UsesAppState, webhook_endpoint_id: str) -> DeletedWebhookEndpoint:
-    """With its deliveries; nothing more is sent."""
+    """Deletes the endpoint and its deliveries; nothing more is sent."""
     with state.database.write() as session:
         WebhookEndpoints(session, caller.tenant).delete(webhook_endpoint_id)
     return DeletedWebhookEndpoint(id=webhook_endpoint_id)
@@ -206,7 +206,7 @@ def list_deliveries(
 def redeliver(
     caller: Writer, state: UsesAppState, webhook_endpoint_id: str, webhook_delivery_id: str
 ) -> WebhookDelivery:
-    """With the same id, whether it has arrived or not. A Tunery extension."""
+    """Sends the delivery again with the same id, whether it has arrived or not. A Tunery extension."""
     with state.database.write() as session:
         return _public_delivery(
             WebhookEndpoints(session, caller.tenant).redeliver(webhook_endpoint_id, webhook_delivery_id)

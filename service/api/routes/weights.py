@@ -35,7 +35,9 @@ _Format = Annotated[
     OrDefault,
 ]
 _Quantization = Annotated[
-    Quantization | Absent, Query(description="Of `gguf`: `f16`, the default, `bf16` or `q8_0`."), OrDefault
+    Quantization | Absent,
+    Query(description="The quantization of a `gguf` export: `f16`, the default, `bf16` or `q8_0`."),
+    OrDefault,
 ]
 
 router = APIRouter(prefix="/models", tags=["Models"])

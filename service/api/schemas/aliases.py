@@ -33,9 +33,9 @@ class SetAliasBody(Body):
     alias: Annotated[
         str, Field(max_length=255, json_schema_extra={"pattern": _NAME}), AfterValidator(_checked)
     ]
-    """Such as `support@prod`: what the model is for, and which of its stages. Or the name that a tuned model
-    had elsewhere, so that requests with that name go on: OpenAI's `ft:…`, or Azure's `gpt-4o-mini.ft-…`. No
-    model of this server may have it."""
+    """A name such as `support@prod`: what the model is for, and its stage. It may also be the name that a
+    tuned model had elsewhere, so that requests with that name keep working: OpenAI's `ft:…`, or Azure's
+    `gpt-4o-mini.ft-…`. No model of this server may have it."""
     version: _Version | None = None
     """The version that the alias must have now, or 0 if it must be new. If it has another one, nothing is
     changed and the answer is 409 `version_conflict`. Without it, the last writer wins."""

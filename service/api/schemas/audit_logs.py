@@ -31,7 +31,7 @@ class AuditKeyActor(Answer):
 
 class AuditedUser(Answer):
     id: str
-    """Of what stands for the tokens among the keys of the project."""
+    """Id of the row among the project's keys that stands for the user's tokens."""
 
 
 class AuditedSession(Answer):
@@ -54,8 +54,8 @@ AuditActor = Annotated[AuditKeyActor | AuditSessionActor, Field(discriminator="t
 
 
 class AuditLogEntry(Identified):
-    """Who changed what. A field with the name of the `type` has the `id` of the changed object, and what was
-    asked for: `data` of what was created, `changes_requested` of what was changed."""
+    """A change, and who made it. A field with the name of the `type` has the `id` of the changed object, and
+    what was asked for: `data` of what was created, `changes_requested` of what was changed."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -73,7 +73,7 @@ class AuditLogEntry(Identified):
     previous_sha256: str
     """`sha256` of the entry before; 64 zeros in the first one."""
     sha256: str
-    """Of the canonical JSON (sorted keys, no spaces, ASCII) of all other fields."""
+    """SHA-256 of the canonical JSON (sorted keys, no spaces, ASCII) of all other fields."""
 
 
 class AuditLogList(ItemList[AuditLogEntry]):

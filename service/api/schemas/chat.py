@@ -179,7 +179,7 @@ ChatTemplateOptions = TypeAliasType(
         Field(max_length=16),
     ],
 )
-"""By name."""
+"""Template options by name."""
 
 
 class ChatCompletionBody(SamplingBody):
@@ -193,8 +193,8 @@ class ChatCompletionBody(SamplingBody):
     max_tokens: Annotated[int, Field(ge=0)] | None = Field(default=None, deprecated=True)
     """The older name of `max_completion_tokens`. Give only one of the two."""
     response_format: ResponseFormat | None = None
-    """With a JSON format, the answer is always valid JSON, or the beginning of it if it is cut off, e.g. by
-    `max_completion_tokens`."""
+    """The format of the answer. With a JSON format, the answer is always valid JSON, or the beginning of it
+    if it is cut off, e.g. by `max_completion_tokens`. by `max_completion_tokens`."""
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     """The chat template shows them to the model, and its calls are parsed in the template's format."""
     tool_choice: ToolChoice | None = None
@@ -410,7 +410,7 @@ class FunctionCallDelta(Piece):
 
 class ToolCallDelta(Piece):
     index: int
-    """Which of the choice's calls, counted from 0."""
+    """Number of the call within the choice, counted from 0."""
     id: str | None = None
     type: Literal["function"] | None = None
     function: FunctionCallDelta

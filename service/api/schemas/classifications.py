@@ -16,7 +16,7 @@ Score = Annotated[float, Field(ge=0, le=1)]
 
 
 class TextPair(Body):
-    """For a model that was tuned on pairs of texts."""
+    """Input for a model that was tuned on pairs of texts."""
 
     text: str
     text_pair: str
@@ -31,8 +31,8 @@ class ClassificationBody(Body):
         | Annotated[list[Words], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)]
         | Annotated[list[TextPair], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)]
     )
-    """For a model that classifies texts: a text, texts, or pairs of texts. For a model that classifies words:
-    lists of words."""
+    """The texts to classify. A model that classifies texts takes a text, texts, or pairs of texts; a model
+    that classifies words takes lists of words."""
 
 
 class ClassifiedText(Answer):

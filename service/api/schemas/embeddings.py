@@ -32,7 +32,7 @@ class EmbeddingBody(Body):
 
 
 Vector = TypeAliasType("Vector", list[float])
-"""Of length 1."""
+"""A vector of length 1."""
 
 
 class Embedding(Answer):

@@ -1,4 +1,4 @@
-"""With which key storage encrypts what is written for a project."""
+"""The key with which storage encrypts what is written for a project."""
 
 from typing import Annotated, Literal
 

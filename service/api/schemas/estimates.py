@@ -11,7 +11,7 @@ class EstimatedRow(Answer):
     line: int
     """In the training file, counted from 1."""
     tokens: int
-    """Of all its sequences, after `training.on_overlength` is applied."""
+    """Tokens of all sequences of the row, after `training.on_overlength` is applied."""
 
 
 class EstimatedTokens(Answer):
@@ -21,7 +21,7 @@ class EstimatedTokens(Answer):
     trained: int
     """Over all epochs: the job's `trained_tokens`, unless early stopping ends it sooner."""
     learned_per_epoch: int
-    """Those that are part of the loss; for an encoder, the labels."""
+    """Tokens that are part of the loss; for an encoder, the labels."""
     held_out: int
     """In the validation file or the split."""
     longest_rows: list[EstimatedRow]
@@ -46,22 +46,22 @@ class EstimatedTime(Answer):
     """Measured on runs of this server: of the same base, method, training type and number of workers."""
 
     total: SecondsRange
-    """From the start of the job's attempt to the published model; the sum of the phases."""
+    """Seconds from the start of the job's attempt to the published model; the sum of the phases."""
     starting: SecondsRange
     training: SecondsRange
     evaluation: SecondsRange
     publishing: SecondsRange
     device: str
-    """That the measured runs were on: `cpu`, or the GPU's name."""
+    """Device of the runs that this estimate is based on: `cpu`, or the GPU's name."""
     based_on: int
     """The number of runs."""
 
 
 class EstimatedQueue(Answer):
-    """By the scheduler's own policy, with the jobs that are there now."""
+    """Estimated wait by the scheduler's own policy, with the jobs that are there now."""
 
     jobs_ahead: int
-    """Those that hold devices, and those that are expected to start earlier."""
+    """Jobs that hold devices, and jobs that are expected to start earlier."""
     seconds: float | None
     """Until the job starts. Null if that cannot be known: `unknown` says why."""
 
@@ -80,7 +80,7 @@ class FineTuningJobEstimate(Answer):
     """Give it to the create request to hold out the same examples. If the request gave none, it is
     derived from its body: the same body gives the same seed."""
     hyperparameters: ResolvedDpoHyperparameters | ResolvedHyperparameters
-    """With every "auto" resolved."""
+    """The hyperparameters, with every "auto" resolved."""
     steps: int
     rows: EstimatedRows
     tokens: EstimatedTokens
@@ -89,12 +89,12 @@ class FineTuningJobEstimate(Answer):
     """How the job would run, and the memory that it is expected to take. An elastic job is taken to have all
     of its workers, and to start once there are enough of them."""
     workers: JobWorkers | None
-    """Of an elastic job."""
+    """Workers of an elastic job."""
     measured_memory_bytes: int | None
     """The largest peak of the runs that `time` is based on."""
     queue: EstimatedQueue
     price: EstimatedPrice | None
-    """By the operator's prices."""
+    """Estimated price at the operator's rates."""
     unknown: dict[str, str]
     """Why a part is null, by its name."""
     warnings: list[str]

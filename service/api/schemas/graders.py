@@ -55,7 +55,7 @@ class GraderMetadata(Answer):
     execution_time: float
     """Seconds."""
     scores: dict[str, float]
-    """By the name of the grader."""
+    """Scores by the grader's name."""
     token_usage: int | None = None
     sampled_model_name: str | None = None
 
@@ -70,7 +70,7 @@ class GraderExtension(Answer):
 class GraderRun(Answer):
     reward: float
     sub_rewards: dict[str, float]
-    """Of the graders in a multi grader, by their names in the formula."""
+    """Rewards of the graders in a multi grader, by their names in the formula."""
     metadata: GraderMetadata
     model_grader_token_usage_per_model: JsonObject
     tunery: GraderExtension

@@ -64,4 +64,4 @@ class JobIntegration(Answer):
     problem: str | None
     """Why the tracker gets no more of the job. The job goes on without it."""
     file: str | None
-    """For `tensorboard`: id of the file with the events, once the job has succeeded."""
+    """Id of the file with the events of a `tensorboard` integration, once the job has succeeded."""

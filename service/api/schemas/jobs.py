@@ -86,7 +86,8 @@ MethodBody = Annotated[
 
 class CreateJobExtension(Body):
     integrations: Annotated[list[IntegrationBody], Field(max_length=8)] | None = None
-    """Beside OpenAI's integrations: MLflow, trackio and files for TensorBoard. At most one of a type."""
+    """Integrations in addition to OpenAI's: MLflow, trackio and files for TensorBoard. At most one of a
+    type."""
     priority: Priority = "normal"
     """Jobs of a higher priority start first, and may have running ones of a lower priority pause. `high`
     needs the project's right to it."""
@@ -215,7 +216,7 @@ class FineTuningJobCost(Answer):
     starting_seconds: float
     """Starting the processes, reading the data and loading the model."""
     training_seconds: float
-    """With validation and checkpoints."""
+    """Seconds of training, including validation and checkpoints."""
     evaluation_seconds: float
     publishing_seconds: float
     memory_bytes: int
@@ -234,7 +235,7 @@ class JobPublishing(Answer):
     """The checkpoint that has the trained weights: `GET /v1/models/{weights}/weights` downloads them."""
     trained_at: int
     tries: int
-    """That failed, since publishing began or was asked for again."""
+    """Failed tries since publishing began or was last requested."""
     next_try_at: int | None
     """Null unless the job waits for its next try."""
     last_fault: PublishFault | None
@@ -295,8 +296,8 @@ class JobQueue(Answer):
     """Where a queued job stands."""
 
     position: int
-    """From 1, among the queued jobs of all projects. An estimate: the order depends on priorities, on what
-    projects have used of the devices, and on age."""
+    """Position among the queued jobs of all projects, counted from 1. An estimate: the order depends on
+    priorities, on what projects have used of the devices, and on age."""
     reason: QueueReason
     message: str
     """The reason as a sentence."""
@@ -335,7 +336,7 @@ class JobExtension(Answer):
     plan: JobPlan | None
     """Present once the files are validated."""
     workers: JobWorkers | None
-    """Of an elastic job, once the files are validated."""
+    """Workers of an elastic job, once the files are validated."""
     evaluation: Evaluation | None
     """Present once training has ended, even if the job failed after that."""
     provenance: ModelProvenance | None
@@ -364,7 +365,7 @@ class FineTuningJob(Answer):
     seed: int
     estimated_finish: int | None
     integrations: list[WandbIntegration] | None
-    """Those of OpenAI. `tunery.integrations` has all."""
+    """The integrations that OpenAI also has. `tunery.integrations` has all."""
     method: Annotated[SupervisedMethod | DpoMethod, Field(discriminator="type")]
     metadata: Metadata | None
     user_provided_suffix: str | None

@@ -48,7 +48,8 @@ class UpdateKeyLimitsBody(Body):
     """Limits that are left out stay as they are."""
 
     max_requests_per_1_minute: Limit | None = None
-    """For a project, of each base model that has no limit of its own; for a key, of all models together."""
+    """Requests per minute: for a project, to each base model that has no limit of its own; for a key, to all
+    models together."""
     max_tokens_per_1_minute: Limit | None = None
     max_concurrent_jobs: Limit | None = None
     """Fine-tuning jobs that may be under way at once. Paused ones do not count."""
@@ -64,8 +65,8 @@ class UpdateProjectLimitsBody(UpdateKeyLimitsBody):
     max_priority: Priority | None = None
     """The highest priority that fine-tuning jobs may have; `normal` unless it is set."""
     device_share: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Of the devices, relative to other projects' that wait: one with 2 gets twice as much as one with 1,
-    which is what projects have unless it is set."""
+    """The project's share of the devices, relative to the shares of other projects that wait. A project with
+    2 gets twice as much as a project with 1, the default."""
     soft_max_devices: Limit | None = None
     """Devices that training may hold at once while other projects wait."""
     max_devices: Limit | None = None
@@ -76,7 +77,7 @@ class UpdateOrganizationLimitsBody(Body):
     """Limits that are left out stay as they are."""
 
     max_projects: Limit | None = None
-    """That are not archived. Each has a share of the devices of its own."""
+    """Projects that are not archived. Each has a share of the devices of its own."""
     max_concurrent_jobs: Limit | None = None
     """Fine-tuning jobs of all its projects that may be under way at once. Paused ones do not count."""
     max_jobs_per_1_day: Limit | None = None

@@ -86,7 +86,7 @@ class ProjectApiKeyUpdateBody(Body):
     scopes: Scopes | None = None
     """Replaces what the key may do; an empty list means `read`, `write` and `infer`."""
     expires_in_seconds: Lifetime | None = None
-    """From now on."""
+    """Seconds from now until the key expires."""
 
 
 class ApiKeyExtension(Answer):
@@ -140,9 +140,9 @@ class ServiceAccountBody(Body):
     create_service_account_only: bool | None = None
     """Whether to make no key."""
     scopes: Scopes = []
-    """Of the first key. A Tunery extension."""
+    """Scopes of the first key. A Tunery extension."""
     expires_in_seconds: Lifetime | None = None
-    """Of the first key. It never expires by default."""
+    """Seconds until the first key expires. It never expires by default."""
 
 
 class ServiceAccountUpdateBody(Body):

@@ -42,13 +42,13 @@ class DevicePool(Answer):
     nodes: int
     """The most that it can have."""
     devices: int
-    """Of all these nodes."""
+    """Devices of all these nodes."""
     held_devices: int
-    """By training, of all organizations."""
+    """Devices that training holds, for all organizations."""
     max_devices: int | None
     """The most that jobs may hold at once, if an operator has limited them."""
     price: float
-    """Of one device for a second, relative to the other pools'."""
+    """Price of one device-second, relative to the other pools' prices."""
 
     @classmethod
     def of(cls, pool: Pool, held_devices: int, max_devices: int | None) -> "DevicePool":
@@ -75,4 +75,4 @@ class DevicePoolList(Answer):
     slots: int
     """The most devices that training uses at once, over all pools."""
     queued_jobs: int
-    """Of all organizations."""
+    """Queued jobs of all organizations."""

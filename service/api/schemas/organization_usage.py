@@ -41,9 +41,9 @@ class ClassificationsUsage(UsageResult):
 class FineTuningUsage(UsageResult):
     object: Literal["organization.usage.fine_tuning.result"] = "organization.usage.fine_tuning.result"
     num_jobs: int
-    """That ended in this time."""
+    """Jobs that ended in this time."""
     trained_tokens: int
-    """Of the jobs that ended in this time."""
+    """Tokens trained by the jobs that ended in this time."""
     device_seconds: float
     """Duration of attempts in this time, times their training processes."""
 
@@ -58,9 +58,9 @@ class CostsResult(Answer):
     object: Literal["organization.costs.result"] = "organization.costs.result"
     amount: CostAmount
     line_item: str | None = None
-    """Such as `tunery-tiny-1, input_tokens`, if the costs are grouped by it."""
+    """The line item, such as `tunery-tiny-1, input_tokens`, if the costs are grouped by it."""
     quantity: float | None = None
-    """Of the line item."""
+    """Quantity of the line item."""
     quantity_unit: Literal["tokens", "duration_hours"] | None = None
     project_id: str | None = None
     user_id: str | None = None

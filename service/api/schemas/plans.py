@@ -11,7 +11,7 @@ class PlannedMemory(Answer):
     weights: int
     """As this device holds them: its part of sharded ones."""
     trained_weights: int
-    """Of the adapter. 0 for a full fine-tune, whose weights are all trained."""
+    """Bytes of the adapter's weights. 0 for a full fine-tune, whose weights are all trained."""
     gradients: int
     optimizer: int
     gathered: int
@@ -69,8 +69,8 @@ class JobPlan(Answer):
     """The form of the tuned model: an adapter beside its base, or a model of its own."""
     device_memory: PlannedMemory | None
     host_memory_bytes: int | None
-    """Of each node, over all its workers."""
+    """Bytes of host memory on each node, for all its workers."""
     resume_state_bytes: int | None
-    """Of a checkpoint from which the run can be resumed, in storage."""
+    """Bytes in storage of a checkpoint from which the run can be resumed."""
     served_bytes: int | None
-    """Of the tuned model's weights, in storage."""
+    """Bytes in storage of the tuned model's weights."""

@@ -11,21 +11,21 @@ class ModelProvenance(Answer):
     base_sha256: str
     """Over the base's weight files."""
     template_sha256: str
-    """Of the chat template's text."""
+    """SHA-256 of the chat template's text."""
     training_sha256: str
-    """Of the training file."""
+    """SHA-256 of the training file."""
     validation_sha256: str | None
     general_sha256: str | None
-    """Of `training.general_file`. Null if the built-in general set was used."""
+    """SHA-256 of `training.general_file`. Null if the built-in general set was used."""
     parent: str | None
     """The tuned model or checkpoint that the job started from. Null if it started from the base."""
     parent_sha256: str | None
-    """Of the parent's manifest."""
+    """SHA-256 of the parent's manifest."""
     seed: int
     config: JsonObject
     """The resolved configuration: every number that training used."""
     versions: dict[str, str]
-    """Of Python, and of the packages that affect the numbers."""
+    """Versions of Python and of the packages that affect the numbers."""
     code_sha256: str | None
     """Over the source files of training. Null for models that were trained before it was recorded."""
     device: str | None

@@ -10,7 +10,7 @@ from service.api.schemas.responses import ModelResponse
 
 class ResponseEvent(Answer):
     type: str
-    """Also the name of the server-sent event."""
+    """Name of the server-sent event, too."""
     sequence_number: int
     """Counts the events of the stream from 0."""
 

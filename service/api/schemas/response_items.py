@@ -57,7 +57,7 @@ class CallOutput(Body):
 
     type: Literal["function_call_output"]
     call_id: str
-    """That of the call, which must come before."""
+    """Id of the call that this is the output of, which must come before it."""
     output: str | Annotated[list[InputText], Field(fail_fast=True)]
     id: Ignored = None
     name: Ignored = None

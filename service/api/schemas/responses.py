@@ -89,7 +89,8 @@ class TextSettings(Body):
     format: (
         Annotated[TextFormat | JsonObjectFormat | FlatJsonSchemaFormat, Field(discriminator="type")] | None
     ) = None
-    """With a JSON format, the answer is always valid JSON, or the beginning of it if it is cut off."""
+    """The format of the answer. With a JSON format, the answer is always valid JSON, or the beginning of it
+    if it is cut off."""
     verbosity: str | None = None
     """Accepted, without effect."""
 

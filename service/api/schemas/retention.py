@@ -80,14 +80,15 @@ class DueForDeletion(Answer):
 class DueForDeletionList(Answer):
     object: Literal["list"] = "list"
     data: list[DueForDeletion]
-    """Of the kinds that are not kept forever. Data reports are left out: they can be made again."""
+    """What is due for deletion, for kinds that are not kept forever. Data reports are left out: they can be
+    made again."""
 
 
 class LegalHoldBody(Body):
     reason: Annotated[str, Field(min_length=1, max_length=1000)]
-    """For administrators: nobody else can read it."""
+    """The reason for the hold, which only administrators can read."""
     resource_id: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """Of a file, job, model or checkpoint of the project. Without it, the whole project is held."""
+    """Id of a file, job, model or checkpoint of the project. If it is left out, the whole project is held."""
 
 
 class LegalHold(Identified):
@@ -97,7 +98,7 @@ class LegalHold(Identified):
     resource_id: str
     reason: str
     api_key_id: str
-    """Of the administrator who placed it."""
+    """Id of the key of the administrator who placed the hold."""
     created_at: int
 
 
@@ -112,7 +113,7 @@ class ReleasedLegalHold(Answer):
 
 class StoredKind(Answer):
     kind: str
-    """Such as `files`, `checkpoints` or `resume_state`."""
+    """Kind of object, such as `files`, `checkpoints` or `resume_state`."""
     objects: int
     bytes: int
 
@@ -129,8 +130,8 @@ class ProjectStorage(Identified):
 class ProjectStorageList(Answer):
     object: Literal["list"] = "list"
     data: list[ProjectStorage]
-    """Of projects that have anything, by id."""
+    """Projects that store anything, sorted by id."""
     bytes: int
-    """Of all of them."""
+    """Bytes of all projects together."""
     measured_at: int | None
     """When the last sweep counted. null before the first one."""

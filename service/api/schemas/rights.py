@@ -37,9 +37,9 @@ class OwnRights(Answer):
 
     object: Literal["rights"] = "rights"
     project_id: str
-    """Of the project in which the key acts."""
+    """Id of the project in which the key acts."""
     organization_id: str
-    """Of the project's organization."""
+    """Id of the project's organization."""
     is_admin_key: bool
     """Whether the key may act in any project of the organization, and manage it."""
     is_operators_key: bool
@@ -49,4 +49,4 @@ class OwnRights(Answer):
     methods: list[Method] | None
     training_types: list[TrainingType] | None
     priorities: list[Priority]
-    """That fine-tuning jobs may have, the lowest first."""
+    """Priorities that fine-tuning jobs may have, lowest first."""

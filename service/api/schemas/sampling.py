@@ -23,7 +23,7 @@ LogitBias = TypeAliasType(
     "LogitBias",
     Annotated[dict[_BiasedToken, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=MAX_BIASES)],
 )
-"""By token id."""
+"""Biases by token id."""
 
 
 class StreamOptions(Body):

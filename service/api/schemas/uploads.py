@@ -14,7 +14,7 @@ class ExpiresAfter(Body):
 
     anchor: Literal["created_at"]
     seconds: Annotated[int, Field(ge=3600, le=2_592_000)]
-    """From one hour to 30 days."""
+    """Seconds until the parts and the upload expire, from one hour to 30 days."""
 
 
 class CreateUploadBody(Body):
@@ -22,7 +22,8 @@ class CreateUploadBody(Body):
     """Size of the file. The parts must have as many bytes in total."""
     filename: str
     mime_type: Annotated[str, Field(min_length=1, max_length=255)]
-    """For clients of OpenAI, which requires it. The file's name and purpose decide how it is read."""
+    """The MIME type, for compatibility with OpenAI, which requires it. The file's name and purpose decide how
+    it is read."""
     purpose: UploadPurpose
     expires_after: ExpiresAfter | None = None
     """Lifetime of the file, from its creation on. The upload itself has `expires_at`."""

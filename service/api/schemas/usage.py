@@ -19,7 +19,7 @@ class KeyUsage(Answer):
     """Requests that the model server accepted, including those that broke off."""
     prompt_tokens: int
     completion_tokens: int
-    """For requests that broke off, approximately what was generated until then."""
+    """Completion tokens. A request that broke off counts approximately what was generated until then."""
 
 
 class UsageList(Answer):

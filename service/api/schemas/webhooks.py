@@ -19,11 +19,11 @@ EventTypes = Annotated[list[WebhookEventType], Field(min_length=1, max_length=32
 
 class CreateWebhookEndpointBody(Body):
     name: EndpointName
-    """For people."""
+    """A name for people to recognize the endpoint by."""
     url: Url
     """Where events are posted: https, on the public internet, unless the operator allows more."""
     event_types: EventTypes
-    """Which events are sent."""
+    """The types of events to send."""
 
 
 class UpdateWebhookEndpointBody(Body):
@@ -124,7 +124,7 @@ class WebhookDelivery(Answer):
     tried_at: int | None
     next_try_at: int | None
     status_code: int | None
-    """Of the last answer."""
+    """HTTP status of the last response."""
     error: str | None
     """Why there was no answer."""
     response: str | None

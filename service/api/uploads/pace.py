@@ -19,8 +19,8 @@ class Pace:
     """The lowest average rate over `window_seconds`."""
     window_seconds: float = 30.0
     longest_seconds: float | None = None
-    """For the whole request, what is done with the body included; None for as long as the body keeps the
-    pace."""
+    """Seconds for the whole request, including what is done with the body; None for as long as the body keeps
+    the pace."""
 
     @asynccontextmanager
     async def kept(self, request: Request) -> AsyncIterator[Request]:

@@ -23,7 +23,8 @@ class Turns:
         self._all = asyncio.Semaphore(at_once)
         self._projects: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self.threads = CapacityLimiter(at_once)
-        """For the work of the turns that would keep other requests from the common threads for too long."""
+        """Threads for work of the turns that would keep other requests from the common threads for too
+        long."""
 
     @asynccontextmanager
     async def turn(self, project_id: str) -> AsyncIterator[None]:

@@ -38,7 +38,7 @@ class WeightsFile:
 class ModelFolder:
     form: FolderForm
     digest: str
-    """Of everything in the folder."""
+    """Digest of everything in the folder."""
     files: tuple[WeightsFile, ...]
     """Sorted by name."""
 

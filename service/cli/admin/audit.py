@@ -14,7 +14,7 @@ from service.cli.lookups import suggestion
 from service.cli.output import Columns, Output, date
 from service.cli.remote import Api
 
-app = typer.Typer(help="Who changed what in the organization. Needs an admin key.", no_args_is_help=True)
+app = typer.Typer(help="The organization's audit log. Needs an admin key.", no_args_is_help=True)
 
 _ROOT = "/organization/audit_logs"
 _COLUMNS: Columns = {

@@ -98,7 +98,7 @@ def rights(
     model: Annotated[list[str] | None, typer.Option("--model", help="Base models it may use.")] = None,
     method: Annotated[list[str] | None, typer.Option("--method", help="Methods it may train with.")] = None,
     training_type: Annotated[
-        list[str] | None, typer.Option("--training-type", help="Such as lora, qlora or full.")
+        list[str] | None, typer.Option("--training-type", help="A training type such as lora, qlora or full.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Allow everything again.")] = False,
 ) -> None:

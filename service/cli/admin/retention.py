@@ -45,7 +45,9 @@ def retention(
     changes: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KIND=DAYS", help="Such as files=90, events=forever or usage=default; repeat it."
+            "--set",
+            metavar="KIND=DAYS",
+            help="A retention such as files=90, events=forever or usage=default; repeat it.",
         ),
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Return to the default.")] = False,
@@ -86,7 +88,7 @@ def hold(
     api: Api,
     output: Output,
     project: Project,
-    reason: Annotated[str, typer.Option("--reason", help="For administrators only.")],
+    reason: Annotated[str, typer.Option("--reason", help="The reason, which only administrators can read.")],
     object: Annotated[
         str | None,
         typer.Argument(

@@ -45,7 +45,10 @@ def check(
     validation: Annotated[
         Path | None,
         typer.Option(
-            help="Also look for its prompts in the training file.", exists=True, dir_okay=False, readable=True
+            help="Training file in which to look for the same prompts.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
         ),
     ] = None,
     lines: Annotated[bool, typer.Option("--lines/--no-lines", help="Show the text at each place.")] = True,
@@ -192,7 +195,10 @@ def preview(
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", help="Whose template and tokenizer to use.", autocompletion=completion.models
+            "--model",
+            "-m",
+            help="Base model whose template and tokenizer to use.",
+            autocompletion=completion.models,
         ),
     ],
     rows: Annotated[int, typer.Option("-n", help="How many rows, from the first one.", min=1, max=100)] = 3,

@@ -22,7 +22,7 @@ _STRINGS_AND_COMMAS = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
 _SIGNS_OF_CONTROL = re.compile(rb"\\u00[017][0-9a-fA-F]|\\u[fF][eE][fF][fF]|\xef\xbb\xbf|\x7f")
 _LINE_ENDS = re.compile("\r\n|\n|\r")
-"""Those of files. str.splitlines() also divides at characters that JSON allows in strings."""
+"""Line ends of files. str.splitlines() also divides at characters that JSON allows in strings."""
 _MESSAGES = (
     "messages",
     "preferred_output",
@@ -39,7 +39,7 @@ class Mended:
     """What was done."""
 
     repairs: dict[str, list[int]] = field(default_factory=dict)
-    """By what was done: the lines, from 1, of the old file."""
+    """Line numbers in the old file, from 1, by the repair made there."""
     n_rows: int = 0
     dropped: list[int] = field(default_factory=list)
     """Lines that were left out because they cannot be mended."""
@@ -100,7 +100,7 @@ def _decoded(stream: BinaryIO, found: Mended) -> Iterator[bytes]:
 
 
 def _unmarked(line: bytes, number: int, found: Mended) -> bytes:
-    """Without a byte order mark, which lies in the middle of files that were joined."""
+    """Removes a byte order mark, which lies in the middle of files that were joined."""
     if line.startswith(codecs.BOM_UTF8):
         found.note("left out a byte order mark", number)
     return line.removeprefix(codecs.BOM_UTF8)
@@ -245,7 +245,7 @@ def _messages(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _cleaned(value: Any, number: int, found: Mended) -> Any:
-    """Without control characters, which no tokenizer needs."""
+    """Removes control characters, which no tokenizer needs."""
     if isinstance(value, str):
         clean = _CONTROL.sub("", value)
         if clean != value:

@@ -11,7 +11,7 @@ _LEARNED, _GIVEN = "bold green", "dim"
 
 
 def preview_text(preview: Item) -> Iterator[Text]:
-    """For terminals: what is learned is bright."""
+    """Formats a preview for terminals, with what is learned in bright text."""
     for row, sequence, role in _sequences(preview):
         yield Text(_heading(row, role), "cyan")
         text = Text()
@@ -23,7 +23,7 @@ def preview_text(preview: Item) -> Iterator[Text]:
 
 
 def preview_lines(preview: Item) -> Iterator[str]:
-    """For pipes: what is learned stands between «»."""
+    """Formats a preview for pipes, with what is learned between «»."""
     for row, sequence, role in _sequences(preview):
         yield _heading(row, role)
         yield "".join(f"«{piece}»" if is_learned else piece for is_learned, piece in _pieces(sequence))

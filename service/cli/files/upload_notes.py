@@ -10,8 +10,8 @@ from pathlib import Path
 
 
 class UploadNote:
-    """Of one upload, as long as everything that it is about stays the same. Needs no cleaning up after a run
-    that was killed: a whole note replaces the one before."""
+    """Notes on one upload, valid while everything that it is about stays the same. Needs no cleaning up after
+    a run that was killed: a whole note replaces the one before."""
 
     def __init__(self, about: Sequence[object]) -> None:
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()

@@ -11,9 +11,9 @@ from service.cli.failures import CommandFailed
 
 class Event(NamedTuple):
     id: str | None
-    """Of this event or the last one that had any: where a stream that is opened again goes on."""
+    """Id of this event or of the last one that had any, from which a reopened stream continues."""
     data: Any
-    """From JSON."""
+    """Data decoded from JSON."""
 
 
 def read_events(lines: Iterable[str]) -> Iterator[Event]:

@@ -40,7 +40,7 @@ def _error(job: Item) -> str | None:
 
 
 def _workers(job: Item) -> str | None:
-    """Of an elastic job."""
+    """Workers of an elastic job."""
     workers = job["tunery"]["workers"]
     if workers is None:
         return None

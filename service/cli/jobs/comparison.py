@@ -6,7 +6,8 @@ from service.cli.output import Item
 
 
 def compared(job: Item, checkpoint: Item | None) -> dict[str, Any]:
-    """By name, in an order from what was asked for to what came of it. `checkpoint` is the job's last one."""
+    """Values by name, in an order from what was asked for to what came of it. `checkpoint` is the job's last
+    one."""
     extension = job["tunery"]
     metrics = checkpoint["metrics"] if checkpoint else {}
     evaluation = extension["evaluation"] or {}

@@ -24,7 +24,7 @@ class Progress:
     eta_seconds: float | None = None
 
     def after(self, metrics: Mapping[str, Any]) -> "Progress":
-        """With the data of one more event of type `metrics`."""
+        """Progress after one more event of type `metrics` with this data."""
         step = int(metrics["step"])
         loss = _number(metrics.get("train_loss"))
         # A job that resumes repeats steps.
@@ -41,7 +41,7 @@ class Progress:
         )
 
     def idle(self) -> "Progress":
-        """Without speed and time left, until a step says that the job goes on."""
+        """The same progress without speed and remaining time, until a step says that the job continues."""
         return replace(self, tokens_per_second=None, eta_seconds=None)
 
 
@@ -81,7 +81,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Such as 45 s, 3 min 05 s, 2 h 07 min, 3 d 4 h."""
+    """Formats a duration, such as 45 s, 3 min 05 s, 2 h 07 min, 3 d 4 h."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"

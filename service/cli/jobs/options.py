@@ -36,7 +36,7 @@ Beta = Annotated[
 ]
 TrainingType = Annotated[
     Literal["lora", "qlora", "full"] | None,
-    typer.Option("--type", help="Which weights are trained; lora by default.", rich_help_panel=_PANEL),
+    typer.Option("--type", help="The weights to train; lora by default.", rich_help_panel=_PANEL),
 ]
 Rank = Annotated[int | None, typer.Option("--rank", help="LoRA's r.", min=1, rich_help_panel=_PANEL)]
 Training = Annotated[

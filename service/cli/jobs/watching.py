@@ -73,7 +73,7 @@ def _screen() -> Iterator["_Lines | _Screen"]:
 
 
 class _Lines:
-    """For files and pipes."""
+    """Output for files and pipes."""
 
     def __init__(self) -> None:
         self._progress = Progress()
@@ -94,7 +94,7 @@ class _Lines:
 
 
 class _Screen:
-    """For terminals: messages scroll, and the line below them changes."""
+    """Output for terminals: messages scroll, and the line below them changes."""
 
     def __init__(self, console: Console, live: Live) -> None:
         self._console = console

@@ -16,13 +16,13 @@ from service.cli.remote import Api
 
 _PATH = "/chat/completions"
 _SECONDS = 600.0
-"""For a token: the model may have to be loaded first."""
+"""Maximum seconds between tokens: the model may have to be loaded first."""
 Messages = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """Which models answer, with which sampling options."""
+    """Requests to the same models with the same sampling options."""
 
     models: list[str]
     options: dict[str, Any] = field(default_factory=dict)
@@ -93,5 +93,5 @@ def _columns(models: list[str], said: list[str]) -> Table:
 
 
 def _shown(text: str) -> str:
-    """Without what would move the terminal's cursor: a model may say anything."""
+    """Removes what would move the terminal's cursor: a model may say anything."""
     return "".join(one if one.isprintable() or one in "\n\t" else "�" for one in text)

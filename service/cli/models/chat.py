@@ -43,9 +43,11 @@ def chat(
     ] = False,
     temperature: Annotated[
         float | None,
-        typer.Option(help="By default what the catalogue says, or 1; 0 for the likeliest token."),
+        typer.Option(
+            help="Sampling temperature; by default the catalogue's, or 1. 0 picks the likeliest token."
+        ),
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Of an answer, at most.", min=1)] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Maximum tokens of an answer.", min=1)] = None,
 ) -> None:
     """Chat with a model.
 

@@ -27,7 +27,10 @@ _Model = Annotated[
     typer.Argument(metavar="MODEL", help="Its name, or an alias of it.", autocompletion=completion.models),
 ]
 _Alias = Annotated[
-    str, typer.Argument(metavar="ALIAS", help="Such as support@prod.", autocompletion=completion.aliases)
+    str,
+    typer.Argument(
+        metavar="ALIAS", help="The alias, such as support@prod.", autocompletion=completion.aliases
+    ),
 ]
 _COLUMNS: Columns = {
     "MODEL": "id",
@@ -79,7 +82,9 @@ def push(
     api: Api,
     output: Output,
     model: _Model,
-    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Of the Hugging Face Hub.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="Id of the model on the Hugging Face Hub.")
+    ],
     format: Annotated[
         Format | None,
         typer.Option(help="Export it first: a full model for transformers, or files for llama.cpp."),

@@ -35,7 +35,10 @@ def doctor(
     api: Api,
     output: Output,
     job: Annotated[
-        bool, typer.Option("--job", help="Also train a tiny model, and ask it. It is deleted again.")
+        bool,
+        typer.Option(
+            "--job", help="Also train a tiny model, query it, and delete it again. It is deleted again."
+        ),
     ] = False,
     model: Annotated[str | None, typer.Option(help="The base of that job; the first one by default.")] = None,
 ) -> None:

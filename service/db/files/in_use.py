@@ -1,4 +1,4 @@
-"""Which files are in use, and may not be deleted."""
+"""Finds files that are in use, and must not be deleted."""
 
 from typing import Any
 

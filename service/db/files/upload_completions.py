@@ -41,7 +41,7 @@ class Claim:
 
 
 class Completions:
-    """Of the uploads of one tenant."""
+    """Completions of the uploads of one tenant."""
 
     def __init__(self, session: Session, tenant: Tenant) -> None:
         self._session = session

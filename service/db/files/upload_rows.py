@@ -30,7 +30,7 @@ class Upload:
     filename: str
     purpose: str
     bytes: int
-    """Of the whole file, as announced."""
+    """Bytes of the whole file, as announced."""
     expires_after_seconds: int | None
     """The file's lifetime; None keeps it."""
     status: UploadStatus

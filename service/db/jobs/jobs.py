@@ -84,7 +84,7 @@ class Job:
     result_file: str | None
     trained_tokens: int | None
     progress: dict[str, Any] | None
-    """Of the newest step: step, total_steps, speed, memory and time left."""
+    """Progress of the newest step: step, total_steps, speed, memory and remaining time."""
     estimated_finish: int | None
     report: EvaluationReport | None
     """Present once training is complete, even if the job fails later."""
@@ -100,9 +100,9 @@ class Job:
     resume_state_gone_at: int | None
     """Time since which the optimizer state of its checkpoints is no longer available."""
     resume_manifest_key: str | None
-    """Of its newest resume state, if its runners name one."""
+    """Manifest of the newest resume state, if the job's runners have named one."""
     traceparent: str | None
-    """Of the request that created it, if that was traced."""
+    """Trace parent of the request that created the job, if it was traced."""
 
     def has_resume_state_of(self, manifest_key: str) -> bool:
         """Whether the optimizer state of this checkpoint is kept: of the newest step only, except in jobs of
@@ -167,7 +167,7 @@ class NewJob:
     api_key_id: str | None = None
     """The key that creates it."""
     traceparent: str | None = None
-    """Of the request, if it is traced."""
+    """Trace parent of the request, if it is traced."""
 
 
 class Jobs:
@@ -337,7 +337,7 @@ class Jobs:
         gate: Literal["check", "skip"] = "check",
         regression: Literal["check", "allow"] = "check",
     ) -> Job:
-        """Has the job's trained weights published, from now on for the whole time that the operator allows.
+        """Publishes the job's trained weights again, with the operator's full time limit starting now.
         Without the publish gate, or the job's own limit on forgetting, if that is asked for.
 
         Raises NotFound, and Conflict: `not_trained`, `job_ended` if it has succeeded or was cancelled, or

@@ -48,7 +48,7 @@ class FileSize:
 
 
 def training_file_sizes(session: Session, jobs: Sequence[Job]) -> dict[str, FileSize]:
-    """By the id of the file, for those whose lines have been read."""
+    """Sizes by file id, of files whose lines have been read."""
     file = tables.File
     rows = session.execute(
         select(file.id, file.bytes, file.n_examples).where(file.id.in_({job.training_file for job in jobs}))

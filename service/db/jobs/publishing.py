@@ -39,7 +39,7 @@ class Publishing(FrozenModel):
     since: float
     """When publishing began, or was asked for again."""
     tries: int = 0
-    """That failed, since then."""
+    """Failed tries since then."""
     waits: int = 0
     """How many of these failed with one of `WAITS`."""
     fault: PublishFault | None = None
@@ -122,7 +122,7 @@ def republish(
     regression: Literal["check", "allow"],
     at: float,
 ) -> tables.Job:
-    """Has publishing tried at once, and for its whole time again. The caller holds the job's lock.
+    """Publishes the job again at once, with its full time limit. The caller holds the job's lock.
 
     Raises Conflict: `not_trained` if there are no trained weights, `job_ended` if the job has succeeded or
     was cancelled, `weights_deleted` if their checkpoint was deleted."""

@@ -32,7 +32,7 @@ class Place:
 
     job_id: str
     position: int
-    """From 1, over all projects."""
+    """Position over all projects, counted from 1."""
     reason: str
     message: str
     """A clause for the job's owner, with a full stop."""
@@ -80,7 +80,7 @@ def record_places(session: Session, places: Sequence[Place], *, at: float) -> No
 
 
 def queue_places(session: Session, jobs: Sequence[Job]) -> dict[str, QueuePlace]:
-    """By job, the places of those that are queued. The caller has checked who may see the jobs."""
+    """Places of the queued ones among the jobs, by job id. The caller has checked who may see the jobs."""
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
     if not queued:
         return {}
@@ -168,8 +168,8 @@ def _counts(session: Session) -> dict[str, int]:
 
 
 def _num_ahead(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
-    """Of each job, the queued jobs of a higher priority and the older ones of the same. The order within a
-    priority also depends on what projects have used, so that this is an estimate."""
+    """Number of jobs ahead of each job: queued jobs of a higher priority, and older ones of the same. The
+    order within a priority also depends on what projects have used, so that this is an estimate."""
     counts = _counts(session) if jobs else {}
     ahead = {}
     for place, priority in enumerate(PRIORITIES):

@@ -6,7 +6,8 @@ from typing import Literal, get_args
 RateName = Literal["requests_per_minute", "tokens_per_minute"]
 QuotaName = Literal["concurrent_jobs", "jobs_per_day", "stored_bytes", "device_hours_per_month"]
 ShareName = Literal["max_priority", "device_share", "soft_max_devices", "max_devices"]
-"""Of a project's jobs in the queue. A priority is stored as its place in PRIORITIES."""
+"""Name of a share, which applies to a project's jobs in the queue. A priority is stored as its place in
+PRIORITIES."""
 LimitName = Literal[RateName, QuotaName, ShareName, "projects"]
 """`projects` is of organizations alone."""
 

@@ -1,4 +1,4 @@
-"""Which priorities a project's jobs may have."""
+"""Priorities that a project's jobs may have."""
 
 from sqlalchemy.orm import Session
 

@@ -64,8 +64,8 @@ def device_seconds_this_month(session: Session, owned: Owned, *, organization_id
 
 
 def stored_bytes(session: Session, tenant: Tenant, *, of_organization: bool = False) -> int:
-    """Of the tenant's files that are neither deleted nor expired, of the parts of its uploads, and of its
-    exports; or of those of its whole organization."""
+    """Bytes of the tenant's files that are neither deleted nor expired, of the parts of its uploads, and of
+    its exports; with `of_organization`, those of its whole organization."""
     file, upload, export = tables.File, tables.Upload, tables.ModelExport
 
     def owned(row: type[tables.File] | type[tables.Upload] | type[tables.ModelExport]) -> ColumnElement[bool]:

@@ -94,8 +94,8 @@ class Quotas:
         )
 
     def _limits(self, name: LimitName) -> list[tuple["_Subject", int]]:
-        """Who is limited, and by how much. Locks the project if anyone is, and then the organization if it
-        is."""
+        """The subjects that are limited, and the limit of each. Locks the project if there are any, and then
+        the organization if it is one of them."""
         found = ((subject, subject.limits.get(name, UNLIMITED)) for subject in self._subjects)
         limits = [(subject, limit) for subject, limit in found if limit != UNLIMITED]
         if limits:

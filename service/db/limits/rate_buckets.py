@@ -23,7 +23,7 @@ class Claim:
 
     bucket_id: str
     limit: int
-    """Per minute."""
+    """Limit per minute."""
     cost: float
     """What the request needs; 0 only gives back."""
     returned: float = 0.0

@@ -52,7 +52,7 @@ class AliasChange:
     model: str | None
     """None if the change deleted the alias."""
     api_key_id: str
-    """Who made the change."""
+    """Id of the key that made the change."""
     created_at: int
 
 
@@ -85,7 +85,7 @@ class Aliases:
         return _alias_of(row)
 
     def list(self, *, model: str | None = None) -> Sequence[Alias]:
-        """By name; with `model`, only those that name it."""
+        """Aliases sorted by name; with `model`, only those that name it."""
         statement = self._current().order_by(tables.ModelAliasChange.alias)
         if model is not None:
             statement = statement.where(tables.ModelAliasChange.model == model)
@@ -238,7 +238,7 @@ class Aliases:
 
 
 def models_with_aliases(session: Session, models: Collection[str]) -> set[str]:
-    """Those of the models that an alias of any tenant names now."""
+    """The given models that an alias of any tenant names now."""
     change, later = tables.ModelAliasChange, aliased(tables.ModelAliasChange)
     is_replaced = exists().where(
         later.project_id == change.project_id, later.alias == change.alias, later.version > change.version

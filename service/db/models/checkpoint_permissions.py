@@ -1,4 +1,4 @@
-"""Which other projects may use a tuned model or a checkpoint."""
+"""Other projects' permissions to use a tuned model or a checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

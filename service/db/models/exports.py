@@ -52,7 +52,7 @@ class ModelExport:
     total_bytes: int | None
     """None until it is known."""
     export_sha256: str | None
-    """Of the export's manifest, once it has succeeded."""
+    """SHA-256 of the export's manifest, once the export has succeeded."""
     error: dict[str, Any] | None
     """code, message, param."""
     created_at: int
@@ -135,8 +135,8 @@ class Exports:
         return None if row is None else _export_of(row)
 
     def page(self, weights: WeightsRef, *, after: str | None = None, limit: int = 20) -> Page[ModelExport]:
-        """Those of these weights, newest first. `after` is an export's id; raises InvalidRequest if there is
-        none."""
+        """Exports of these weights, newest first. `after` is an export's id; raises InvalidRequest if there
+        is none."""
         of_weights = self._current().where(_TABLE.manifest_sha256 == weights.digest)
         found = page(
             self._session,
@@ -196,7 +196,7 @@ def is_current(session: Session) -> ColumnElement[bool]:
 
 
 def pending_exports(session: Session) -> Sequence[ModelExport]:
-    """Those of all tenants, oldest first."""
+    """Pending exports of all tenants, oldest first."""
     rows = session.scalars(
         select(_TABLE)
         .where(_TABLE.status.in_(_PENDING), is_current(session))

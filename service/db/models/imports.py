@@ -140,7 +140,7 @@ class Imports:
 
 
 def pending_imports(session: Session) -> Sequence[PendingImport]:
-    """Those of all tenants, oldest first."""
+    """Pending imports of all tenants, oldest first."""
     rows = session.scalars(
         select(tables.ModelImport)
         .where(tables.ModelImport.status == "validating")
@@ -171,7 +171,7 @@ def begin_try(session: Session, id: str) -> bool:
 
 
 def seconds_tried(session: Session, id: str) -> float:
-    """For how long the import has been tried."""
+    """Seconds that the import has been tried for."""
     first = session.get_one(tables.ModelImport, id).first_tried_at
     return 0.0 if first is None else now(session) - first
 

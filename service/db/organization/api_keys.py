@@ -36,7 +36,7 @@ class Principal:
     is_operators: bool = False
     """Whether it may create organizations."""
     rights: Rights = field(default_factory=Rights)
-    """Of the project that it acts in."""
+    """Rights of the project that the principal acts in."""
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or "admin" in self.scopes

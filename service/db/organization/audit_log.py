@@ -27,7 +27,7 @@ _BEFORE = "audit entries before each savepoint"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who makes a request."""
+    """The sender of a request."""
 
     key_id: str
     request_id: str
@@ -35,7 +35,7 @@ class Actor:
 
 
 acting: ContextVar[Actor | None] = ContextVar("acting", default=None)
-"""Who makes the request that this thread or task works on. None for what Tunery does by itself."""
+"""The actor whose request this thread or task works on. None for what Tunery does by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class AuditFilter:
     event_types: Sequence[str] = ()
     project_ids: Sequence[str] = ()
     actor_ids: Sequence[str] = ()
-    """Of API keys or of service accounts."""
+    """Ids of API keys or of service accounts."""
     resource_ids: Sequence[str] = ()
     effective_at: Mapping[str, int] = field(default_factory=dict)
     """Unix seconds by `gt`, `gte`, `lt` or `lte`."""
@@ -63,7 +63,7 @@ def record(session: Session, tenant: Tenant, type: AuditType, id: str, **details
 
 
 class AuditLog:
-    """Of one organization."""
+    """Audit log of one organization."""
 
     def __init__(self, session: Session, organization_id: str) -> None:
         self._session = session

@@ -1,4 +1,4 @@
-"""Who sends a token of an identity provider, and what the operator grants to them."""
+"""Identities of tokens, and what the operator grants to them."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class Grant:
     project_id: str
     scopes: frozenset[Scope]
     is_admin: bool
-    """Of the project's organization."""
+    """Whether this makes an admin of the project's organization."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,13 +36,13 @@ def lock_organization(session: Session, id: str) -> None:
 
 
 class Organizations:
-    """Those of the whole installation: for the operator alone."""
+    """Organizations of the whole installation, for the operator alone."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def create(self, name: str) -> tuple[Organization, Tenant]:
-        """With a first project, which its admin keys act in by default."""
+        """Creates an organization with a first project, which its admin keys act in by default."""
         at = int(now(self._session))
         row = tables.Organization(id=new_id("org-"), name=name, created_at=at)
         self._session.add(row)

@@ -98,8 +98,9 @@ class Projects:
         return self._row(id).encryption_key
 
     def set_encryption_key(self, id: str, key: str | None) -> None:
-        """Has storage encrypt with the key, which it was checked to have, what is written for the project
-        from now on. None leaves that to storage. Raises NotFound, and Conflict if the project is archived."""
+        """Sets the key with which storage encrypts what is written for the project from now on. It was
+        checked that storage has the key. None leaves that to storage. Raises NotFound, and Conflict if the
+        project is archived."""
         row = self._lock_active(id)
         row.encryption_key, tenant = key, self._tenant_of(row)
         if key is None:
@@ -113,8 +114,8 @@ class Projects:
         return self._tenant_of(self._row(id))
 
     def active_tenant(self, id: str) -> Tenant:
-        """Also keeps the project from being archived until the transaction ends. Raises NotFound, and
-        Conflict if it is archived."""
+        """Returns the project's tenant, and keeps the project from being archived until the transaction ends.
+        Raises NotFound, and Conflict if it is archived."""
         return self._tenant_of(self._lock_active(id))
 
     def lock(self, id: str) -> tables.Project:
@@ -155,7 +156,7 @@ class Projects:
 
 
 def num_projects(session: Session, organization_id: str) -> int:
-    """That are not archived."""
+    """Number of projects that are not archived."""
     row = tables.Project
     counted = select(func.count()).where(row.organization_id == organization_id, row.archived_at.is_(None))
     return session.scalar(counted) or 0
@@ -174,8 +175,8 @@ def lock_project(session: Session, tenant: Tenant) -> None:
 
 
 def encryption_key_of(session: Session, project_id: str) -> str | None:
-    """With which storage encrypts what is written for the project. None leaves that to storage, and so does a
-    project that was deleted since."""
+    """Key with which storage encrypts what is written for the project. None leaves that to storage, and so
+    does a project that was deleted since."""
     project = tables.Project
     return session.scalar(select(project.encryption_key).where(project.id == project_id))
 

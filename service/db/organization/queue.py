@@ -13,7 +13,7 @@ from service.db.scheduler.pending_work import devices_of
 
 
 def queued_jobs(session: Session, organization_id: str, *, limit: int) -> Page[Job]:
-    """Of the organization's projects, those that are expected to start first coming first."""
+    """Queued jobs of the organization's projects, in the order in which they are expected to start."""
     job, place = tables.Job, tables.QueuePlace
     rank = case({priority: number for number, priority in enumerate(PRIORITIES)}, value=job.priority)
     rows = session.scalars(

@@ -1,4 +1,4 @@
-"""Which models a project may use, and how it may train."""
+"""The models that a project may use, and how it may train."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Those who send tokens of identity providers.
+"""Holders of tokens from identity providers.
 
 Each has a row beside the API keys for every project in which they act, so that limits, usage, the audit log
 and revocation hold for them as for keys. What they may do is in their tokens and the operator's rules; the
@@ -28,8 +28,8 @@ class TokenHolders:
     def find(
         self, identity: Identity, organization_id: str | None, project_id: str | None
     ) -> Principal | None:
-        """Who sends a token, acting in the project that the request names, or else in that of the identity's
-        first grant. None if there is no row that shows these scopes: `record` them first.
+        """Finds the principal that a token acts as: in the project that the request names, or else in that of
+        the identity's first grant. None if there is no row that shows these scopes: `record` them first.
 
         Raises AuthenticationFailed if they may not act there, or were deleted as keys are."""
         grant, project = self._place(identity, organization_id, project_id)
@@ -97,7 +97,7 @@ class TokenHolders:
     def _place(
         self, identity: Identity, organization_id: str | None, project_id: str | None
     ) -> tuple[Grant, tables.Project]:
-        """By which grant, and in which project, someone acts."""
+        """The grant and the project by which the holder of a token acts."""
         by_project = {grant.project_id: grant for grant in identity.grants}
         grant = by_project.get(project_id or identity.grants[0].project_id)
         project = self._active(grant.project_id if grant else project_id)

@@ -19,7 +19,7 @@ from service.db.usage.usage import HOUR
 RESULTS = "fine-tune-results"
 """Purpose of the files that jobs have made."""
 MAX_FOLDERS = 100
-"""Of how many folders of one kind a report says the bytes: each is a request to the storage, one after the
+"""Number of folders of one kind whose bytes a report counts: each is a request to the storage, one after the
 other, while a client waits."""
 _FILE, _JOB, _CHECKPOINT, _EVENT = tables.File, tables.Job, tables.Checkpoint, tables.JobEvent
 
@@ -39,8 +39,8 @@ class Due:
 
 
 def due_files(project_id: str, before: float, held: Held, *, of_jobs: bool) -> Select[tables.File]:
-    """Those that jobs have made, or the others, without those that a job or an import still uses. Expired
-    ones are not among them."""
+    """Due files made by jobs if `of_jobs`, otherwise the other ones. Files that a job or an import still uses
+    are not due. Expired ones are not among them."""
     return select(_FILE).where(
         _FILE.project_id == project_id,
         _FILE.deleted_at.is_(None),
@@ -53,8 +53,9 @@ def due_files(project_id: str, before: float, held: Held, *, of_jobs: bool) -> S
 
 
 def due_checkpoints(project_id: str, before: float, held: Held) -> Select[tables.Checkpoint]:
-    """Of jobs that ended before, without the weights of a model that exists, those that an alias names or has
-    named since it was made, that are shared, or that an unfinished job starts from."""
+    """Checkpoints of jobs that ended before `before`, except: the weights of an existing model, checkpoints
+    that an alias names or has named since it was made, shared ones, and ones from which an unfinished job
+    starts."""
     change, deletion, other = tables.ModelAliasChange, aliased(tables.ModelAliasChange), aliased(tables.Job)
     is_alias_gone = exists().where(
         deletion.project_id == change.project_id,
@@ -109,8 +110,8 @@ def due_usage(project_id: str, before: float, held: Held) -> ColumnElement[bool]
 def due_figures(
     session: Session, project_id: str, terms: Mapping[RetentionKind, Term], held: Held, at: float
 ) -> list[Due]:
-    """Of every kind that has a term and figures of its own: data reports belong to files, and go with them or
-    before."""
+    """What is due of each kind that has a term and figures of its own: data reports belong to files, and go
+    with them or before."""
     found = []
     for kind, term in terms.items():
         if term.seconds is not None and kind in _FIGURES:

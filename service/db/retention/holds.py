@@ -33,7 +33,7 @@ class LegalHold:
     resource_id: str
     reason: str
     api_key_id: str
-    """Who placed it."""
+    """Id of the key that placed the hold."""
     created_at: int
 
 
@@ -44,7 +44,7 @@ class Held:
     is_whole: bool = False
     """The project itself."""
     files: frozenset[str] = frozenset()
-    """Those of held jobs included."""
+    """Files that are held, including those of held jobs."""
     jobs: frozenset[str] = frozenset()
     models: frozenset[str] = frozenset()
     """Models and checkpoints, by name."""
@@ -62,7 +62,7 @@ class Held:
 
 
 class LegalHolds:
-    """Those of one organization's project."""
+    """Legal holds of one organization's project."""
 
     def __init__(self, session: Session, tenant: Tenant) -> None:
         self._session = session
@@ -184,7 +184,8 @@ def check_file_not_held(session: Session, file: tables.File) -> None:
 
 
 def check_model_not_held(session: Session, project_id: str, name: str, job_id: str | None) -> None:
-    """Of a model with its checkpoints, or of one checkpoint. Raises Conflict (`legal_hold`)."""
+    """Checks that a model and its checkpoints, or one checkpoint, are not held. Raises Conflict
+    (`legal_hold`)."""
     if held_of(session, project_id).has_model(name, job_id):
         raise _refusal(f"The model '{name}'")
 

@@ -22,7 +22,7 @@ Place = TypeVar("Place", bound=ObjectKey)
 class Stored:
     project_id: str
     kind: str
-    """Of object, such as files or checkpoints."""
+    """Kind of object, such as files or checkpoints."""
     objects: int
     bytes: int
     measured_at: int
@@ -88,7 +88,7 @@ def record_stored(session: Session, counts: Mapping[tuple[str, str], tuple[int, 
 
 
 def stored_of(session: Session, organization_id: str) -> list[Stored]:
-    """By project and kind."""
+    """Stored objects by project and kind."""
     rows = session.scalars(
         select(_STORED)
         .join(tables.Project, tables.Project.id == _STORED.project_id)

@@ -14,7 +14,7 @@ from service.db.tenancy import Tenant
 
 
 def terms_of(session: Session, rules: RetentionRules, project_id: str) -> dict[RetentionKind, Term]:
-    """Those of the server if the project has just been deleted."""
+    """Terms of the project, or of the server if the project has just been deleted."""
     found = session.execute(
         select(tables.Project.retention, tables.Organization.retention)
         .join(tables.Organization, tables.Organization.id == tables.Project.organization_id)
@@ -25,7 +25,7 @@ def terms_of(session: Session, rules: RetentionRules, project_id: str) -> dict[R
 
 
 def all_terms(session: Session, rules: RetentionRules) -> list[tuple[Tenant, dict[RetentionKind, Term]]]:
-    """Of every project, archived ones included."""
+    """Terms of every project, including archived ones."""
     rows = session.execute(
         select(
             tables.Project.organization_id,
@@ -50,8 +50,8 @@ def change_terms(
     *,
     inherited: Collection[RetentionKind] = (),
 ) -> None:
-    """Of the project. Kinds that are `inherited` go back to the organization's terms, and what is in neither
-    stays as it is. Raises NotFound, Conflict if the project is archived, and InvalidRequest
+    """Changes the project's terms. Kinds that are `inherited` go back to the organization's terms, and what
+    is in neither stays as it is. Raises NotFound, Conflict if the project is archived, and InvalidRequest
     (`retention_out_of_bounds`)."""
     rules.check(days)
     row = _active(session, tenant)

@@ -165,7 +165,7 @@ class Attempts:
 
 
 def _workers_event(job: tables.Job, attempt: tables.Attempt) -> list[NewEvent]:
-    """Of an elastic job: with how many workers it runs now."""
+    """Event that says with how many workers an elastic job runs now; empty for other jobs."""
     workers = attempt.num_workers
     if not isinstance(job.training.get("num_workers"), dict) or job.config is None or workers is None:
         return []

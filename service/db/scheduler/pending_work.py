@@ -74,7 +74,7 @@ class Holding:
     """The numbers of workers that an elastic job may have in its pool, the most first. Empty if it has no
     choice."""
     held_seconds: float = 0.0
-    """For how long earlier attempts have had devices since `queued_at`."""
+    """Seconds that earlier attempts have had devices since `queued_at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class PendingWork:
     first tries that fail."""
     attempts: list[Attempt]
     holdings: list[Holding]
-    """Those of the attempts."""
+    """Devices held by the attempts."""
     maintenance: Maintenance | None
     pool_limits: Mapping[str, int]
     """Devices that jobs may hold, of the pools that an operator has limited."""
@@ -214,7 +214,7 @@ def _sizes(job: tables.Job, pool: str | None) -> tuple[int, ...]:
 
 
 def _expected_end(job: tables.Job, started_at: float, workers: int) -> float | None:
-    """By its speed, once that is known, or else by what such runs take."""
+    """Expected end by the job's speed, once that is known, or else by what such runs take."""
     if job.estimated_finish is not None:
         return job.estimated_finish
     gang = planned_gangs(job.gangs)[0]

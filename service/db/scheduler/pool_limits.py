@@ -10,7 +10,7 @@ from service.db.tenancy import Tenant
 
 
 def pool_limits(session: Session) -> dict[str, int]:
-    """By the pool's name. Pools without a limit are absent."""
+    """Limits by the pool's name. Pools without a limit are absent."""
     limit = tables.PoolLimit
     return dict(row.tuple() for row in session.execute(select(limit.pool, limit.max_devices)))
 

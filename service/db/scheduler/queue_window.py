@@ -58,7 +58,7 @@ class WaitingJob:
     was_displaced: bool
     """Whether it has been paused for the sake of another job."""
     held_seconds: float = 0.0
-    """For how long it has had devices since `queued_at`."""
+    """Seconds that the job has had devices since `queued_at`."""
     resize_to: int | None = None
     """The workers that an elastic job goes on with, which was paused only for that."""
 

@@ -28,7 +28,7 @@ class ProjectStanding:
 def standings(
     session: Session, project_ids: Collection[str], *, at: float, half_life: float
 ) -> dict[str, ProjectStanding]:
-    """By project. Two reads, whatever the projects have run before."""
+    """Standings by project id. Two reads, whatever the projects have run before."""
     use, limit = tables.DeviceUse, tables.Limit
     used = {
         row.project_id: row for row in session.scalars(select(use).where(use.project_id.in_(project_ids)))

@@ -59,7 +59,7 @@ class TimedMetrics(NamedTuple):
     at: int
     """Unix seconds."""
     values: dict[str, Any]
-    """With `step`."""
+    """Values, including `step`."""
 
 
 class SchedulerStore:
@@ -86,7 +86,7 @@ class SchedulerStore:
             return pending_work(session)
 
     def past_runs(self, base: str | None = None) -> list[PastRun]:
-        """Of one base, or of all."""
+        """Past runs of one base, or of all."""
         with self._database.read() as session:
             return past_runs(session, base)
 
@@ -100,7 +100,7 @@ class SchedulerStore:
             )
 
     def encryption_key(self, job: Job) -> str | None:
-        """With which storage encrypts what is written for the job."""
+        """Key with which storage encrypts what is written for the job."""
         with self._database.read() as session:
             return encryption_key_of(session, job.tenant.project_id)
 
@@ -296,8 +296,8 @@ class SchedulerStore:
             )
 
     def displace(self, job_id: str, why: str = DISPLACED) -> bool:
-        """Has a running job pause, for the sake of another one unless `why` tells its owner something else;
-        it then goes back to the queue. That costs none of the faults that it may have."""
+        """Pauses a running job and returns it to the queue, to free its devices for another job unless `why`
+        tells the owner something else. This does not count as a fault of the job."""
         with self._database.write() as session:
             self._require_lease(session)
             row = lock(session, job_id)
@@ -317,8 +317,8 @@ class SchedulerStore:
             return True
 
     def resize(self, job_id: str, workers: int, why: str) -> bool:
-        """Has a running elastic job go on with another number of workers: it pauses, and starts again as soon
-        as it has left its devices. That costs none of the faults that it may have."""
+        """Changes the number of workers of a running elastic job: it pauses, and starts again as soon as it
+        has left its devices. This does not count as a fault of the job."""
         with self._database.write() as session:
             self._require_lease(session)
             row = lock(session, job_id)
@@ -361,7 +361,7 @@ class SchedulerStore:
             return Finished.model_validate(row.result)
 
     def metrics(self, job: Job) -> list[TimedMetrics]:
-        """Those of every reported step, in order."""
+        """Metrics of every reported step, in order."""
         with self._database.read() as session:
             rows = session.execute(
                 select(tables.JobEvent.created_at, tables.JobEvent.data)
@@ -411,8 +411,8 @@ def _preferring(config: dict[str, Any] | None, pool: str, workers: int) -> dict[
 
 
 def _newest_manifest(session: Session, job_id: str) -> str | None:
-    """Of a job whose runners have not named a resume state: those of earlier releases stored it beside the
-    weights."""
+    """Newest manifest of a job whose runners have not named a resume state: those of earlier releases stored
+    it beside the weights."""
     return session.scalar(
         select(tables.Checkpoint.manifest_key)
         .where(tables.Checkpoint.job_id == job_id)

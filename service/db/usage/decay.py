@@ -17,5 +17,5 @@ def decayed_use(devices: int, start: float, end: float, *, at: float, half_life:
 
 
 def _share(seconds: float, half_life: float) -> float:
-    """Of an amount, what is left after so long."""
+    """Share of an amount that is left after `seconds`."""
     return math.pow(0.5, max(0.0, seconds) / half_life)

@@ -17,7 +17,7 @@ class DeviceTime:
 
     project_id: str
     api_key_id: str | None
-    """Of the key that created the job."""
+    """Id of the key that created the job."""
     model: str
     """Alias of the base."""
     start: float

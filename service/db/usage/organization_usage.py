@@ -37,9 +37,9 @@ class UsageFilter:
 @dataclass(frozen=True, slots=True)
 class TrainingUsage:
     jobs: int = 0
-    """That ended."""
+    """Jobs that ended."""
     trained_tokens: int = 0
-    """Of the jobs that ended."""
+    """Tokens trained by the jobs that ended."""
     device_seconds: float = 0.0
 
     def __add__(self, other: "TrainingUsage") -> "TrainingUsage":
@@ -56,8 +56,8 @@ class OrganizationUsage:
         self._organization_id = organization_id
 
     def of_models(self, operation: Operation, wanted: UsageFilter) -> dict[int, dict[Group, UsageCounts]]:
-        """By the start of the bucket. Buckets and groups without usage are absent. Minutes are known for a
-        time only (`forget_minutes`)."""
+        """Usage of models by the start of the bucket. Buckets and groups without usage are absent. Minutes
+        are known for a time only (`forget_minutes`)."""
         row = tables.Usage
         bucket = (row.start - row.start % wanted.width).label("bucket")
         groups = [getattr(row, name) for name in wanted.group_by]
@@ -87,8 +87,8 @@ class OrganizationUsage:
         return buckets
 
     def of_training(self, wanted: UsageFilter) -> dict[int, dict[Group, TrainingUsage]]:
-        """By the start of the bucket. A job counts where its training ended, however often its model is
-        published, and its device time where it was spent. The model is the base."""
+        """Training by the start of the bucket. A job counts where its training ended, however often its model
+        is published, and its device time where it was spent. The model is the base."""
         buckets: defaultdict[int, defaultdict[Group, TrainingUsage]] = defaultdict(
             lambda: defaultdict(TrainingUsage)
         )

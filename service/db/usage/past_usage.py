@@ -47,7 +47,7 @@ def keep_usage(session: Session, tenant: Tenant) -> None:
 
 
 def past_device_seconds(session: Session, organization_id: str, since: float) -> float:
-    """Of the organization's deleted projects."""
+    """Device-seconds used by the organization's deleted projects since `since`."""
     row = tables.PastUsage
     total = select(func.sum(row.device_seconds)).where(
         row.organization_id == organization_id, row.start >= int(since)

@@ -27,7 +27,7 @@ class UsageKey:
     operation: Operation
     start: int
     seconds: int
-    """From `start`: MINUTE or HOUR. Each use is counted in one of each."""
+    """Length of the period that begins at `start`: MINUTE or HOUR. Each use is counted in one of each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from service.db.tenancy import Tenant
 from service.db.webhooks.queue import GIVE_UP_SECONDS, disable
 
 MAX_ENDPOINTS = 20
-"""Of one project."""
+"""Endpoints of one project."""
 _TWO_SECRETS_SECONDS = 24 * 3600.0
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 
@@ -125,7 +125,7 @@ class WebhookEndpoints:
         return _endpoint_of(row)
 
     def delete(self, id: str) -> None:
-        """With its deliveries. What is being sent may still arrive."""
+        """Deletes the endpoint and its deliveries. What is being sent may still arrive."""
         self._session.delete(self._row(id, is_locked=True))
         self._session.flush()
         record(self._session, self._tenant, "webhook_endpoint.deleted", id)
@@ -143,7 +143,7 @@ class WebhookEndpoints:
         return row.secret, _endpoint_of(row)
 
     def secret(self, id: str) -> str:
-        """To sign with; never to be shown or logged."""
+        """Secret to sign with, which must never be shown or logged."""
         return self._row(id).secret
 
     def disable(self, id: str) -> WebhookEndpoint:

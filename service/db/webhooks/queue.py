@@ -52,7 +52,7 @@ class Try:
     body: str
     url: str
     secrets: Sequence[str]
-    """To sign with: two for a day after the secret was rotated."""
+    """Secrets to sign with: two for a day after the secret was rotated."""
     at: float
 
 
@@ -61,7 +61,7 @@ class Outcome:
     """How a try ended."""
 
     status_code: int | None = None
-    """Of the answer, if there was one."""
+    """HTTP status of the response, if there was one."""
     error: str | None = None
     """Why there was none."""
     response: str | None = None
@@ -92,7 +92,7 @@ class WebhookQueue:
         self._chance = chance
 
     def has_work(self) -> bool:
-        """Without writing: most of the time there is nothing to do."""
+        """Whether there is work. Only reads, because most of the time there is nothing to do."""
         with self._database.read() as session:
             at = self._clock(session)
             is_new = exists().where(tables.OutboxEntry.delivered_at.is_(None))
@@ -245,7 +245,7 @@ class WebhookQueue:
 
 
 def disable(session: Session, endpoint: tables.WebhookEndpoint, reason: str, *, at: float) -> None:
-    """Also gives up what is pending. The caller holds the endpoint's lock."""
+    """Disables the endpoint, and gives up its pending deliveries. The caller holds the endpoint's lock."""
     endpoint.disabled_at, endpoint.disabled_reason = int(at), reason
     session.execute(
         update(tables.WebhookDelivery)

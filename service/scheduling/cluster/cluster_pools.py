@@ -61,7 +61,7 @@ class ClusterPools:
         )
 
     def announce(self, demand: Sequence[Demand]) -> None:
-        """Has the autoscaler add nodes for these gangs, with the next look."""
+        """Asks the autoscaler to add nodes for these gangs, at the next look."""
         self._waiting = waiting_gangs(demand, self._pools)
 
     def _look(self) -> ClusterReport | None:

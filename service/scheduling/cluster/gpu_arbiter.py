@@ -25,8 +25,8 @@ which jobs have to hear of soon if they are to pause for them."""
 _LET_GO_SECONDS = 15.0
 """After serving has let go of GPUs, until Ray shows them to be free."""
 _AS_SEEN_SECONDS = 60.0
-"""For so long, jobs go by what Ray shows, after serving had no more to give and it was not where a job could
-use it."""
+"""Seconds for which jobs go by what Ray shows, after serving had no more to give and it was not where a job
+could use it."""
 _PUBLISHING = "a model that was just trained is being published on its GPUs."
 _SERVING = "its GPUs are serving models, and are about to be free."
 

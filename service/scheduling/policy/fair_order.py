@@ -12,8 +12,8 @@ _NODES_AGE = 4.0
 
 
 class Ageing:
-    """Which jobs have waited for longer than the cap. A gang that needs a whole node or more ages four times
-    as fast: smaller ones find room between others, and it does not."""
+    """Tracks which jobs have waited for longer than the cap. A gang that needs a whole node or more ages four
+    times as fast: smaller ones find room between others, and it does not."""
 
     def __init__(self, snapshot: Snapshot, rules: Rules) -> None:
         self._at, self._seconds = snapshot.at, rules.ageing_seconds

@@ -12,7 +12,7 @@ from service.scheduling.policy.snapshot import Gang, QueuedJob, Snapshot, Wait, 
 class Waiting:
     job: QueuedJob
     gangs: Sequence[Gang]
-    """Those that can stand in their pool as it is."""
+    """Gangs that fit into their pool as it is."""
     reason: WaitReason
     detail: str
     is_aged: bool
@@ -21,8 +21,8 @@ class Waiting:
 def forecast(
     snapshot: Snapshot, order: FairOrder, pools: Mapping[str, Devices], waiting: Sequence[Waiting]
 ) -> dict[str, Wait]:
-    """By job id. Jobs start one after the other in the order of the policy, as if nobody sent more. Charges
-    what is expected to `order`."""
+    """Expected waits by job id. Jobs start one after the other in the order of the policy, as if nobody sent
+    more. Charges what is expected to `order`."""
     free_at = {name: _FreeAt(devices, snapshot.at) for name, devices in pools.items()}
     by_id = {each.job.job_id: each for each in waiting}
     waits: dict[str, Wait] = {}

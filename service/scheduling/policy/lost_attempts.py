@@ -1,4 +1,4 @@
-"""Which attempts are lost."""
+"""Finds attempts that are lost."""
 
 from service.db.scheduler.pending_work import Attempt
 from service.scheduling.interfaces import GONE, RayStatus

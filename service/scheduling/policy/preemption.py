@@ -1,4 +1,4 @@
-"""Which running jobs make room for a job of a higher priority."""
+"""Chooses the running jobs that make room for a job of a higher priority."""
 
 from collections.abc import Callable, Sequence
 
@@ -47,8 +47,8 @@ def make_room(
 
 
 def fewest(held: Sequence[tuple[RunningJob, int]], missing: int, at: float) -> list[RunningJob] | None:
-    """Of jobs and the devices that each holds, those that together hold as many as are missing, none of them
-    in vain: first those of the lowest priority, then those that lose the least. None if all are too few."""
+    """Picks jobs that together hold at least `missing` devices, without any that is not needed: first those
+    of the lowest priority, then those that lose the least. None if all together hold too few."""
     if sum(devices for _, devices in held) < missing:
         return None
     chosen: list[tuple[RunningJob, int]] = []

@@ -86,7 +86,7 @@ class Settling:
         """The time, and the fewest workers that it could have had since then."""
 
     def settled(self, growths: Sequence[Resize], at: float, rules: Rules) -> list[Resize]:
-        """Those that happen now. `growths` are those that could."""
+        """Picks the growths that happen now from `growths`, which are possible."""
         known = {}
         for each in growths:
             since, workers = self._known.get(each.job_id, (at, each.workers))

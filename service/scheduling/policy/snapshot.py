@@ -52,8 +52,8 @@ class QueuedJob:
     """Whether it has left its devices only in order to go on with another number of workers, which its gangs
     do not exceed. It comes before all others."""
     held_seconds: float = 0.0
-    """For how long it has had devices since `queued_at`. Its age in the queue remains, but what it ran was no
-    waiting."""
+    """Seconds that the job has had devices since `queued_at`. Its age in the queue remains, but what it ran
+    was no waiting."""
 
     def waited(self, at: float) -> float:
         """Seconds without devices."""
@@ -83,7 +83,7 @@ class RunningJob:
     sizes: tuple[int, ...] = ()
     """The numbers of workers that an elastic job may have in its pool, the most first."""
     held_seconds: float = 0.0
-    """For how long it had had devices since `queued_at` before it started."""
+    """Seconds that the job had had devices since `queued_at` before it started."""
 
     @property
     def waited(self) -> float:
@@ -128,7 +128,7 @@ class PoolState:
         return free if self.room is None else max(0, min(free, self.room))
 
     def with_room(self, room: int) -> "PoolState":
-        """With no more room than so much."""
+        """The same pool with at most this much room."""
         return replace(self, room=room if self.room is None else min(self.room, room))
 
 
@@ -154,7 +154,7 @@ class Snapshot:
     running: Sequence[RunningJob]
     pools: Sequence[PoolState]
     standings: Mapping[str, Standing]
-    """By project id. A project without one has used nothing, and has the weight 1 and no quota."""
+    """Standings by project id. A project without one has used nothing, and has the weight 1 and no quota."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +165,16 @@ class Rules:
     """A job that has waited for longer comes before all that have not, whatever its priority and project. A
     gang that needs a whole node comes first after a quarter of this time."""
     aged_share: float = 0.5
-    """Of a pool's devices. Aged jobs come first as long as those that were so started hold no more, so that
-    one project's flood cannot take the cluster by its age."""
+    """Share of a pool's devices for aged jobs. Aged jobs come first as long as those that were so started
+    hold no more, so that one project's flood cannot take the cluster by its age."""
     half_life_seconds: float = 3600.0
     """After this time, half of what a project has used is forgotten."""
     may_preempt: bool = True
     may_resize: bool = True
     """Whether running elastic jobs grow and shrink."""
     settle_seconds: float = 120.0
-    """For so long, devices must have been idle before a job grows into them, and a job must have run with as
-    many workers before it gets another number of them."""
+    """Seconds that devices must have been idle before a job grows into them, and that a job must have run
+    with as many workers before it gets another number of them."""
     restart_seconds: float = 60.0
     """What such a change takes."""
     window: int = 64
@@ -203,7 +203,7 @@ class Wait:
     """Why a job waits, and until when."""
 
     position: int
-    """From 1, among the jobs of the snapshot that do not start now."""
+    """Position among the jobs of the snapshot that do not start now, counted from 1."""
     reason: WaitReason
     detail: str
     """One sentence for the job's owner, without the other projects' names."""
@@ -259,4 +259,4 @@ class Decision:
     the moment: see `resizing.Settling`."""
     demand: tuple[Demand, ...] = ()
     waits: Mapping[str, Wait] = field(default_factory=dict)
-    """By job id: of every queued job that does not start now, if it was asked for."""
+    """Waits by job id: one for every queued job that does not start now, if they were asked for."""

@@ -13,7 +13,7 @@ from service.db.scheduler.store import TimedMetrics
 
 _NOT_SCALARS = {"attempt", "step", "total_steps", "eta_seconds"}
 _POLYNOMIAL = 0x82F63B78
-"""Of CRC-32C, reversed."""
+"""Polynomial of CRC-32C, reversed."""
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5
 """Wire types of protocol buffers."""
 _STRING = 7

@@ -30,11 +30,11 @@ _EFFECT_MOST = 0.5
 _TAIL = 0.01
 """Share of the tokens beyond the 99th percentile."""
 _ENOUGH_TOKENS = 200
-"""For a 99th percentile."""
+"""Tokens that are enough for a 99th percentile."""
 _CHANCE = 1e-4
-"""Of refusing for a share that is within its limit."""
+"""Chance of refusing for a share that is within its limit."""
 _ROUNDING = 1e-9
-"""Of a share, which is a quotient of two whole numbers."""
+"""Rounding error of a share, which is a quotient of two whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Measured(FrozenModel):
     """`Publishing.since`: whoever asks for publishing again may have mended serving, so all of it is measured
     again."""
     served: ProbeScores | None = None
-    """Of the probe's rows."""
+    """Scores of the probe's rows, as served."""
     endings: Endings | None = None
     served_base: ProbeScores | None = None
     """As `Probe.base`."""

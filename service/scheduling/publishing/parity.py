@@ -1,4 +1,4 @@
-"""Has the publish gate judge what serving computes of a tuned model and of its base."""
+"""Judges what serving computes of a tuned model and of its base, for the publish gate."""
 
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.manifest import Probe, ProbeScores

@@ -1,4 +1,4 @@
-"""From `publishing` to `succeeded`.
+"""Takes a job from `publishing` to `succeeded`.
 
 A model becomes public only if it forgot no more than its owner allows, and if serving computes the
 log-probabilities that training measured.

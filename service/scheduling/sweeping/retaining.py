@@ -22,8 +22,8 @@ from service.db.tenancy import Tenant
 from service.db.transitions import lock
 
 MAX_DELETED = 1000
-"""Of each kind and project in one sweep. The next sweep goes on, so that no project keeps the others
-waiting."""
+"""Maximum deletions of each kind and project in one sweep. The next sweep goes on, so that no project keeps
+the others waiting."""
 _USAGE_SECONDS = 30 * DAY_SECONDS
 _log = structlog.get_logger()
 _Deletion = Callable[[Session], int]

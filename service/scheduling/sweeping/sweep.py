@@ -186,7 +186,7 @@ def _abort(store: ObjectStore, options: SweepOptions, put: UnfinishedPut, report
 def _reachable(
     database: Database, options: SweepOptions, found: Iterable[ObjectKey | None]
 ) -> tuple[ReachableObjects, Callable[[ObjectKey], str]]:
-    """Which of the places are needed, and whose each is."""
+    """Finds which of the places are needed, and returns a function that tells the owner of each."""
     places = [place for place in found if place is not None]
     seconds, rules = options.resume_state_seconds, options.retention
     if options.is_dry_run:

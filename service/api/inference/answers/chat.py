@@ -165,7 +165,7 @@ class ChatAnswer:
 
     @property
     def usage(self) -> Usage:
-        """Of what has been added so far."""
+        """Usage of what has been added so far."""
         return self._tally.usage()
 
     def last_chunks(self) -> list[ChatCompletionChunk]:

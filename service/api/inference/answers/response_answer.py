@@ -172,7 +172,7 @@ class ResponseAnswer:
 
     @property
     def _place(self) -> dict[str, Any]:
-        """Of the last item."""
+        """Place of the last item."""
         return {"item_id": self._items[-1].id, "output_index": len(self._items) - 1}
 
     def _item_event(

@@ -22,7 +22,7 @@ class Conversion:
 
     n_rows: int = 0
     format: DatasetFormat | None = None
-    """Of the rows that were written."""
+    """Format of the rows that were written."""
     formats: Counter[str] = field(default_factory=Counter)
     """How many records were of each format."""
     refused: list[tuple[int, str]] = field(default_factory=list)

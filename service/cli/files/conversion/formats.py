@@ -166,7 +166,7 @@ FORMATS = {
         Format("text", _keys("text"), _plain_text),
     )
 }
-"""By name, in the order in which they are looked for."""
+"""Formats by name, in the order in which they are tried."""
 
 
 def _chat(record: Row, messages: list[Message]) -> Row:

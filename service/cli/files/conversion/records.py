@@ -19,7 +19,7 @@ _LISTS = ("rows", "data", "examples", "train", "instances", "items")
 _MAX_LINE_CHARACTERS = 4 * MAX_LINE_BYTES
 """A record may be larger than its row: it can have escapes and columns that the row has not."""
 MAX_DOCUMENT_CHARACTERS = 1024**3
-"""Of one JSON value that is a whole file, unpacked."""
+"""Characters of one JSON value that is a whole file, unpacked."""
 _CHUNK_CHARACTERS = 1024**2
 _UNREADABLE = (ValueError, RecursionError, OSError, EOFError, zlib.error, csv.Error)
 """What JSON, gzip, csv, pyarrow and datasets raise for files that are not theirs."""

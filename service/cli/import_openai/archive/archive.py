@@ -73,7 +73,8 @@ class Archive:
         return sorted(found, key=lambda job: (_number(job.get("created_at")), str(job.get("id"))))
 
     def save_job(self, job: Mapping[str, Any]) -> None:
-        """Also forgets the job's events and checkpoints if they may have changed since they were saved."""
+        """Saves a job, and forgets its events and checkpoints if they may have changed since they were
+        saved."""
         path = self.path("jobs", job["id"], ".json")
         status = job.get("status")
         has_ended = isinstance(status, str) and status in ENDED

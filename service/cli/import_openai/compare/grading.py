@@ -40,5 +40,5 @@ def _sendable(text: str) -> str:
 
 
 def _has_errors(answer: dict[str, Any]) -> bool:
-    """With an error, the reward is 0 whatever the texts are."""
+    """Whether grading had errors, with which the reward is 0 whatever the texts are."""
     return any((answer.get("metadata") or {}).get("errors", {}).values())

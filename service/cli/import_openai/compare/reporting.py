@@ -40,7 +40,7 @@ class Replacement:
     """The new model."""
     base: str
     evaluation: Mapping[str, Any] | None
-    """Of the new model, as the API gives it."""
+    """Evaluation of the new model, as the API returns it."""
 
 
 def replacement(source: Source, job: Mapping[str, Any], model: str) -> Replacement:

@@ -18,7 +18,7 @@ class AnswersFile:
         self.path = path
         _cut_broken_line(path)
         self.rows: dict[str, Row] = {row["id"]: row for row in read_lines(path)} if path.exists() else {}
-        """By id."""
+        """Rows by id."""
 
     def forget_errors(self) -> None:
         """Lets `fill` make the lines with an `error` again."""

@@ -15,7 +15,7 @@ from service.cli.import_openai.source.client import Source
 from service.cli.remote import Target
 
 DEFAULT_MAX_TOKENS = 1024
-"""Of an answer that is harvested."""
+"""Maximum tokens of a harvested answer."""
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _REASONING = re.compile(r"o\d")
 

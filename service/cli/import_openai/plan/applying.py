@@ -39,7 +39,7 @@ class Applied:
     is_named: bool = False
     """Whether the old name means the new model now."""
     checkpoints: dict[str, str] = field(default_factory=dict)
-    """By the old checkpoints' names, the new ones that have these names now."""
+    """New checkpoints that now have the old checkpoints' names, by these names."""
     problem: str | None = None
 
     @property
@@ -72,7 +72,7 @@ def apply_plan(
 
 
 def replacements(api: Api) -> dict[str, dict[str, Any]]:
-    """By the old jobs' ids, the new ones: one that succeeded if there is one, or else the newest."""
+    """New jobs by the old jobs' ids: one that succeeded if there is one, or else the newest."""
     found: dict[str, dict[str, Any]] = {}
     for job in api.list("/fine_tuning/jobs"):
         origin = (job.get("metadata") or {}).get(ORIGIN)

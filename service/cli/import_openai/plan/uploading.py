@@ -58,7 +58,7 @@ class Uploads:
         return next((file for file in alike if self._sha256(file["id"]) == sha256), None)
 
     def _files(self) -> dict[int, list[dict[str, Any]]]:
-        """By size."""
+        """Files of the plan by size."""
         if self._known is None:
             self._known = defaultdict(list)
             for file in self._api.list("/files", purpose="fine-tune"):

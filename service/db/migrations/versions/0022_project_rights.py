@@ -1,4 +1,4 @@
-"""Which models and methods a project may use"""
+"""The models and methods that a project may use"""
 
 import sqlalchemy as sa
 from alembic import op

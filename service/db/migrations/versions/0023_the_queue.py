@@ -71,7 +71,7 @@ def upgrade() -> None:
 
 
 def _set_gangs(connection: sa.Connection) -> None:
-    """Of planned jobs that have not ended."""
+    """Sets the gangs of planned jobs that have not ended."""
     ended = ("succeeded", "failed", "cancelled")
     planned = sa.select(_JOBS.c.id, _JOBS.c.config).where(_JOBS.c.status.not_in(ended))
     for job_id, config in connection.execute(planned).all():

@@ -17,8 +17,8 @@ T = TypeVar("T", bound="AuditLogEntry")
 
 @_attrs_define
 class AuditLogEntry:
-    """Who changed what. A field with the name of the `type` has the `id` of the changed object, and what was
-    asked for: `data` of what was created, `changes_requested` of what was changed.
+    """A change, and who made it. A field with the name of the `type` has the `id` of the changed object, and
+    what was asked for: `data` of what was created, `changes_requested` of what was changed.
 
         Attributes:
             id (str):
@@ -30,7 +30,7 @@ class AuditLogEntry:
             ip_address (None | str): The peer of the connection: of the proxy, if there is one.
             sequence (int): 1 for the organization's first entry. A Tunery extension, as the two hashes are.
             previous_sha256 (str): `sha256` of the entry before; 64 zeros in the first one.
-            sha256 (str): Of the canonical JSON (sorted keys, no spaces, ASCII) of all other fields.
+            sha256 (str): SHA-256 of the canonical JSON (sorted keys, no spaces, ASCII) of all other fields.
     """
 
     id: str

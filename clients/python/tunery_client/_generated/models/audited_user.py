@@ -13,7 +13,7 @@ T = TypeVar("T", bound="AuditedUser")
 class AuditedUser:
     """
     Attributes:
-        id (str): Of what stands for the tokens among the keys of the project.
+        id (str): Id of the row among the project's keys that stands for the user's tokens.
     """
 
     id: str

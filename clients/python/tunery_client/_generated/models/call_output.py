@@ -24,7 +24,7 @@ class CallOutput:
 
     Attributes:
         type_ (Literal['function_call_output']):
-        call_id (str): That of the call, which must come before.
+        call_id (str): Id of the call that this is the output of, which must come before it.
         output (list[InputText] | str):
     """
 

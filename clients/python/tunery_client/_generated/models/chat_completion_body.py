@@ -83,9 +83,9 @@ class ChatCompletionBody:
         top_logprobs (int | None | Unset):
         max_completion_tokens (int | None | Unset): If absent, what the context leaves.
         max_tokens (int | None | Unset): The older name of `max_completion_tokens`. Give only one of the two.
-        response_format (JsonObjectFormat | JsonSchemaFormat | None | TextFormat | Unset): With a JSON format, the
-            answer is always valid JSON, or the beginning of it if it is cut off, e.g. by
-            `max_completion_tokens`.
+        response_format (JsonObjectFormat | JsonSchemaFormat | None | TextFormat | Unset): The format of the answer.
+            With a JSON format, the answer is always valid JSON, or the beginning of it
+            if it is cut off, e.g. by `max_completion_tokens`. by `max_completion_tokens`.
         tools (list[Tool] | None | Unset): The chat template shows them to the model, and its calls are parsed in the
             template's format.
         tool_choice (AllowedTools | ChatCompletionBodyToolChoiceType0 | NamedTool | None | Unset): `auto` if absent.

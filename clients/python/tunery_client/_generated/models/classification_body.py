@@ -17,9 +17,9 @@ class ClassificationBody:
     """
     Attributes:
         model (str): A model tuned from an encoder.
-        input_ (list[list[str]] | list[str] | list[TextPair] | str): For a model that classifies texts: a text, texts,
-            or pairs of texts. For a model that classifies words:
-            lists of words.
+        input_ (list[list[str]] | list[str] | list[TextPair] | str): The texts to classify. A model that classifies
+            texts takes a text, texts, or pairs of texts; a model
+            that classifies words takes lists of words.
     """
 
     model: str

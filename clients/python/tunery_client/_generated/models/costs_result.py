@@ -30,8 +30,8 @@ class CostsResult:
     Attributes:
         object_ (Literal['organization.costs.result']):  Default: 'organization.costs.result'.
         amount (CostAmount):
-        line_item (None | str): Such as `tunery-tiny-1, input_tokens`, if the costs are grouped by it.
-        quantity (float | None): Of the line item.
+        line_item (None | str): The line item, such as `tunery-tiny-1, input_tokens`, if the costs are grouped by it.
+        quantity (float | None): Quantity of the line item.
         quantity_unit (CostsResultQuantityUnitType0 | None):
         project_id (None | str):
         user_id (None | str): Always null: keys belong to projects, not to users.

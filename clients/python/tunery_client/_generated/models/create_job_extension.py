@@ -25,7 +25,8 @@ class CreateJobExtension:
     """
     Attributes:
         integrations (list[MlflowIntegrationBody | TensorboardIntegrationBody | TrackioIntegrationBody] | None | Unset):
-            Beside OpenAI's integrations: MLflow, trackio and files for TensorBoard. At most one of a type.
+            Integrations in addition to OpenAI's: MLflow, trackio and files for TensorBoard. At most one of a
+            type.
         priority (CreateJobExtensionPriority | Unset): Jobs of a higher priority start first, and may have running ones
             of a lower priority pause. `high`
             needs the project's right to it. Default: 'normal'.

@@ -21,7 +21,9 @@ class CreateUploadBody:
     Attributes:
         bytes_ (int): Size of the file. The parts must have as many bytes in total.
         filename (str):
-        mime_type (str): For clients of OpenAI, which requires it. The file's name and purpose decide how it is read.
+        mime_type (str): The MIME type, for compatibility with OpenAI, which requires it. The file's name and purpose
+            decide how
+            it is read.
         purpose (UploadPurpose):
         expires_after (ExpiresAfter | None | Unset): Lifetime of the file, from its creation on. The upload itself has
             `expires_at`.

@@ -14,9 +14,9 @@ T = TypeVar("T", bound="CreateWebhookEndpointBody")
 class CreateWebhookEndpointBody:
     """
     Attributes:
-        name (str): For people.
+        name (str): A name for people to recognize the endpoint by.
         url (str): Where events are posted: https, on the public internet, unless the operator allows more.
-        event_types (list[WebhookEventType]): Which events are sent.
+        event_types (list[WebhookEventType]): The types of events to send.
     """
 
     name: str

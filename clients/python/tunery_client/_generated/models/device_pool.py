@@ -25,10 +25,10 @@ class DevicePool:
         kind (DevicePoolKind):
         accelerator_type (None | str):
         nodes (int): The most that it can have.
-        devices (int): Of all these nodes.
-        held_devices (int): By training, of all organizations.
+        devices (int): Devices of all these nodes.
+        held_devices (int): Devices that training holds, for all organizations.
         max_devices (int | None): The most that jobs may hold at once, if an operator has limited them.
-        price (float): Of one device for a second, relative to the other pools'.
+        price (float): Price of one device-second, relative to the other pools' prices.
     """
 
     name: str

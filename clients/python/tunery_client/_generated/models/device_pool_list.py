@@ -26,7 +26,7 @@ class DevicePoolList:
         object_ (Literal['list']):  Default: 'list'.
         data (list[DevicePool]):
         slots (int): The most devices that training uses at once, over all pools.
-        queued_jobs (int): Of all organizations.
+        queued_jobs (int): Queued jobs of all organizations.
     """
 
     data: list[DevicePool]

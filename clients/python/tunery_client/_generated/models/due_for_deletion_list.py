@@ -24,8 +24,9 @@ class DueForDeletionList:
     """
     Attributes:
         object_ (Literal['list']):  Default: 'list'.
-        data (list[DueForDeletion]): Of the kinds that are not kept forever. Data reports are left out: they can be made
-            again.
+        data (list[DueForDeletion]): What is due for deletion, for kinds that are not kept forever. Data reports are
+            left out: they can be
+            made again.
     """
 
     data: list[DueForDeletion]

@@ -11,10 +11,10 @@ T = TypeVar("T", bound="EstimatedQueue")
 
 @_attrs_define
 class EstimatedQueue:
-    """By the scheduler's own policy, with the jobs that are there now.
+    """Estimated wait by the scheduler's own policy, with the jobs that are there now.
 
     Attributes:
-        jobs_ahead (int): Those that hold devices, and those that are expected to start earlier.
+        jobs_ahead (int): Jobs that hold devices, and jobs that are expected to start earlier.
         seconds (float | None): Until the job starts. Null if that cannot be known: `unknown` says why.
     """
 

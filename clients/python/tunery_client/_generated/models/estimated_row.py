@@ -14,7 +14,7 @@ class EstimatedRow:
     """
     Attributes:
         line (int): In the training file, counted from 1.
-        tokens (int): Of all its sequences, after `training.on_overlength` is applied.
+        tokens (int): Tokens of all sequences of the row, after `training.on_overlength` is applied.
     """
 
     line: int

@@ -23,7 +23,7 @@ class EstimatedTime:
         training (SecondsRange):
         evaluation (SecondsRange):
         publishing (SecondsRange):
-        device (str): That the measured runs were on: `cpu`, or the GPU's name.
+        device (str): Device of the runs that this estimate is based on: `cpu`, or the GPU's name.
         based_on (int): The number of runs.
     """
 

@@ -20,7 +20,7 @@ class EstimatedTokens:
     Attributes:
         per_epoch (int):
         trained (int): Over all epochs: the job's `trained_tokens`, unless early stopping ends it sooner.
-        learned_per_epoch (int): Those that are part of the loss; for an encoder, the labels.
+        learned_per_epoch (int): Tokens that are part of the loss; for an encoder, the labels.
         held_out (int): In the validation file or the split.
         longest_rows (list[EstimatedRow]): The longest first.
     """

@@ -19,7 +19,7 @@ class ExpiresAfter:
 
     Attributes:
         anchor (Literal['created_at']):
-        seconds (int): From one hour to 30 days.
+        seconds (int): Seconds until the parts and the upload expire, from one hour to 30 days.
     """
 
     anchor: Literal["created_at"]

@@ -51,7 +51,8 @@ class FineTuningJob:
         validation_file (None | str):
         seed (int):
         estimated_finish (int | None):
-        integrations (list[WandbIntegration] | None): Those of OpenAI. `tunery.integrations` has all.
+        integrations (list[WandbIntegration] | None): The integrations that OpenAI also has. `tunery.integrations` has
+            all.
         method (DpoMethod | SupervisedMethod):
         metadata (Metadata | None):
         user_provided_suffix (None | str):

@@ -17,7 +17,7 @@ class FineTuningJobCost:
         device (str): `cpu`, or the GPU's name.
         seconds (float): The sum of the phases.
         starting_seconds (float): Starting the processes, reading the data and loading the model.
-        training_seconds (float): With validation and checkpoints.
+        training_seconds (float): Seconds of training, including validation and checkpoints.
         evaluation_seconds (float):
         publishing_seconds (float):
         memory_bytes (int): Peak of the GPU, or the resident memory of the training process.

@@ -36,16 +36,17 @@ class FineTuningJobEstimate:
         model (str): The base model.
         seed (int): Give it to the create request to hold out the same examples. If the request gave none, it is
             derived from its body: the same body gives the same seed.
-        hyperparameters (ResolvedDpoHyperparameters | ResolvedHyperparameters): With every "auto" resolved.
+        hyperparameters (ResolvedDpoHyperparameters | ResolvedHyperparameters): The hyperparameters, with every "auto"
+            resolved.
         steps (int):
         rows (EstimatedRows):
         tokens (EstimatedTokens): Exact: what training will count.
         time (EstimatedTime | None):
         plan (JobPlan): What every `auto` of `training` about devices became.
-        workers (JobWorkers | None): Of an elastic job.
+        workers (JobWorkers | None): Workers of an elastic job.
         measured_memory_bytes (int | None): The largest peak of the runs that `time` is based on.
-        queue (EstimatedQueue): By the scheduler's own policy, with the jobs that are there now.
-        price (EstimatedPrice | None): By the operator's prices.
+        queue (EstimatedQueue): Estimated wait by the scheduler's own policy, with the jobs that are there now.
+        price (EstimatedPrice | None): Estimated price at the operator's rates.
         unknown (FineTuningJobEstimateUnknown): Why a part is null, by its name.
         warnings (list[str]): What the job's owner should know, as the job's events would say it.
     """

@@ -23,8 +23,8 @@ class FineTuningUsage:
         api_key_id (None | str):
         model (None | str):
         object_ (Literal['organization.usage.fine_tuning.result']):  Default: 'organization.usage.fine_tuning.result'.
-        num_jobs (int): That ended in this time.
-        trained_tokens (int): Of the jobs that ended in this time.
+        num_jobs (int): Jobs that ended in this time.
+        trained_tokens (int): Tokens trained by the jobs that ended in this time.
         device_seconds (float): Duration of attempts in this time, times their training processes.
     """
 

@@ -22,7 +22,7 @@ class GraderMetadata:
         type_ (str):
         errors (GraderErrors): What went wrong. A grader with an error has the reward 0.
         execution_time (float): Seconds.
-        scores (GraderMetadataScores): By the name of the grader.
+        scores (GraderMetadataScores): Scores by the grader's name.
         token_usage (int | None):
         sampled_model_name (None | str):
     """

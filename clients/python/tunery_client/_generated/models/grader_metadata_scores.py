@@ -11,7 +11,7 @@ T = TypeVar("T", bound="GraderMetadataScores")
 
 @_attrs_define
 class GraderMetadataScores:
-    """By the name of the grader."""
+    """Scores by the grader's name."""
 
     additional_properties: dict[str, float] = _attrs_field(init=False, factory=dict)
 

@@ -21,7 +21,7 @@ class GraderRun:
     """
     Attributes:
         reward (float):
-        sub_rewards (GraderRunSubRewards): Of the graders in a multi grader, by their names in the formula.
+        sub_rewards (GraderRunSubRewards): Rewards of the graders in a multi grader, by their names in the formula.
         metadata (GraderMetadata):
         model_grader_token_usage_per_model (JsonObject):
         tunery (GraderExtension): What Tunery adds.

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="GraderRunSubRewards")
 
 @_attrs_define
 class GraderRunSubRewards:
-    """Of the graders in a multi grader, by their names in the formula."""
+    """Rewards of the graders in a multi grader, by their names in the formula."""
 
     additional_properties: dict[str, float] = _attrs_field(init=False, factory=dict)
 

@@ -42,7 +42,7 @@ class JobExtension:
         attempt (int): How many runs have been started.
         training (TrainingOptions): Tunery's `training` extension of the create request: how the weights are adapted.
         plan (JobPlan | None): Present once the files are validated.
-        workers (JobWorkers | None): Of an elastic job, once the files are validated.
+        workers (JobWorkers | None): Workers of an elastic job, once the files are validated.
         evaluation (Evaluation | None): Present once training has ended, even if the job failed after that.
         provenance (ModelProvenance | None): Present once a checkpoint is stored.
         cost (FineTuningJobCost | None): Present once the job has succeeded, unless it took several attempts.

@@ -18,7 +18,7 @@ class JobIntegration:
         type_ (JobIntegrationType):
         url (None | str): Page of the run in the tracker, once it has begun.
         problem (None | str): Why the tracker gets no more of the job. The job goes on without it.
-        file (None | str): For `tensorboard`: id of the file with the events, once the job has succeeded.
+        file (None | str): Id of the file with the events of a `tensorboard` integration, once the job has succeeded.
     """
 
     type_: JobIntegrationType

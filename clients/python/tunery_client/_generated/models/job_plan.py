@@ -45,9 +45,9 @@ class JobPlan:
         served_as (JobPlanServedAsType0 | None): The form of the tuned model: an adapter beside its base, or a model of
             its own.
         device_memory (None | PlannedMemory):
-        host_memory_bytes (int | None): Of each node, over all its workers.
-        resume_state_bytes (int | None): Of a checkpoint from which the run can be resumed, in storage.
-        served_bytes (int | None): Of the tuned model's weights, in storage.
+        host_memory_bytes (int | None): Bytes of host memory on each node, for all its workers.
+        resume_state_bytes (int | None): Bytes in storage of a checkpoint from which the run can be resumed.
+        served_bytes (int | None): Bytes in storage of the tuned model's weights.
     """
 
     num_workers: int

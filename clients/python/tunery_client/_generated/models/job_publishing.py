@@ -20,7 +20,7 @@ class JobPublishing:
     Attributes:
         weights (str): The checkpoint that has the trained weights: `GET /v1/models/{weights}/weights` downloads them.
         trained_at (int):
-        tries (int): That failed, since publishing began or was asked for again.
+        tries (int): Failed tries since publishing began or was last requested.
         next_try_at (int | None): Null unless the job waits for its next try.
         last_fault (None | PublishFault): Why the last try failed. Null if none did.
     """

@@ -16,9 +16,9 @@ class JobQueue:
     """Where a queued job stands.
 
     Attributes:
-        position (int): From 1, among the queued jobs of all projects. An estimate: the order depends on priorities, on
-            what
-            projects have used of the devices, and on age.
+        position (int): Position among the queued jobs of all projects, counted from 1. An estimate: the order depends
+            on
+            priorities, on what projects have used of the devices, and on age.
         reason (QueueReason):
         message (str): The reason as a sentence.
         estimated_start (int | None):

@@ -25,7 +25,8 @@ class KeyUsage:
         model (str): The model name in the requests.
         requests (int): Requests that the model server accepted, including those that broke off.
         prompt_tokens (int):
-        completion_tokens (int): For requests that broke off, approximately what was generated until then.
+        completion_tokens (int): Completion tokens. A request that broke off counts approximately what was generated
+            until then.
     """
 
     date: str

@@ -29,7 +29,7 @@ class LegalHold:
         resource_type (LegalHoldResourceType):
         resource_id (str):
         reason (str):
-        api_key_id (str): Of the administrator who placed it.
+        api_key_id (str): Id of the key of the administrator who placed the hold.
         created_at (int):
     """
 

@@ -14,9 +14,9 @@ T = TypeVar("T", bound="LegalHoldBody")
 class LegalHoldBody:
     """
     Attributes:
-        reason (str): For administrators: nobody else can read it.
-        resource_id (None | str | Unset): Of a file, job, model or checkpoint of the project. Without it, the whole
-            project is held.
+        reason (str): The reason for the hold, which only administrators can read.
+        resource_id (None | str | Unset): Id of a file, job, model or checkpoint of the project. If it is left out, the
+            whole project is held.
     """
 
     reason: str

@@ -21,15 +21,15 @@ class ModelProvenance:
     Attributes:
         base (str): Id of the base model.
         base_sha256 (str): Over the base's weight files.
-        template_sha256 (str): Of the chat template's text.
-        training_sha256 (str): Of the training file.
+        template_sha256 (str): SHA-256 of the chat template's text.
+        training_sha256 (str): SHA-256 of the training file.
         validation_sha256 (None | str):
-        general_sha256 (None | str): Of `training.general_file`. Null if the built-in general set was used.
+        general_sha256 (None | str): SHA-256 of `training.general_file`. Null if the built-in general set was used.
         parent (None | str): The tuned model or checkpoint that the job started from. Null if it started from the base.
-        parent_sha256 (None | str): Of the parent's manifest.
+        parent_sha256 (None | str): SHA-256 of the parent's manifest.
         seed (int):
         config (JsonObject):
-        versions (ModelProvenanceVersions): Of Python, and of the packages that affect the numbers.
+        versions (ModelProvenanceVersions): Versions of Python and of the packages that affect the numbers.
         code_sha256 (None | str): Over the source files of training. Null for models that were trained before it was
             recorded.
         device (None | str): `cpu`, or the GPU's name.

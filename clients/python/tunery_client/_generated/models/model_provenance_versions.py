@@ -11,7 +11,7 @@ T = TypeVar("T", bound="ModelProvenanceVersions")
 
 @_attrs_define
 class ModelProvenanceVersions:
-    """Of Python, and of the packages that affect the numbers."""
+    """Versions of Python and of the packages that affect the numbers."""
 
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
 

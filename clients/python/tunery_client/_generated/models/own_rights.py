@@ -33,14 +33,14 @@ class OwnRights:
 
     Attributes:
         object_ (Literal['rights']):  Default: 'rights'.
-        project_id (str): Of the project in which the key acts.
-        organization_id (str): Of the project's organization.
+        project_id (str): Id of the project in which the key acts.
+        organization_id (str): Id of the project's organization.
         is_admin_key (bool): Whether the key may act in any project of the organization, and manage it.
         is_operators_key (bool): Whether the key may also manage the installation.
         models (list[str] | None): Base models.
         methods (list[OwnRightsMethodsType0Item] | None):
         training_types (list[OwnRightsTrainingTypesType0Item] | None):
-        priorities (list[OwnRightsPrioritiesItem]): That fine-tuning jobs may have, the lowest first.
+        priorities (list[OwnRightsPrioritiesItem]): Priorities that fine-tuning jobs may have, lowest first.
     """
 
     project_id: str

@@ -15,7 +15,7 @@ class PlannedMemory:
 
     Attributes:
         weights (int): As this device holds them: its part of sharded ones.
-        trained_weights (int): Of the adapter. 0 for a full fine-tune, whose weights are all trained.
+        trained_weights (int): Bytes of the adapter's weights. 0 for a full fine-tune, whose weights are all trained.
         gradients (int):
         optimizer (int):
         gathered (int): Weights and gradients that are whole for a moment while workers share a model, that are copied

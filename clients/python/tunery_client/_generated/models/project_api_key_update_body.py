@@ -20,7 +20,7 @@ class ProjectApiKeyUpdateBody:
     Attributes:
         scopes (list[ProjectApiKeyUpdateBodyScopesType0Item] | None | Unset): Replaces what the key may do; an empty
             list means `read`, `write` and `infer`.
-        expires_in_seconds (int | None | Unset): From now on.
+        expires_in_seconds (int | None | Unset): Seconds from now until the key expires.
     """
 
     scopes: list[ProjectApiKeyUpdateBodyScopesType0Item] | None | Unset = UNSET

@@ -24,8 +24,8 @@ class ProjectStorageList:
     """
     Attributes:
         object_ (Literal['list']):  Default: 'list'.
-        data (list[ProjectStorage]): Of projects that have anything, by id.
-        bytes_ (int): Of all of them.
+        data (list[ProjectStorage]): Projects that store anything, sorted by id.
+        bytes_ (int): Bytes of all projects together.
         measured_at (int | None): When the last sweep counted. null before the first one.
     """
 

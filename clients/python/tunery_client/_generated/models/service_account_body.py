@@ -20,8 +20,8 @@ class ServiceAccountBody:
     Attributes:
         name (str):
         create_service_account_only (bool | None | Unset): Whether to make no key.
-        scopes (list[ServiceAccountBodyScopesItem] | Unset): Of the first key. A Tunery extension.
-        expires_in_seconds (int | None | Unset): Of the first key. It never expires by default.
+        scopes (list[ServiceAccountBodyScopesItem] | Unset): Scopes of the first key. A Tunery extension.
+        expires_in_seconds (int | None | Unset): Seconds until the first key expires. It never expires by default.
     """
 
     name: str

@@ -13,7 +13,7 @@ T = TypeVar("T", bound="StoredKind")
 class StoredKind:
     """
     Attributes:
-        kind (str): Such as `files`, `checkpoints` or `resume_state`.
+        kind (str): Kind of object, such as `files`, `checkpoints` or `resume_state`.
         objects (int):
         bytes_ (int):
     """

@@ -10,7 +10,7 @@ T = TypeVar("T", bound="TextPair")
 
 @_attrs_define
 class TextPair:
-    """For a model that was tuned on pairs of texts.
+    """Input for a model that was tuned on pairs of texts.
 
     Attributes:
         text (str):

@@ -20,8 +20,9 @@ T = TypeVar("T", bound="TextSettings")
 class TextSettings:
     """
     Attributes:
-        format_ (FlatJsonSchemaFormat | JsonObjectFormat | None | TextFormat | Unset): With a JSON format, the answer is
-            always valid JSON, or the beginning of it if it is cut off.
+        format_ (FlatJsonSchemaFormat | JsonObjectFormat | None | TextFormat | Unset): The format of the answer. With a
+            JSON format, the answer is always valid JSON, or the beginning of it
+            if it is cut off.
         verbosity (None | str | Unset): Accepted, without effect.
     """
 

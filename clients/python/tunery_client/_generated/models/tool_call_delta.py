@@ -23,7 +23,7 @@ T = TypeVar("T", bound="ToolCallDelta")
 class ToolCallDelta:
     """
     Attributes:
-        index (int): Which of the choice's calls, counted from 0.
+        index (int): Number of the call within the choice, counted from 0.
         function (FunctionCallDelta):
         id (None | str | Unset):
         type_ (None | ToolCallDeltaTypeType0 | Unset):

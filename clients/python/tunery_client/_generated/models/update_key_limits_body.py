@@ -15,8 +15,9 @@ class UpdateKeyLimitsBody:
     """Limits that are left out stay as they are.
 
     Attributes:
-        max_requests_per_1_minute (int | None | Unset): For a project, of each base model that has no limit of its own;
-            for a key, of all models together.
+        max_requests_per_1_minute (int | None | Unset): Requests per minute: for a project, to each base model that has
+            no limit of its own; for a key, to all
+            models together.
         max_tokens_per_1_minute (int | None | Unset):
         max_concurrent_jobs (int | None | Unset): Fine-tuning jobs that may be under way at once. Paused ones do not
             count.

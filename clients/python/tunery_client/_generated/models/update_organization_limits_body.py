@@ -15,7 +15,7 @@ class UpdateOrganizationLimitsBody:
     """Limits that are left out stay as they are.
 
     Attributes:
-        max_projects (int | None | Unset): That are not archived. Each has a share of the devices of its own.
+        max_projects (int | None | Unset): Projects that are not archived. Each has a share of the devices of its own.
         max_concurrent_jobs (int | None | Unset): Fine-tuning jobs of all its projects that may be under way at once.
             Paused ones do not count.
         max_jobs_per_1_day (int | None | Unset): Fine-tuning jobs that may be created within 24 hours.

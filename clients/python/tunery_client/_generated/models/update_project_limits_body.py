@@ -18,8 +18,9 @@ T = TypeVar("T", bound="UpdateProjectLimitsBody")
 class UpdateProjectLimitsBody:
     """
     Attributes:
-        max_requests_per_1_minute (int | None | Unset): For a project, of each base model that has no limit of its own;
-            for a key, of all models together.
+        max_requests_per_1_minute (int | None | Unset): Requests per minute: for a project, to each base model that has
+            no limit of its own; for a key, to all
+            models together.
         max_tokens_per_1_minute (int | None | Unset):
         max_concurrent_jobs (int | None | Unset): Fine-tuning jobs that may be under way at once. Paused ones do not
             count.
@@ -29,9 +30,9 @@ class UpdateProjectLimitsBody:
         max_stored_bytes (int | None | Unset): Bytes of all files together.
         max_priority (None | Unset | UpdateProjectLimitsBodyMaxPriorityType0): The highest priority that fine-tuning
             jobs may have; `normal` unless it is set.
-        device_share (int | None | Unset): Of the devices, relative to other projects' that wait: one with 2 gets twice
-            as much as one with 1,
-            which is what projects have unless it is set.
+        device_share (int | None | Unset): The project's share of the devices, relative to the shares of other projects
+            that wait. A project with
+            2 gets twice as much as a project with 1, the default.
         soft_max_devices (int | None | Unset): Devices that training may hold at once while other projects wait.
         max_devices (int | None | Unset): Devices that training may hold at once, ever.
     """

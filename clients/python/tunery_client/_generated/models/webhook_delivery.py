@@ -34,7 +34,7 @@ class WebhookDelivery:
         tries (int):
         tried_at (int | None):
         next_try_at (int | None):
-        status_code (int | None): Of the last answer.
+        status_code (int | None): HTTP status of the last response.
         error (None | str): Why there was no answer.
         response (None | str): The start of the last answer's body.
     """

@@ -58,7 +58,7 @@ def sync_detailed(
 ) -> Response[DeletedCheckpointPermission | ErrorAnswer]:
     """Stop sharing a model
 
-     From the next request on. Jobs that were created meanwhile continue.
+     Deletes a permission, effective from the next request. Jobs that were created meanwhile continue.
 
     Args:
         fine_tuned_model_checkpoint (str):
@@ -92,7 +92,7 @@ def sync(
 ) -> DeletedCheckpointPermission | ErrorAnswer | None:
     """Stop sharing a model
 
-     From the next request on. Jobs that were created meanwhile continue.
+     Deletes a permission, effective from the next request. Jobs that were created meanwhile continue.
 
     Args:
         fine_tuned_model_checkpoint (str):
@@ -121,7 +121,7 @@ async def asyncio_detailed(
 ) -> Response[DeletedCheckpointPermission | ErrorAnswer]:
     """Stop sharing a model
 
-     From the next request on. Jobs that were created meanwhile continue.
+     Deletes a permission, effective from the next request. Jobs that were created meanwhile continue.
 
     Args:
         fine_tuned_model_checkpoint (str):
@@ -153,7 +153,7 @@ async def asyncio(
 ) -> DeletedCheckpointPermission | ErrorAnswer | None:
     """Stop sharing a model
 
-     From the next request on. Jobs that were created meanwhile continue.
+     Deletes a permission, effective from the next request. Jobs that were created meanwhile continue.
 
     Args:
         fine_tuned_model_checkpoint (str):

@@ -79,11 +79,10 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobEventList]:
     """List or follow a job's events
 
-     With `stream=true`, sends server-sent events, starting with the first one or after the one named by
-    the
-    header `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts:
-    then
-    reconnect with `Last-Event-ID`.
+     Lists the job's events. With `stream=true`, sends server-sent events, starting with the first one or
+    after the one named by the header `Last-Event-ID`, until the job has ended and all its events are
+    sent, or
+    the server restarts: then reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -126,11 +125,10 @@ def sync(
 ) -> ErrorAnswer | FineTuningJobEventList | None:
     """List or follow a job's events
 
-     With `stream=true`, sends server-sent events, starting with the first one or after the one named by
-    the
-    header `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts:
-    then
-    reconnect with `Last-Event-ID`.
+     Lists the job's events. With `stream=true`, sends server-sent events, starting with the first one or
+    after the one named by the header `Last-Event-ID`, until the job has ended and all its events are
+    sent, or
+    the server restarts: then reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -168,11 +166,10 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobEventList]:
     """List or follow a job's events
 
-     With `stream=true`, sends server-sent events, starting with the first one or after the one named by
-    the
-    header `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts:
-    then
-    reconnect with `Last-Event-ID`.
+     Lists the job's events. With `stream=true`, sends server-sent events, starting with the first one or
+    after the one named by the header `Last-Event-ID`, until the job has ended and all its events are
+    sent, or
+    the server restarts: then reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -213,11 +210,10 @@ async def asyncio(
 ) -> ErrorAnswer | FineTuningJobEventList | None:
     """List or follow a job's events
 
-     With `stream=true`, sends server-sent events, starting with the first one or after the one named by
-    the
-    header `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts:
-    then
-    reconnect with `Last-Event-ID`.
+     Lists the job's events. With `stream=true`, sends server-sent events, starting with the first one or
+    after the one named by the header `Last-Event-ID`, until the job has ended and all its events are
+    sent, or
+    the server restarts: then reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):

@@ -65,9 +65,9 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FineTuningJob]:
     """Change a job's priority
 
-     Of a job that has not ended. It moves a queued job in the queue; a running one is less or more
-    readily
-    paused for others.
+     Sets the priority of a job that has not ended. A queued job moves in the queue; a running one is
+    paused
+    for others more or less readily.
 
     Args:
         job_id (str):
@@ -101,9 +101,9 @@ def sync(
 ) -> ErrorAnswer | FineTuningJob | None:
     """Change a job's priority
 
-     Of a job that has not ended. It moves a queued job in the queue; a running one is less or more
-    readily
-    paused for others.
+     Sets the priority of a job that has not ended. A queued job moves in the queue; a running one is
+    paused
+    for others more or less readily.
 
     Args:
         job_id (str):
@@ -132,9 +132,9 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | FineTuningJob]:
     """Change a job's priority
 
-     Of a job that has not ended. It moves a queued job in the queue; a running one is less or more
-    readily
-    paused for others.
+     Sets the priority of a job that has not ended. A queued job moves in the queue; a running one is
+    paused
+    for others more or less readily.
 
     Args:
         job_id (str):
@@ -166,9 +166,9 @@ async def asyncio(
 ) -> ErrorAnswer | FineTuningJob | None:
     """Change a job's priority
 
-     Of a job that has not ended. It moves a queued job in the queue; a running one is less or more
-    readily
-    paused for others.
+     Sets the priority of a job that has not ended. A queued job moves in the queue; a running one is
+    paused
+    for others more or less readily.
 
     Args:
         job_id (str):

@@ -58,7 +58,9 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | KeyLimits]:
     """Retrieve an API key's limits
 
-     And what has been used of them. A Tunery extension; 9007199254740991 means no limit.
+     Returns the key's limits and how much of each has been used. A Tunery extension; 9007199254740991
+    means
+    no limit.
 
     Args:
         project_id (str):
@@ -92,7 +94,9 @@ def sync(
 ) -> ErrorAnswer | KeyLimits | None:
     """Retrieve an API key's limits
 
-     And what has been used of them. A Tunery extension; 9007199254740991 means no limit.
+     Returns the key's limits and how much of each has been used. A Tunery extension; 9007199254740991
+    means
+    no limit.
 
     Args:
         project_id (str):
@@ -121,7 +125,9 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | KeyLimits]:
     """Retrieve an API key's limits
 
-     And what has been used of them. A Tunery extension; 9007199254740991 means no limit.
+     Returns the key's limits and how much of each has been used. A Tunery extension; 9007199254740991
+    means
+    no limit.
 
     Args:
         project_id (str):
@@ -153,7 +159,9 @@ async def asyncio(
 ) -> ErrorAnswer | KeyLimits | None:
     """Retrieve an API key's limits
 
-     And what has been used of them. A Tunery extension; 9007199254740991 means no limit.
+     Returns the key's limits and how much of each has been used. A Tunery extension; 9007199254740991
+    means
+    no limit.
 
     Args:
         project_id (str):

@@ -55,7 +55,9 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | ProjectLimits]:
     """Retrieve a project's limits
 
-     And what has been used of them. A Tunery extension; 9007199254740991 means no limit.
+     Returns the project's limits and how much of each has been used. A Tunery extension;
+    9007199254740991
+    means no limit.
 
     Args:
         project_id (str):
@@ -86,7 +88,9 @@ def sync(
 ) -> ErrorAnswer | ProjectLimits | None:
     """Retrieve a project's limits
 
-     And what has been used of them. A Tunery extension; 9007199254740991 means no limit.
+     Returns the project's limits and how much of each has been used. A Tunery extension;
+    9007199254740991
+    means no limit.
 
     Args:
         project_id (str):
@@ -112,7 +116,9 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | ProjectLimits]:
     """Retrieve a project's limits
 
-     And what has been used of them. A Tunery extension; 9007199254740991 means no limit.
+     Returns the project's limits and how much of each has been used. A Tunery extension;
+    9007199254740991
+    means no limit.
 
     Args:
         project_id (str):
@@ -141,7 +147,9 @@ async def asyncio(
 ) -> ErrorAnswer | ProjectLimits | None:
     """Retrieve a project's limits
 
-     And what has been used of them. A Tunery extension; 9007199254740991 means no limit.
+     Returns the project's limits and how much of each has been used. A Tunery extension;
+    9007199254740991
+    means no limit.
 
     Args:
         project_id (str):

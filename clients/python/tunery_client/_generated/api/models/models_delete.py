@@ -55,7 +55,8 @@ def sync_detailed(
 ) -> Response[Deleted | ErrorAnswer]:
     """Delete a tuned model
 
-     Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended.
+     Deletes the model and its checkpoints. A checkpoint can be deleted on its own once its job has
+    ended.
 
     Args:
         model (str):
@@ -86,7 +87,8 @@ def sync(
 ) -> Deleted | ErrorAnswer | None:
     """Delete a tuned model
 
-     Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended.
+     Deletes the model and its checkpoints. A checkpoint can be deleted on its own once its job has
+    ended.
 
     Args:
         model (str):
@@ -112,7 +114,8 @@ async def asyncio_detailed(
 ) -> Response[Deleted | ErrorAnswer]:
     """Delete a tuned model
 
-     Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended.
+     Deletes the model and its checkpoints. A checkpoint can be deleted on its own once its job has
+    ended.
 
     Args:
         model (str):
@@ -141,7 +144,8 @@ async def asyncio(
 ) -> Deleted | ErrorAnswer | None:
     """Delete a tuned model
 
-     Also deletes its checkpoints. A checkpoint can be deleted on its own once its job has ended.
+     Deletes the model and its checkpoints. A checkpoint can be deleted on its own once its job has
+    ended.
 
     Args:
         model (str):

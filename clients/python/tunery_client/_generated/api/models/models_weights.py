@@ -97,8 +97,8 @@ def sync_detailed(
         format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
             full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model does
             not have already must be exported before. Default: 'original'.
-        quantization (ModelsWeightsQuantization | Unset): Of `gguf`: `f16`, the default, `bf16` or
-            `q8_0`.
+        quantization (ModelsWeightsQuantization | Unset): The quantization of a `gguf` export:
+            `f16`, the default, `bf16` or `q8_0`.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 
@@ -144,8 +144,8 @@ def sync(
         format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
             full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model does
             not have already must be exported before. Default: 'original'.
-        quantization (ModelsWeightsQuantization | Unset): Of `gguf`: `f16`, the default, `bf16` or
-            `q8_0`.
+        quantization (ModelsWeightsQuantization | Unset): The quantization of a `gguf` export:
+            `f16`, the default, `bf16` or `q8_0`.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 
@@ -186,8 +186,8 @@ async def asyncio_detailed(
         format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
             full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model does
             not have already must be exported before. Default: 'original'.
-        quantization (ModelsWeightsQuantization | Unset): Of `gguf`: `f16`, the default, `bf16` or
-            `q8_0`.
+        quantization (ModelsWeightsQuantization | Unset): The quantization of a `gguf` export:
+            `f16`, the default, `bf16` or `q8_0`.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 
@@ -231,8 +231,8 @@ async def asyncio(
         format_ (ModelsWeightsFormat | Unset): `original`: as the model was trained. `merged`: a
             full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model does
             not have already must be exported before. Default: 'original'.
-        quantization (ModelsWeightsQuantization | Unset): Of `gguf`: `f16`, the default, `bf16` or
-            `q8_0`.
+        quantization (ModelsWeightsQuantization | Unset): The quantization of a `gguf` export:
+            `f16`, the default, `bf16` or `q8_0`.
         archive (Literal['tar'] | Unset): `tar`: answers with all files in one uncompressed
             archive, which can be resumed.
 

@@ -99,8 +99,8 @@ def sync_detailed(
         format_ (ModelsWeightsFileFormat | Unset): `original`: as the model was trained. `merged`:
             a full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model
             does not have already must be exported before. Default: 'original'.
-        quantization (ModelsWeightsFileQuantization | Unset): Of `gguf`: `f16`, the default,
-            `bf16` or `q8_0`.
+        quantization (ModelsWeightsFileQuantization | Unset): The quantization of a `gguf` export:
+            `f16`, the default, `bf16` or `q8_0`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -144,8 +144,8 @@ def sync(
         format_ (ModelsWeightsFileFormat | Unset): `original`: as the model was trained. `merged`:
             a full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model
             does not have already must be exported before. Default: 'original'.
-        quantization (ModelsWeightsFileQuantization | Unset): Of `gguf`: `f16`, the default,
-            `bf16` or `q8_0`.
+        quantization (ModelsWeightsFileQuantization | Unset): The quantization of a `gguf` export:
+            `f16`, the default, `bf16` or `q8_0`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -184,8 +184,8 @@ async def asyncio_detailed(
         format_ (ModelsWeightsFileFormat | Unset): `original`: as the model was trained. `merged`:
             a full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model
             does not have already must be exported before. Default: 'original'.
-        quantization (ModelsWeightsFileQuantization | Unset): Of `gguf`: `f16`, the default,
-            `bf16` or `q8_0`.
+        quantization (ModelsWeightsFileQuantization | Unset): The quantization of a `gguf` export:
+            `f16`, the default, `bf16` or `q8_0`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -227,8 +227,8 @@ async def asyncio(
         format_ (ModelsWeightsFileFormat | Unset): `original`: as the model was trained. `merged`:
             a full model, which full fine-tunes are already. `gguf`: for llama.cpp. What the model
             does not have already must be exported before. Default: 'original'.
-        quantization (ModelsWeightsFileQuantization | Unset): Of `gguf`: `f16`, the default,
-            `bf16` or `q8_0`.
+        quantization (ModelsWeightsFileQuantization | Unset): The quantization of a `gguf` export:
+            `f16`, the default, `bf16` or `q8_0`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

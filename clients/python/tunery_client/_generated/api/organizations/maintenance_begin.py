@@ -60,8 +60,10 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | PublicMaintenance]:
     """Begin maintenance
 
-     Of the whole installation: no job is created or started until it ends. Files can be uploaded, and
-    models can be used. Called again, it changes whether running jobs pause. A Tunery extension.
+     Begins maintenance of the whole installation: no job is created or started until it ends. Files can
+    be
+    uploaded, and models can be used. Called again, it changes whether running jobs pause. A Tunery
+    extension.
 
     Args:
         body (MaintenanceBody):
@@ -92,8 +94,10 @@ def sync(
 ) -> ErrorAnswer | PublicMaintenance | None:
     """Begin maintenance
 
-     Of the whole installation: no job is created or started until it ends. Files can be uploaded, and
-    models can be used. Called again, it changes whether running jobs pause. A Tunery extension.
+     Begins maintenance of the whole installation: no job is created or started until it ends. Files can
+    be
+    uploaded, and models can be used. Called again, it changes whether running jobs pause. A Tunery
+    extension.
 
     Args:
         body (MaintenanceBody):
@@ -119,8 +123,10 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | PublicMaintenance]:
     """Begin maintenance
 
-     Of the whole installation: no job is created or started until it ends. Files can be uploaded, and
-    models can be used. Called again, it changes whether running jobs pause. A Tunery extension.
+     Begins maintenance of the whole installation: no job is created or started until it ends. Files can
+    be
+    uploaded, and models can be used. Called again, it changes whether running jobs pause. A Tunery
+    extension.
 
     Args:
         body (MaintenanceBody):
@@ -149,8 +155,10 @@ async def asyncio(
 ) -> ErrorAnswer | PublicMaintenance | None:
     """Begin maintenance
 
-     Of the whole installation: no job is created or started until it ends. Files can be uploaded, and
-    models can be used. Called again, it changes whether running jobs pause. A Tunery extension.
+     Begins maintenance of the whole installation: no job is created or started until it ends. Files can
+    be
+    uploaded, and models can be used. Called again, it changes whether running jobs pause. A Tunery
+    extension.
 
     Args:
         body (MaintenanceBody):

@@ -55,8 +55,11 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | OrganizationLimits]:
     """Retrieve an organization's limits
 
-     And what has been used of them. They apply beside those of its projects, which its own admins set. A
-    Tunery extension; 9007199254740991 means no limit.
+     Returns the organization's limits and how much of each has been used. They apply in addition to
+    those
+    of its projects, which its own admins set. They apply beside those of its projects, which its own
+    admins
+    set. A Tunery extension; 9007199254740991 means no limit.
 
     Args:
         organization_id (str):
@@ -87,8 +90,11 @@ def sync(
 ) -> ErrorAnswer | OrganizationLimits | None:
     """Retrieve an organization's limits
 
-     And what has been used of them. They apply beside those of its projects, which its own admins set. A
-    Tunery extension; 9007199254740991 means no limit.
+     Returns the organization's limits and how much of each has been used. They apply in addition to
+    those
+    of its projects, which its own admins set. They apply beside those of its projects, which its own
+    admins
+    set. A Tunery extension; 9007199254740991 means no limit.
 
     Args:
         organization_id (str):
@@ -114,8 +120,11 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | OrganizationLimits]:
     """Retrieve an organization's limits
 
-     And what has been used of them. They apply beside those of its projects, which its own admins set. A
-    Tunery extension; 9007199254740991 means no limit.
+     Returns the organization's limits and how much of each has been used. They apply in addition to
+    those
+    of its projects, which its own admins set. They apply beside those of its projects, which its own
+    admins
+    set. A Tunery extension; 9007199254740991 means no limit.
 
     Args:
         organization_id (str):
@@ -144,8 +153,11 @@ async def asyncio(
 ) -> ErrorAnswer | OrganizationLimits | None:
     """Retrieve an organization's limits
 
-     And what has been used of them. They apply beside those of its projects, which its own admins set. A
-    Tunery extension; 9007199254740991 means no limit.
+     Returns the organization's limits and how much of each has been used. They apply in addition to
+    those
+    of its projects, which its own admins set. They apply beside those of its projects, which its own
+    admins
+    set. A Tunery extension; 9007199254740991 means no limit.
 
     Args:
         organization_id (str):

@@ -68,11 +68,10 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | ProjectEncryption]:
     """Give a project a key of storage
 
-     From now on, storage encrypts with the key what is written for the project: files and parts, what
-    jobs,
-    imports and exports make, and what is compiled. An attempt that is running goes on as it began. An
-    object
-    is written with the key first, to see that storage can.
+     Sets the key with which storage encrypts everything written for the project from now on: files and
+    parts, what jobs, imports and exports make, and compiled data sets. A running attempt continues as
+    it
+    began. An object is first written with the key, to check that storage can use it.
 
     Args:
         organization_id (str):
@@ -109,11 +108,10 @@ def sync(
 ) -> ErrorAnswer | ProjectEncryption | None:
     """Give a project a key of storage
 
-     From now on, storage encrypts with the key what is written for the project: files and parts, what
-    jobs,
-    imports and exports make, and what is compiled. An attempt that is running goes on as it began. An
-    object
-    is written with the key first, to see that storage can.
+     Sets the key with which storage encrypts everything written for the project from now on: files and
+    parts, what jobs, imports and exports make, and compiled data sets. A running attempt continues as
+    it
+    began. An object is first written with the key, to check that storage can use it.
 
     Args:
         organization_id (str):
@@ -145,11 +143,10 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | ProjectEncryption]:
     """Give a project a key of storage
 
-     From now on, storage encrypts with the key what is written for the project: files and parts, what
-    jobs,
-    imports and exports make, and what is compiled. An attempt that is running goes on as it began. An
-    object
-    is written with the key first, to see that storage can.
+     Sets the key with which storage encrypts everything written for the project from now on: files and
+    parts, what jobs, imports and exports make, and compiled data sets. A running attempt continues as
+    it
+    began. An object is first written with the key, to check that storage can use it.
 
     Args:
         organization_id (str):
@@ -184,11 +181,10 @@ async def asyncio(
 ) -> ErrorAnswer | ProjectEncryption | None:
     """Give a project a key of storage
 
-     From now on, storage encrypts with the key what is written for the project: files and parts, what
-    jobs,
-    imports and exports make, and what is compiled. An attempt that is running goes on as it began. An
-    object
-    is written with the key first, to see that storage can.
+     Sets the key with which storage encrypts everything written for the project from now on: files and
+    parts, what jobs, imports and exports make, and compiled data sets. A running attempt continues as
+    it
+    began. An object is first written with the key, to check that storage can use it.
 
     Args:
         organization_id (str):

@@ -60,9 +60,8 @@ def sync_detailed(
 ) -> Response[CreatedOrganization | ErrorAnswer]:
     """Create an organization
 
-     With a project and an admin key, which is shown only once. Organizations see nothing of each other,
-    and
-    the operator's key acts in none but its own. A Tunery extension.
+     Creates an organization with a project and an admin key, which is shown only once. Organizations see
+    nothing of each other, and the operator's key acts in none but its own. A Tunery extension.
 
     Args:
         body (OrganizationBody):
@@ -93,9 +92,8 @@ def sync(
 ) -> CreatedOrganization | ErrorAnswer | None:
     """Create an organization
 
-     With a project and an admin key, which is shown only once. Organizations see nothing of each other,
-    and
-    the operator's key acts in none but its own. A Tunery extension.
+     Creates an organization with a project and an admin key, which is shown only once. Organizations see
+    nothing of each other, and the operator's key acts in none but its own. A Tunery extension.
 
     Args:
         body (OrganizationBody):
@@ -121,9 +119,8 @@ async def asyncio_detailed(
 ) -> Response[CreatedOrganization | ErrorAnswer]:
     """Create an organization
 
-     With a project and an admin key, which is shown only once. Organizations see nothing of each other,
-    and
-    the operator's key acts in none but its own. A Tunery extension.
+     Creates an organization with a project and an admin key, which is shown only once. Organizations see
+    nothing of each other, and the operator's key acts in none but its own. A Tunery extension.
 
     Args:
         body (OrganizationBody):
@@ -152,9 +149,8 @@ async def asyncio(
 ) -> CreatedOrganization | ErrorAnswer | None:
     """Create an organization
 
-     With a project and an admin key, which is shown only once. Organizations see nothing of each other,
-    and
-    the operator's key acts in none but its own. A Tunery extension.
+     Creates an organization with a project and an admin key, which is shown only once. Organizations see
+    nothing of each other, and the operator's key acts in none but its own. A Tunery extension.
 
     Args:
         body (OrganizationBody):

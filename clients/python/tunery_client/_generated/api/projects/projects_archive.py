@@ -55,11 +55,10 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | OrganizationProject]:
     """Archive a project
 
-     For good. Its keys are refused at once, and its jobs that have not ended are cancelled. Its files
-    and
-    models stay, and other projects may use what it shares with them. The project that admin keys act in
-    by
-    default cannot be archived.
+     Archives the project permanently. Its keys are refused at once, and its jobs that have not ended are
+    cancelled. Its files and models stay, and other projects may use what it shares with them. The
+    project
+    that admin keys act in by default cannot be archived.
 
     Args:
         project_id (str):
@@ -90,11 +89,10 @@ def sync(
 ) -> ErrorAnswer | OrganizationProject | None:
     """Archive a project
 
-     For good. Its keys are refused at once, and its jobs that have not ended are cancelled. Its files
-    and
-    models stay, and other projects may use what it shares with them. The project that admin keys act in
-    by
-    default cannot be archived.
+     Archives the project permanently. Its keys are refused at once, and its jobs that have not ended are
+    cancelled. Its files and models stay, and other projects may use what it shares with them. The
+    project
+    that admin keys act in by default cannot be archived.
 
     Args:
         project_id (str):
@@ -120,11 +118,10 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | OrganizationProject]:
     """Archive a project
 
-     For good. Its keys are refused at once, and its jobs that have not ended are cancelled. Its files
-    and
-    models stay, and other projects may use what it shares with them. The project that admin keys act in
-    by
-    default cannot be archived.
+     Archives the project permanently. Its keys are refused at once, and its jobs that have not ended are
+    cancelled. Its files and models stay, and other projects may use what it shares with them. The
+    project
+    that admin keys act in by default cannot be archived.
 
     Args:
         project_id (str):
@@ -153,11 +150,10 @@ async def asyncio(
 ) -> ErrorAnswer | OrganizationProject | None:
     """Archive a project
 
-     For good. Its keys are refused at once, and its jobs that have not ended are cancelled. Its files
-    and
-    models stay, and other projects may use what it shares with them. The project that admin keys act in
-    by
-    default cannot be archived.
+     Archives the project permanently. Its keys are refused at once, and its jobs that have not ended are
+    cancelled. Its files and models stay, and other projects may use what it shares with them. The
+    project
+    that admin keys act in by default cannot be archived.
 
     Args:
         project_id (str):

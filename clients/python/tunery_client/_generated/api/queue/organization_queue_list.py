@@ -58,9 +58,8 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | Queue]:
     """List the organization's queued jobs
 
-     Of all its projects, those that are expected to start first coming first. A Tunery extension.
-    Positions
-    count the jobs of all organizations.
+     Lists the queued jobs of all the organization's projects, in the order in which they are expected to
+    start. A Tunery extension. Positions count the jobs of all organizations.
 
     Args:
         limit (int | Unset):  Default: 100.
@@ -91,9 +90,8 @@ def sync(
 ) -> ErrorAnswer | Queue | None:
     """List the organization's queued jobs
 
-     Of all its projects, those that are expected to start first coming first. A Tunery extension.
-    Positions
-    count the jobs of all organizations.
+     Lists the queued jobs of all the organization's projects, in the order in which they are expected to
+    start. A Tunery extension. Positions count the jobs of all organizations.
 
     Args:
         limit (int | Unset):  Default: 100.
@@ -119,9 +117,8 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | Queue]:
     """List the organization's queued jobs
 
-     Of all its projects, those that are expected to start first coming first. A Tunery extension.
-    Positions
-    count the jobs of all organizations.
+     Lists the queued jobs of all the organization's projects, in the order in which they are expected to
+    start. A Tunery extension. Positions count the jobs of all organizations.
 
     Args:
         limit (int | Unset):  Default: 100.
@@ -150,9 +147,8 @@ async def asyncio(
 ) -> ErrorAnswer | Queue | None:
     """List the organization's queued jobs
 
-     Of all its projects, those that are expected to start first coming first. A Tunery extension.
-    Positions
-    count the jobs of all organizations.
+     Lists the queued jobs of all the organization's projects, in the order in which they are expected to
+    start. A Tunery extension. Positions count the jobs of all organizations.
 
     Args:
         limit (int | Unset):  Default: 100.

@@ -65,8 +65,9 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | LegalHold]:
     """Place a legal hold
 
-     From now on, neither people nor retention can delete what is held, and its files no longer expire. A
-    job is held with its files, events, checkpoints and model.
+     Places a legal hold: from now on, neither people nor retention can delete what is held, and its
+    files
+    no longer expire. A job is held with its files, events, checkpoints and model.
 
     Args:
         project_id (str):
@@ -100,8 +101,9 @@ def sync(
 ) -> ErrorAnswer | LegalHold | None:
     """Place a legal hold
 
-     From now on, neither people nor retention can delete what is held, and its files no longer expire. A
-    job is held with its files, events, checkpoints and model.
+     Places a legal hold: from now on, neither people nor retention can delete what is held, and its
+    files
+    no longer expire. A job is held with its files, events, checkpoints and model.
 
     Args:
         project_id (str):
@@ -130,8 +132,9 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | LegalHold]:
     """Place a legal hold
 
-     From now on, neither people nor retention can delete what is held, and its files no longer expire. A
-    job is held with its files, events, checkpoints and model.
+     Places a legal hold: from now on, neither people nor retention can delete what is held, and its
+    files
+    no longer expire. A job is held with its files, events, checkpoints and model.
 
     Args:
         project_id (str):
@@ -163,8 +166,9 @@ async def asyncio(
 ) -> ErrorAnswer | LegalHold | None:
     """Place a legal hold
 
-     From now on, neither people nor retention can delete what is held, and its files no longer expire. A
-    job is held with its files, events, checkpoints and model.
+     Places a legal hold: from now on, neither people nor retention can delete what is held, and its
+    files
+    no longer expire. A job is held with its files, events, checkpoints and model.
 
     Args:
         project_id (str):

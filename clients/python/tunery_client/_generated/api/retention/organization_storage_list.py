@@ -49,9 +49,8 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | ProjectStorageList]:
     """List what projects have stored
 
-     By project and kind of object, as the last sweep has counted it: also what was deleted since, and
-    what
-    waits for its deletion. A Tunery extension.
+     Lists the bytes that each project stores, by kind of object, as counted by the last sweep. This
+    includes objects that were deleted since, and objects that wait for deletion. A Tunery extension.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -76,9 +75,8 @@ def sync(
 ) -> ErrorAnswer | ProjectStorageList | None:
     """List what projects have stored
 
-     By project and kind of object, as the last sweep has counted it: also what was deleted since, and
-    what
-    waits for its deletion. A Tunery extension.
+     Lists the bytes that each project stores, by kind of object, as counted by the last sweep. This
+    includes objects that were deleted since, and objects that wait for deletion. A Tunery extension.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -99,9 +97,8 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | ProjectStorageList]:
     """List what projects have stored
 
-     By project and kind of object, as the last sweep has counted it: also what was deleted since, and
-    what
-    waits for its deletion. A Tunery extension.
+     Lists the bytes that each project stores, by kind of object, as counted by the last sweep. This
+    includes objects that were deleted since, and objects that wait for deletion. A Tunery extension.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -124,9 +121,8 @@ async def asyncio(
 ) -> ErrorAnswer | ProjectStorageList | None:
     """List what projects have stored
 
-     By project and kind of object, as the last sweep has counted it: also what was deleted since, and
-    what
-    waits for its deletion. A Tunery extension.
+     Lists the bytes that each project stores, by kind of object, as counted by the last sweep. This
+    includes objects that were deleted since, and objects that wait for deletion. A Tunery extension.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -65,7 +65,7 @@ def sync_detailed(
 ) -> Response[CreatedServiceAccount | ErrorAnswer]:
     """Create a service account
 
-     Also makes a first key, which is shown only once.
+     Creates a service account and its first key, which is shown only once.
 
     Args:
         project_id (str):
@@ -99,7 +99,7 @@ def sync(
 ) -> CreatedServiceAccount | ErrorAnswer | None:
     """Create a service account
 
-     Also makes a first key, which is shown only once.
+     Creates a service account and its first key, which is shown only once.
 
     Args:
         project_id (str):
@@ -128,7 +128,7 @@ async def asyncio_detailed(
 ) -> Response[CreatedServiceAccount | ErrorAnswer]:
     """Create a service account
 
-     Also makes a first key, which is shown only once.
+     Creates a service account and its first key, which is shown only once.
 
     Args:
         project_id (str):
@@ -160,7 +160,7 @@ async def asyncio(
 ) -> CreatedServiceAccount | ErrorAnswer | None:
     """Create a service account
 
-     Also makes a first key, which is shown only once.
+     Creates a service account and its first key, which is shown only once.
 
     Args:
         project_id (str):

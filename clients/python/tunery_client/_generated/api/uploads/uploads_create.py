@@ -60,8 +60,8 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | Upload]:
     """Create an upload
 
-     For files that are too large for one request, or for connections that may break. Send the parts, and
-    then complete the upload.
+     Creates an upload for a file that is too large for one request, or for a connection that may break.
+    Send the parts, and then complete the upload.
 
     Args:
         body (CreateUploadBody):
@@ -92,8 +92,8 @@ def sync(
 ) -> ErrorAnswer | Upload | None:
     """Create an upload
 
-     For files that are too large for one request, or for connections that may break. Send the parts, and
-    then complete the upload.
+     Creates an upload for a file that is too large for one request, or for a connection that may break.
+    Send the parts, and then complete the upload.
 
     Args:
         body (CreateUploadBody):
@@ -119,8 +119,8 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | Upload]:
     """Create an upload
 
-     For files that are too large for one request, or for connections that may break. Send the parts, and
-    then complete the upload.
+     Creates an upload for a file that is too large for one request, or for a connection that may break.
+    Send the parts, and then complete the upload.
 
     Args:
         body (CreateUploadBody):
@@ -149,8 +149,8 @@ async def asyncio(
 ) -> ErrorAnswer | Upload | None:
     """Create an upload
 
-     For files that are too large for one request, or for connections that may break. Send the parts, and
-    then complete the upload.
+     Creates an upload for a file that is too large for one request, or for a connection that may break.
+    Send the parts, and then complete the upload.
 
     Args:
         body (CreateUploadBody):

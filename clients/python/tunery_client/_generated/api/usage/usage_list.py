@@ -71,8 +71,10 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | UsageList]:
     """List usage by day, key and model
 
-     From `start` to `end`, both included, at most 366 days; by default the last 30 days, including today
-    (UTC). Oldest first. A Tunery extension. Usage appears a few seconds after a request has ended.
+     Lists usage by day, oldest first, from `start` to `end`, both included: at most 366 days, by default
+    the last 30, including today (UTC). A Tunery extension. Usage appears a few seconds after a request
+    has
+    ended.
 
     Args:
         start (datetime.date | Unset):
@@ -106,8 +108,10 @@ def sync(
 ) -> ErrorAnswer | UsageList | None:
     """List usage by day, key and model
 
-     From `start` to `end`, both included, at most 366 days; by default the last 30 days, including today
-    (UTC). Oldest first. A Tunery extension. Usage appears a few seconds after a request has ended.
+     Lists usage by day, oldest first, from `start` to `end`, both included: at most 366 days, by default
+    the last 30, including today (UTC). A Tunery extension. Usage appears a few seconds after a request
+    has
+    ended.
 
     Args:
         start (datetime.date | Unset):
@@ -136,8 +140,10 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | UsageList]:
     """List usage by day, key and model
 
-     From `start` to `end`, both included, at most 366 days; by default the last 30 days, including today
-    (UTC). Oldest first. A Tunery extension. Usage appears a few seconds after a request has ended.
+     Lists usage by day, oldest first, from `start` to `end`, both included: at most 366 days, by default
+    the last 30, including today (UTC). A Tunery extension. Usage appears a few seconds after a request
+    has
+    ended.
 
     Args:
         start (datetime.date | Unset):
@@ -169,8 +175,10 @@ async def asyncio(
 ) -> ErrorAnswer | UsageList | None:
     """List usage by day, key and model
 
-     From `start` to `end`, both included, at most 366 days; by default the last 30 days, including today
-    (UTC). Oldest first. A Tunery extension. Usage appears a few seconds after a request has ended.
+     Lists usage by day, oldest first, from `start` to `end`, both included: at most 366 days, by default
+    the last 30, including today (UTC). A Tunery extension. Usage appears a few seconds after a request
+    has
+    ended.
 
     Args:
         start (datetime.date | Unset):

@@ -55,7 +55,7 @@ def sync_detailed(
 ) -> Response[DeletedWebhookEndpoint | ErrorAnswer]:
     """Delete a webhook endpoint
 
-     With its deliveries; nothing more is sent.
+     Deletes the endpoint and its deliveries; nothing more is sent.
 
     Args:
         webhook_endpoint_id (str):
@@ -86,7 +86,7 @@ def sync(
 ) -> DeletedWebhookEndpoint | ErrorAnswer | None:
     """Delete a webhook endpoint
 
-     With its deliveries; nothing more is sent.
+     Deletes the endpoint and its deliveries; nothing more is sent.
 
     Args:
         webhook_endpoint_id (str):
@@ -112,7 +112,7 @@ async def asyncio_detailed(
 ) -> Response[DeletedWebhookEndpoint | ErrorAnswer]:
     """Delete a webhook endpoint
 
-     With its deliveries; nothing more is sent.
+     Deletes the endpoint and its deliveries; nothing more is sent.
 
     Args:
         webhook_endpoint_id (str):
@@ -141,7 +141,7 @@ async def asyncio(
 ) -> DeletedWebhookEndpoint | ErrorAnswer | None:
     """Delete a webhook endpoint
 
-     With its deliveries; nothing more is sent.
+     Deletes the endpoint and its deliveries; nothing more is sent.
 
     Args:
         webhook_endpoint_id (str):

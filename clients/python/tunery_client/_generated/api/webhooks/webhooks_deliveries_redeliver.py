@@ -58,7 +58,7 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | WebhookDelivery]:
     """Send an event once more
 
-     With the same id, whether it has arrived or not. A Tunery extension.
+     Sends the delivery again with the same id, whether it has arrived or not. A Tunery extension.
 
     Args:
         webhook_endpoint_id (str):
@@ -92,7 +92,7 @@ def sync(
 ) -> ErrorAnswer | WebhookDelivery | None:
     """Send an event once more
 
-     With the same id, whether it has arrived or not. A Tunery extension.
+     Sends the delivery again with the same id, whether it has arrived or not. A Tunery extension.
 
     Args:
         webhook_endpoint_id (str):
@@ -121,7 +121,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | WebhookDelivery]:
     """Send an event once more
 
-     With the same id, whether it has arrived or not. A Tunery extension.
+     Sends the delivery again with the same id, whether it has arrived or not. A Tunery extension.
 
     Args:
         webhook_endpoint_id (str):
@@ -153,7 +153,7 @@ async def asyncio(
 ) -> ErrorAnswer | WebhookDelivery | None:
     """Send an event once more
 
-     With the same id, whether it has arrived or not. A Tunery extension.
+     Sends the delivery again with the same id, whether it has arrived or not. A Tunery extension.
 
     Args:
         webhook_endpoint_id (str):

@@ -15,9 +15,9 @@ from anyio import CapacityLimiter
 from cluster.contracts.errors import TuneryError, Unavailable
 from service.api.http.draining import Draining
 from service.api.state import AppState
-from service.api.storage_check import check_storage
 from service.db.scheduler.leases import READINESS, Leases
 from service.db.scheduler.store import LEASE
+from service.storage_check import check_storage
 
 log = logging.getLogger(__name__)
 

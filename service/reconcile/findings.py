@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    check: Literal["objects", "storage", "attempts"]
+    check: Literal["objects", "storage", "encryption", "attempts"]
     verdict: Literal["ok", "warning", "failed", "fixed"]
     """failed: something is lost, or wastes devices. warning: it mends itself, or cannot be told from here."""
     subject: str

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from service.backup.installation import opened
 from service.reconcile.attempts import check_attempts
+from service.reconcile.encryption import check_keys
 from service.reconcile.findings import Finding
 from service.reconcile.objects import check_objects, check_unneeded
 from service.scheduling.cluster.ray_jobs import HttpRayJobs
@@ -23,6 +24,7 @@ def reconcile(folder: Path, *, fixes: bool) -> Iterator[Finding]:
     with opened(folder) as (database, store):
         yield from check_objects(database, store)
         yield check_unneeded(database, store, sweep_options(settings, is_dry_run=True))
+        yield from check_keys(database, store)
         if "TUNERY_RAY_URL" not in os.environ:
             yield Finding("attempts", "warning", "", "Ray was not asked: TUNERY_RAY_URL is not set.")
             return

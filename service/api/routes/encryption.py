@@ -10,9 +10,9 @@ from service.api.http.auth import Operator, OrganizationAdmin
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.encryption import ProjectEncryption, ProjectEncryptionBody
 from service.api.state import UsesAppState
-from service.api.storage_check import check_encryption_key
 from service.db.organization.organizations import Organizations
 from service.db.organization.projects import Projects
+from service.storage_check import check_encryption_key
 
 router = APIRouter(route_class=StrictJsonRoute)
 _OF_ADMINS = "/organization/projects/{project_id}/encryption"

@@ -11,11 +11,15 @@ from cluster.storage.keys import spec_key
 from cluster.storage.store import ObjectInfo
 from service.cli.main import app
 from service.db import tables
+from service.db.organization.projects import Projects
 from service.reconcile.attempts import check_attempts
+from service.reconcile.encryption import check_keys
 from service.reconcile.findings import Finding
 from service.reconcile.objects import check_objects, check_unneeded
 from service.scheduling.sweeping.sweep import SweepOptions
 from tests.fakes import FakeRayJobs
+from tests.keyed_store import KEY, KeyedStore
+from tests.service.db.rows import TENANT
 from tests.service.scheduling.world import World
 
 DRY = SweepOptions(0, 0, is_dry_run=True)
@@ -101,3 +105,16 @@ def test_the_command_ends_with_1_if_something_is_lost(
     world.store.delete(f"files/{job.training_file}")
     done = CliRunner().invoke(app, ["reconcile", "--json"], env=places)
     assert (done.exit_code, f"files/{job.training_file}" in done.stdout) == (1, True)
+
+
+def test_a_key_that_storage_does_not_take_is_named_with_its_projects(world: World, tmp_path: Path) -> None:
+    assert list(check_keys(world.database, world.store)) == []
+    with world.database.write() as session:
+        Projects(session, TENANT.organization_id).set_encryption_key(TENANT.project_id, KEY)
+    store = KeyedStore(tmp_path / "objects")
+    assert verdicts(check_keys(world.database, store)) == [("ok", "")]
+    assert [info.key for info in store.list("health")] == []
+    store.refused.add(KEY)
+    assert verdicts(check_keys(world.database, store)) == [("failed", KEY)]
+    (finding,) = check_keys(world.database, world.store)
+    assert (finding.verdict, TENANT.project_id in finding.found) == ("failed", True)

@@ -39,3 +39,11 @@ class KeyedStore(LocalStore):
         if self.encryption_key in self.refused:
             raise Unavailable(f"Storage refuses PutObject of {key!r}: KMS.NotFoundException.")
         self.keys[key] = self.encryption_key
+
+    def encryption_key_of(self, key: str) -> str | None:
+        self.stat(key)
+        return self.keys[key]
+
+    def reencrypt(self, key: str) -> None:
+        self.stat(key)
+        self._note(key)

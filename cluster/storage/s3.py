@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 _FULL_CODES = ("XMinioStorageFull", "QuotaExceeded")
 """Error codes of stores that are out of space for a bucket, besides HTTP status 507."""
+_COPIED = TransferConfig(multipart_threshold=1 << 30, multipart_chunksize=1 << 28)
+"""An object beyond 5 GiB cannot be copied in one request."""
 _DELETED_AT_ONCE = 1000
 """How many keys one request may delete, by S3's own limit."""
 
@@ -89,6 +92,23 @@ class S3Store(ObjectStore):
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
         bound._encryption = {} if key is None else {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
         return bound
+
+    def encryption_key_of(self, key: str) -> str | None:
+        with _mapped_errors(key):
+            head = self._client.head_object(Bucket=self._bucket, Key=self._name(key))
+        return head.get("SSEKMSKeyId")
+
+    def reencrypt(self, key: str) -> None:
+        name = self._name(key)
+        with _mapped_errors(key):
+            # S3 copies an object onto itself only if something of it is to change.
+            self._client.copy(
+                {"Bucket": self._bucket, "Key": name},
+                self._bucket,
+                name,
+                ExtraArgs={"MetadataDirective": "REPLACE", **self._encryption},
+                Config=_COPIED,
+            )
 
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
         name = self._name(key)

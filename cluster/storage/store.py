@@ -52,10 +52,19 @@ class ObjectStore(Protocol):
         `join` if the store ignores the key; what it has stored by then may remain."""
         if key is None:
             return self
-        raise InvalidConfiguration(
-            "This storage does not encrypt with keys of its own: only S3 with a key management service does.",
-            code="encryption_unsupported",
-        )
+        raise without_keys()
+
+    def encryption_key_of(self, key: str) -> str | None:
+        """Returns the store's own key that the object is encrypted with, as far as the store names one."""
+        self.stat(key)
+        return None
+
+    def reencrypt(self, key: str) -> None:
+        """Has the store encrypt the object as `put` would now. Its bytes stay as they are, are not moved
+        through this process, and can be read all the time.
+
+        Raises InvalidConfiguration (`encryption_unsupported`) if the store has no keys."""
+        raise without_keys()
 
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
         """Stores all of `source`, read in chunks, and returns its size and SHA-256.
@@ -113,3 +122,10 @@ class ObjectStore(Protocol):
         """Copies the object to a file on this machine, whole or not at all, and returns its SHA-256.
         `on_progress` is called while bytes move, from any thread."""
         ...
+
+
+def without_keys() -> InvalidConfiguration:
+    return InvalidConfiguration(
+        "This storage does not encrypt with keys of its own: only S3 with a key management service does.",
+        code="encryption_unsupported",
+    )

@@ -78,6 +78,11 @@ COMMANDS = {
         "Compare the database with the storage, and with Ray if TUNERY_RAY_URL is set.",
         _MACHINE,
     ),
+    "reencrypt": Deferred(
+        "service.cli.server.reencrypt",
+        "Have S3 encrypt what it has with the keys that the projects have now.",
+        _MACHINE,
+    ),
     "doctor": Deferred(
         "service.cli.server.doctor",
         "Check the connection, the key, the server's parts and its clock.",

@@ -184,7 +184,7 @@ def metrics(declared: Sequence[Metric]) -> str:
 
 _SHARED = ("--base-url", "--data", "--json")
 """Options of every command that calls the API."""
-_INSTALLATION = ("up", "demo", "sweep", "backup", "restore", "reconcile")
+_INSTALLATION = ("up", "demo", "sweep", "backup", "restore", "reconcile", "reencrypt")
 
 
 def commands() -> str:

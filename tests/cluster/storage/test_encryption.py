@@ -4,8 +4,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 
-from cluster.contracts.errors import InvalidConfiguration
+from cluster.contracts.errors import InvalidConfiguration, NotFound
+from cluster.storage import s3
 from cluster.storage.local import LocalStore
 from cluster.storage.s3 import S3Store
 from tests.s3_servers import S3Endpoint, client_of
@@ -88,8 +90,32 @@ def test_a_store_that_ignores_the_key_is_found_out(
     assert not {"large", "joined"} & {info.key for info in store.list()}
 
 
+@pytest.mark.parametrize("new_key", [OTHER_KEY, None])
+def test_an_object_gets_another_key_where_it_is(
+    store: S3Store, moto_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, new_key: str | None
+) -> None:
+    monkeypatch.setattr(
+        s3, "_COPIED", TransferConfig(multipart_threshold=6 * MIB, multipart_chunksize=5 * MIB)
+    )
+    contents = {"small": b"x", "large": b"y" * (11 * MIB)}
+    for name, content in contents.items():
+        store.encrypted_with(KEY).put(name, content)
+        assert store.encryption_key_of(name) == KEY
+        store.encrypted_with(new_key).reencrypt(name)
+        assert (store.encryption_key_of(name), store.get(name)) == (new_key, content)
+    assert not list(store.unfinished())
+    with pytest.raises(NotFound):
+        store.encryption_key_of("absent")
+    with pytest.raises(NotFound):
+        store.reencrypt("absent")
+
+
 def test_a_folder_has_no_keys(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
+    store.put("name", b"x")
+    assert store.encryption_key_of("name") is None
+    with pytest.raises(InvalidConfiguration):
+        store.reencrypt("name")
     assert store.encrypted_with(None) is store
     with pytest.raises(InvalidConfiguration) as refused:
         store.encrypted_with(KEY)

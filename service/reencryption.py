@@ -1,0 +1,78 @@
+"""`tunery reencrypt`: has storage encrypt what it has with the keys that the projects have now."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from cluster.contracts.errors import NotFound
+from cluster.storage.store import ObjectStore
+from service.backup.objects import ObjectEntry, needed_objects, pages
+from service.db.database import Database
+
+_AT_ONCE = 16
+_A_ROUND = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Reencrypted:
+    objects: int
+    """That had another key than their project, or none."""
+    bytes: int
+    """Of these."""
+    kept_objects: int
+    """That had the right one."""
+
+
+def reencrypt(
+    database: Database,
+    store: ObjectStore,
+    progress: Callable[[int, int], None],
+    *,
+    is_dry_run: bool,
+) -> Reencrypted:
+    """Encrypts anew each object whose key is not the one that storage would use for its project now. It can
+    be interrupted and repeated, and the installation may be running. `progress` gets how many objects were
+    looked at, and of how many.
+
+    Raises InvalidConfiguration and Unavailable if storage does not take the key of a project; then no object
+    of any project was changed."""
+    with database.snapshot() as session:
+        entries = [entry for entry in needed_objects(session, store) if entry.bytes is not None]
+    in_use = {key: _key_in_use(store, key) for key in {entry.encryption_key for entry in entries}}
+
+    def is_changed(entry: ObjectEntry) -> bool | None:
+        """None if the object was deleted meanwhile."""
+        try:
+            if store.encryption_key_of(entry.key) == in_use[entry.encryption_key]:
+                return False
+            if not is_dry_run:
+                store.encrypted_with(entry.encryption_key).reencrypt(entry.key)
+        except NotFound:
+            return None
+        return True
+
+    changed: list[ObjectEntry] = []
+    kept = done = 0
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for page in pages(entries, _A_ROUND):
+            outcomes = list(pool.map(is_changed, page))
+            changed += [entry for entry, is_new in zip(page, outcomes, strict=True) if is_new]
+            kept += outcomes.count(False)
+            done += len(page)
+            progress(done, len(entries))
+    return Reencrypted(len(changed), _bytes(changed), kept)
+
+
+def _key_in_use(store: ObjectStore, key: str | None) -> str | None:
+    """The name that the store gives the key, or of the one that it uses if it is given none."""
+    probe = f"health/{uuid.uuid4().hex}"
+    store.encrypted_with(key).put(probe, b"which key?")
+    try:
+        return store.encryption_key_of(probe)
+    finally:
+        store.delete(probe)
+
+
+def _bytes(entries: Sequence[ObjectEntry]) -> int:
+    return sum(entry.bytes or 0 for entry in entries)

@@ -7,8 +7,6 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 RAY_FILES = (
     "cluster.training.gang",
@@ -218,6 +216,7 @@ ALLOWED = {
 settings, and what keeps logs short, are for every part of the service but its database."""
 
 
+@cache
 def modules(package: str) -> list[str]:
     """Every module of the package but the database migrations, which are alembic's."""
     names = []
@@ -251,19 +250,29 @@ def part_of(module: str) -> str | None:
     return max((part for part in ALLOWED if is_in(module, part)), key=len, default=None)
 
 
-@pytest.mark.parametrize("module", [*modules("cluster"), *modules("service")])
-def test_module_imports_only_what_is_below_it(module: str) -> None:
-    part = part_of(module)
-    if part is None:
-        assert module in {"cluster", "service"}, f"{module} belongs to no part of the architecture"
-        assert not [name for name in imported(module) if name.startswith(("cluster", "service"))]
-        return
-    allowed = [part, *ALLOWED[part]]
+def imports_of(package: str) -> list[tuple[str, str]]:
+    """(module, name that it imports) of every module of the package."""
+    return [(module, name) for module in modules(package) for name in imported(module)]
+
+
+def test_every_module_belongs_to_a_part_of_the_architecture() -> None:
+    names = {*modules("cluster"), *modules("service")}
+    assert {name for name in names if part_of(name) is None} == {"cluster", "service"}
+
+
+def test_every_module_imports_only_what_is_below_it() -> None:
+    assert [
+        f"{module} imports {name}"
+        for module, name in [*imports_of("cluster"), *imports_of("service")]
+        if name.startswith(("cluster.", "service.")) and not may_import(part_of(module), name)
+    ] == []
+
+
+def may_import(part: str | None, name: str) -> bool:
+    allowed = [part, *ALLOWED[part]] if part else []
     if part in {"service.api", "service.scheduling"}:
         allowed += ["service.settings", "service.logs"]
-    for name in imported(module):
-        if name.startswith(("cluster.", "service.")):
-            assert any(is_in(name, package) for package in allowed), f"{module} imports {name}"
+    return any(is_in(name, package) for package in allowed)
 
 
 def test_no_module_reaches_itself_through_its_imports() -> None:
@@ -277,31 +286,29 @@ def test_no_module_reaches_itself_through_its_imports() -> None:
     TopologicalSorter(graph).prepare()
 
 
-@pytest.mark.parametrize("module", modules("cluster.serving"))
-def test_a_serving_backend_is_imported_by_the_deployment_only(module: str) -> None:
-    own = next((backend for backend in SERVING_BACKENDS if is_in(module, backend)), None)
-    if not is_in(module, "cluster.serving.deployment"):
-        for name in imported(module):
-            others = [other for other in SERVING_BACKENDS if other != own and is_in(name, other)]
-            assert not others, f"{module} imports {name}"
+def test_a_serving_backend_is_imported_by_the_deployment_only() -> None:
+    assert [
+        f"{module} imports {name}"
+        for module, name in imports_of("cluster.serving")
+        if not is_in(module, "cluster.serving.deployment")
+        for backend in SERVING_BACKENDS
+        if is_in(name, backend) and not is_in(module, backend)
+    ] == []
 
 
-@pytest.mark.parametrize("module", modules("service.api.routes"))
-def test_no_route_imports_another_route(module: str) -> None:
-    for name in imported(module):
-        assert not is_in(name, "service.api.routes"), f"{module} imports {name}"
+def test_no_route_imports_another_route() -> None:
+    routes = "service.api.routes"
+    assert [each for each in imports_of(routes) if is_in(each[1], routes)] == []
 
 
-@pytest.mark.parametrize("module", modules("cluster"))
-def test_cluster_names_neither_fastapi_nor_sqlalchemy(module: str) -> None:
-    for name in imported(module):
-        assert name.split(".")[0] not in {"fastapi", "sqlalchemy"}
+def test_cluster_names_neither_fastapi_nor_sqlalchemy() -> None:
+    unwanted = {"fastapi", "sqlalchemy"}
+    assert [each for each in imports_of("cluster") if each[1].split(".")[0] in unwanted] == []
 
 
-@pytest.mark.parametrize("module", modules("cluster"))
-def test_ray_is_named_in_its_own_files_only(module: str) -> None:
-    if not any(is_in(module, ray_file) for ray_file in RAY_FILES):
-        assert "ray" not in {name.split(".")[0] for name in imported(module)}
+def test_ray_is_named_in_its_own_files_only() -> None:
+    naming = {module for module, name in imports_of("cluster") if is_in(name, "ray")}
+    assert {module for module in naming if not any(is_in(module, file) for file in RAY_FILES)} == set()
 
 
 def loaded_after_importing(names: list[str]) -> set[str]:

@@ -28,6 +28,7 @@ from cluster.training.model import attention
 from cluster.training.model.adapters import attach
 from cluster.training.model.trainee import check_vocabulary, load_decoder
 from tests.cluster.training.recording import Recording, read_state, record
+from tests.tiers import sampled
 from tests.tiny_base import make_tiny_base
 
 pytestmark = pytest.mark.slow
@@ -50,6 +51,13 @@ PEFT: dict[str, dict[str, Any]] = {
     "PROMPT_TUNING": {"num_virtual_tokens": 5},
     "P_TUNING": {"num_virtual_tokens": 5, "encoder_hidden_size": 16},
 }
+
+
+WAYS = (*PEFT, "rslora", "dora", "qlora", "adamw_8bit", "activation_checkpointing")
+OF_THEIR_OWN = frozenset(
+    {"LORA", "ADALORA", "LOHA", "PREFIX_TUNING", "dora", "qlora", "adamw_8bit", "activation_checkpointing"}
+)
+"""What our code treats differently, and one each of what it merges alike or puts before prompts alike."""
 
 
 @pytest.fixture
@@ -80,7 +88,7 @@ def test_every_allowed_peft_type_is_tried() -> None:
     assert PEFT.keys() == ALLOWED.keys()
 
 
-@pytest.mark.parametrize("way", [*PEFT, "rslora", "dora", "qlora", "adamw_8bit", "activation_checkpointing"])
+@pytest.mark.parametrize("way", sampled(WAYS, OF_THEIR_OWN))
 def test_it_learns_resumes_bit_identically_and_is_served_as_trained(
     make_spec: MakeSpec, store: LocalStore, way: str
 ) -> None:

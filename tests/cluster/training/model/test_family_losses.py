@@ -1,6 +1,7 @@
 """Losses and gradients of the families that are not put together in Llama's way are those of transformers and
 PEFT, whose models run each example by itself."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from cluster.training.loop.objectives import LanguageObjective, PreferenceObject
 from cluster.training.model.trainee import load_trainee, trainable_parameters
 from tests.families import make_family
 from tests.family_support import BYPASSED, EXPERTS, PADDED, excluded
+from tests.tiers import sampled
 
 pytestmark = [
     pytest.mark.slow,
@@ -93,8 +95,13 @@ def logprobs(model: Any, data: Dataset) -> list[Tensor]:
     return found
 
 
-@pytest.mark.parametrize("type_", ["lora", "qlora", "full"])
-@pytest.mark.parametrize("family", UNUSUAL)
+@pytest.mark.parametrize(
+    ("family", "type_"),
+    sampled(
+        itertools.product(UNUSUAL, ("lora", "qlora", "full")),
+        [(family, "lora") for family in UNUSUAL] + [("qwen3_moe", "qlora"), ("jamba", "full")],
+    ),
+)
 def test_losses_and_gradients_are_the_librarys(
     family: str, type_: str, data: Dataset, make_config: Callable[..., TrainingConfig], tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 They share none of our code: they render, mask, pad and score the rows themselves. `rows` come in the order of
 training, all epochs end to end, so that one sequential pass over them makes the same steps.
+
+The trainers are imported when they train: every process that collects tests would wait for them.
 """
 
 import math
@@ -10,18 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from datasets import Dataset
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    DataCollatorForSeq2Seq,
-    Trainer,
-    TrainingArguments,
-)
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cluster.contracts.hyperparameters import TrainingConfig
 
@@ -37,6 +31,8 @@ class Trained(NamedTuple):
 
 def hf_trainer(base: Path, config: TrainingConfig, rows: Rows, folder: Path) -> Trained:
     """Trains on the tokens that the chat template marks, with the model's own loss."""
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
     tokenizer = AutoTokenizer.from_pretrained(base)
     arguments = TrainingArguments(**_arguments(config, folder), train_sampling_strategy="sequential")
     trainer = _recording(Trainer)(
@@ -50,6 +46,9 @@ def hf_trainer(base: Path, config: TrainingConfig, rows: Rows, folder: Path) -> 
 
 
 def trl_sft(base: Path, config: TrainingConfig, rows: Rows, folder: Path) -> Trained:
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
     trainer = _recording(SFTTrainer)(
         model=load_model(base, config),
         args=SFTConfig(
@@ -66,6 +65,9 @@ def trl_sft(base: Path, config: TrainingConfig, rows: Rows, folder: Path) -> Tra
 
 def trl_dpo(base: Path, config: TrainingConfig, rows: Rows, folder: Path) -> Trained:
     """The reference is the model that training begins with."""
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
     is_full = config.type == "full"
     trainer = _recording(DPOTrainer)(
         model=load_model(base, config),
@@ -138,8 +140,8 @@ def _preference(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _recording(kind: type[Trainer]) -> Any:
-    """The trainer with our learning-rate schedule, recording the loss of each step."""
+def _recording(kind: type) -> Any:
+    """The trainer with our learning-rate schedule, recording the loss of each step. `kind` is a Trainer."""
 
     class Recording(kind):  # type: ignore[misc,valid-type]
         def trained(self, config: TrainingConfig) -> Trained:

@@ -154,6 +154,15 @@ def test_delete_is_idempotent(store: ObjectStore) -> None:
     assert list(store.list()) == []
 
 
+@pytest.mark.parametrize(
+    "opened_store",
+    [
+        "folder",
+        pytest.param("moto", marks=pytest.mark.slow),
+        pytest.param("rclone", marks=pytest.mark.thorough),
+    ],
+    indirect=True,
+)
 def test_delete_many_removes_only_these_keys_even_while_they_are_listed(
     store: ObjectStore,
 ) -> None:

@@ -1,6 +1,9 @@
 """The engine serves what the trainer writes, as the publish gate checks."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +39,48 @@ WAYS: list[tuple[dict[str, Any], WeightsForm]] = [
 ]
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A base, the store, and the end of a job in it."""
+
+    base: BaseSpec
+    store: LocalStore
+    end: Finished
+
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest.model_validate_json(self.store.get(self.end.manifest_key))
+
+    @property
+    def weights(self) -> WeightsRef:
+        return self.end.weights
+
+
+Train = Callable[..., Trained]
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """Trains with these options on a tiny base with those, once for all backends."""
+
+    @cache
+    def trained(options: str, base_options: str, n_epochs: int) -> Trained:
+        folder = tmp_path_factory.mktemp("trained")
+        base = make_tiny_base(folder / "base", **json.loads(base_options))
+        store = LocalStore(folder / "store")
+        return Trained(base, store, _trained(base, store, json.loads(options), n_epochs=n_epochs))
+
+    def train(options: dict[str, Any], *, n_epochs: int = 2, **base_options: Any) -> Trained:
+        return trained(json.dumps(options), json.dumps(base_options), n_epochs)
+
+    return train
+
+
 @pytest.mark.parametrize(("options", "form"), WAYS, ids=["lora", "rslora", "dora", "full", "loha"])
 def test_a_checkpoint_is_served_with_the_trainers_own_probabilities(
-    serve: Serve, tmp_path: Path, options: dict[str, Any], form: WeightsForm
+    serve: Serve, train: Train, options: dict[str, Any], form: WeightsForm
 ) -> None:
-    _check(serve, make_tiny_base(tmp_path / "base"), tmp_path, options, form)
+    _check_served(serve, train(options), form)
 
 
 @pytest.mark.parametrize("serve", ["embedded"], indirect=True)
@@ -51,10 +91,9 @@ def test_learned_positions_are_served_before_every_prompt(serve: Serve, tmp_path
     _check(serve, base, tmp_path, {"type": "peft", "peft_config": way}, "prefix")
 
 
-def test_a_qlora_adapter_is_served_beside_the_base_in_full_precision(serve: Serve, tmp_path: Path) -> None:
+def test_a_qlora_adapter_is_served_beside_the_base_in_full_precision(serve: Serve, train: Train) -> None:
     """Quantization works on blocks of 64 weights."""
-    base = make_tiny_base(tmp_path / "base", hidden=64)
-    _check(serve, base, tmp_path, {"type": "qlora"}, "lora")
+    _check_served(serve, train({"type": "qlora"}, hidden=64), "lora")
 
 
 @pytest.mark.parametrize("serve", ["embedded"], indirect=True)
@@ -76,20 +115,16 @@ def test_vllm_refuses_an_adapter_that_is_served_on_four_bits(serve: Serve, tmp_p
 
 
 @pytest.mark.parametrize("template", [CHATML, MARKED_WITHOUT_END, PLAIN_LINES])
-def test_a_tuned_model_stops_where_it_was_trained_to(serve: Serve, tmp_path: Path, template: str) -> None:
+def test_a_tuned_model_stops_where_it_was_trained_to(serve: Serve, train: Train, template: str) -> None:
     """Turns end with a token that is not the end of text, outside the template's marks, or with none."""
     template = template.replace("<|im_start|>", "<|user|>").replace("<|im_end|>", "<|tool|>")
-    base = make_tiny_base(tmp_path / "base", chat_template=template)
-    store = LocalStore(tmp_path / "store")
-    end = _trained(base, store, {"type": "full"}, n_epochs=25)
-    manifest = Manifest.model_validate_json(store.get(end.manifest_key))
-    assert manifest.answer_prompts
-    served = serve(base=base, store=store)
-    tuned = WeightsRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, form="full")
-    prompts = [TokenPrompt(token_ids=prompt.token_ids) for prompt in manifest.answer_prompts]
+    trained = train({"type": "full"}, n_epochs=25, chat_template=template)
+    assert trained.manifest.answer_prompts
+    served = serve(base=trained.base, store=trained.store)
+    prompts = [TokenPrompt(token_ids=prompt.token_ids) for prompt in trained.manifest.answer_prompts]
     chat = ChatPrompt(messages=[{"role": "user", "content": "Say 3."}])
     for prompt in (chat, *prompts):
-        answer = served.ask(served.request(tuned, prompt, max_tokens=40, temperature=0))
+        answer = served.ask(served.request(trained.weights, prompt, max_tokens=40, temperature=0))
         assert answer.finishes[0].reason == "stop"
         assert answer.text.startswith("Fox")
 
@@ -131,13 +166,14 @@ def _check(
     within: float = 1e-5,
 ) -> None:
     store = LocalStore(folder / "store")
-    end = _trained(base, store, options)
-    assert end.form == form
-    probe = Manifest.model_validate_json(store.get(end.manifest_key)).probe
-    assert probe.token_ids
+    _check_served(serve, Trained(base, store, _trained(base, store, options)), form, within=within)
 
-    served = serve(base=base, store=store)
-    tuned = WeightsRef(digest=end.manifest_sha256, manifest_key=end.manifest_key, form=form)
+
+def _check_served(serve: Serve, trained: Trained, form: WeightsForm, *, within: float = 1e-5) -> None:
+    assert trained.end.form == form
+    probe = trained.manifest.probe
+    assert probe.token_ids
+    served = serve(base=trained.base, store=trained.store)
 
     def score(adapter: WeightsRef | None, row: list[int]) -> list[float | None]:
         prompt = TokenPrompt(token_ids=row)
@@ -146,7 +182,7 @@ def _check(
         return [token.logprob for token in answer.prompt.tokens][1:]
 
     for row, expected in zip(probe.token_ids, probe.logprobs, strict=True):
-        assert score(tuned, row) == pytest.approx(expected, abs=within)
+        assert score(trained.weights, row) == pytest.approx(expected, abs=within)
         assert score(None, row) != pytest.approx(expected, abs=1e-2), "the base itself says something else"
 
 

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,7 +14,9 @@ from safetensors.torch import load_file
 from torch import distributed
 
 from cluster.contracts.jobs import Finished, JobSpec, RunnerEvent
+from cluster.storage.files import unobserved
 from cluster.storage.local import LocalStore
+from cluster.storage.store import ObjectInfo
 from cluster.training.attempt import run_attempt
 from cluster.training.checkpoints.checkpoint import download
 from cluster.training.loop import loop
@@ -35,6 +38,32 @@ def train(folder: Path, saved: Connection) -> None:
             saved.send((event.step, event.manifest_key))
 
     run_attempt(spec, LocalStore(folder / "store"), RunHooks(report), device=torch.device("cpu"))
+
+
+class HangingStore(LocalStore):
+    """Tells `said` that the second epoch's state is being uploaded, which never ends."""
+
+    def __init__(self, root: Path, said: Connection) -> None:
+        super().__init__(root)
+        self._said = said
+
+    def upload(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        if "step-00000012/resume_part" in key:
+            self._said.send("uploading")
+            threading.Event().wait()
+        return super().upload(key, path, on_progress=on_progress)
+
+
+def train_until_an_upload_hangs(folder: Path, said: Connection) -> None:
+    """Tells `said` the manifest of each state that it can be resumed from."""
+    spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
+
+    def report(event: RunnerEvent) -> None:
+        if event.type == "resume_state":
+            said.send(event.manifest_key)
+
+    store = HangingStore(folder / "store", said)
+    run_attempt(spec, store, RunHooks(report), device=torch.device("cpu"))
 
 
 def train_while_watched(folder: Path, rank: int) -> None:
@@ -90,6 +119,24 @@ def test_a_run_killed_at_a_random_step_resumes_bit_identically(
     )
     assert expected.keys() == found.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_a_kill_during_an_upload_leaves_the_state_before_it_usable(
+    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
+) -> None:
+    spec = make_spec(n_epochs=3)
+    (tmp_path / "spec.json").write_text(spec.model_dump_json())
+    receiver, sender = FORKS.Pipe(duplex=False)
+    child = start_fork(train_until_an_upload_hangs, tmp_path, sender)
+    sender.close()
+    manifest_key = receiver.recv()
+    assert manifest_key.endswith("step-00000006/resume_manifest.json")
+    assert receiver.recv() == "uploading"
+    child.kill()
+    assert exit_codes([child], seconds=60) == [-signal.SIGKILL]
+    whole = record(spec.model_copy(update={"attempt": 2}), store)
+    again = record(spec.model_copy(update={"attempt": 3, "resume_from": manifest_key}), store)
+    assert again.losses == whole.losses[6:]
 
 
 def test_a_collective_that_a_worker_never_joins_is_noticed(

@@ -1,8 +1,5 @@
-"""Training goes on while a checkpoint is stored, and an interrupted upload leaves the one before it."""
+"""Training goes on while a checkpoint is stored."""
 
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -110,51 +107,3 @@ def test_what_is_stored_is_reported_although_no_step_ends(make_spec: MakeSpec, s
             assert reported.wait(300)
 
     assert run_attempt(make_spec(), store, RunHooks(report), device=torch.device("cpu")) is not None
-
-
-CHILD = """
-import sys
-from pathlib import Path
-import torch
-from cluster.contracts.jobs import JobSpec
-from cluster.storage.local import LocalStore
-from cluster.training.attempt import run_attempt
-from cluster.training.loop.hooks import RunHooks
-
-class Stalling(LocalStore):
-    def upload(self, key, path, **options):
-        if "step-00000012/resume_part" in key:
-            print("uploading", flush=True)
-            sys.stdin.read()
-        return super().upload(key, path, **options)
-
-torch.set_num_threads(1)
-folder = Path(sys.argv[1])
-spec = JobSpec.model_validate_json((folder / "spec.json").read_text())
-def report(event):
-    if event.type == "resume_state":
-        print(event.manifest_key, flush=True)
-run_attempt(spec, Stalling(folder / "store"), RunHooks(report), device=torch.device("cpu"))
-"""
-
-
-def test_a_kill_during_an_upload_leaves_the_state_before_it_usable(
-    make_spec: MakeSpec, store: LocalStore, tmp_path: Path
-) -> None:
-    spec = make_spec(n_epochs=3)
-    (tmp_path / "spec.json").write_text(spec.model_dump_json())
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout is not None
-    manifest_key = child.stdout.readline().strip()
-    assert manifest_key.endswith("step-00000006/resume_manifest.json")
-    assert child.stdout.readline() == "uploading\n"
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
-    whole = record(spec.model_copy(update={"attempt": 2}), store)
-    again = record(spec.model_copy(update={"attempt": 3, "resume_from": manifest_key}), store)
-    assert again.losses == whole.losses[6:]

@@ -1,5 +1,6 @@
 """A runner is chosen by parity checks, and a model that passes none is refused."""
 
+import itertools
 import math
 import weakref
 from pathlib import Path
@@ -19,7 +20,8 @@ from cluster.serving.embedded.per_row import PerRowRunner
 from cluster.serving.weights.adapter import Adapter, LoraPair
 from tests.cluster.serving.conftest import Serve
 from tests.families import WINDOW, make_family
-from tests.family_support import DECODERS, ENCODERS, PER_ROW
+from tests.family_support import DECODERS, ENCODERS, PER_ROW, REPRESENTATIVES
+from tests.tiers import sampled
 
 pytestmark = pytest.mark.slow
 
@@ -48,8 +50,13 @@ def test_a_forward_pass_keeps_no_adapter_in_memory(tmp_path: Path) -> None:
     assert alive() is None
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    sampled(
+        itertools.product(DECODERS, ("float32", "bfloat16")),
+        [(name, "float32") for name in DECODERS] + [(name, "bfloat16") for name in REPRESENTATIVES],
+    ),
+)
 def test_every_family_is_decoded_in_batches_if_its_rows_can_be(name: str, dtype: str, tmp_path: Path) -> None:
     runner = find_runner(_load(name, tmp_path, dtype), max_rows=4, max_length=128)
     assert isinstance(runner, PerRowRunner if name in PER_ROW else BatchedRunner)

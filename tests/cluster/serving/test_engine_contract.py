@@ -123,7 +123,7 @@ def test_eight_adapters_of_eight_shapes_answer_in_one_batch_as_each_alone(
         ]
 
     alone = [served.ask(request) for request in requests()]
-    together = _answers(served.loop.run(_admitted_at_once(served, requests(), held_tokens=100)))
+    together = _answers(served.loop.run(_admitted_at_once(served, requests())))
     assert [answer.text for answer in together] == [answer.text for answer in alone]
     for one, other in zip(together, alone, strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
@@ -563,7 +563,7 @@ def test_answers_beside_a_flood_and_those_of_the_flood_are_what_they_are_alone(
     served = serve(slots=8)
     adapters = [tuned.refs[name] for name in ("base", *ADAPTERS)]
     flood = [
-        served.request(ref, max_tokens=40, **ENDLESS).model_copy(update={"tenant": "flood"})
+        served.request(ref, max_tokens=24, **ENDLESS).model_copy(update={"tenant": "flood"})
         for ref in [*adapters, *adapters]
     ]
     quiet = [served.request(ref, max_tokens=12) for ref in adapters[:3]]
@@ -613,7 +613,7 @@ def test_a_closed_stream_is_cancelled(serve: Serve) -> None:
 
 def test_a_full_queue_refuses_and_recovers(serve: Serve) -> None:
     served = serve(slots=1, max_waiting=3)
-    many = [served.request(max_tokens=200, **ENDLESS) for _ in range(12)]
+    many = [served.request(max_tokens=60, **ENDLESS) for _ in range(12)]
     outcomes = served.ask_together(many)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Overloaded)]
     assert 0 < len(refused) < 12
@@ -625,7 +625,7 @@ def test_a_tenants_flood_does_not_keep_another_waiting(serve: Serve) -> None:
     served = serve(slots=2)
 
     async def second_place() -> int:
-        flood = [served.request(max_tokens=100, **ENDLESS) for _ in range(20)]
+        flood = [served.request(max_tokens=60, **ENDLESS) for _ in range(12)]
         running = [asyncio.create_task(served.answer(request)) for request in flood]
         other = served.request(max_tokens=20, **ENDLESS).model_copy(update={"tenant": "b"})
         await asyncio.sleep(0)
@@ -677,20 +677,21 @@ def test_a_prompt_is_not_scored_with_numbers_that_are_not_finite(
     assert served.ask(served.request(echo=True, logprobs=0, max_tokens=max_tokens)).finishes
 
 
-async def _admitted_at_once(
-    served: Served, requests: list[GenerationRequest], *, held_tokens: int = 240
-) -> list[Answer | TuneryError]:
+HELD_TOKENS = 100
+
+
+async def _admitted_at_once(served: Served, requests: list[GenerationRequest]) -> list[Answer | TuneryError]:
     """Lets the requests queue behind one that holds every slot for so many tokens, so that they are always
     batched alike."""
     for request in requests:
         await served.engine.ensure(request.model)
     answers = []
     slots = (await _stats(served)).slots
-    async for event in served.engine.generate(served.request(n=slots, max_tokens=held_tokens, **ENDLESS)):
+    async for event in served.engine.generate(served.request(n=slots, max_tokens=HELD_TOKENS, **ENDLESS)):
         if event.type == "prompt":
             answers = [asyncio.create_task(served.answer(request)) for request in requests]
             while (await _stats(served)).waiting < len(requests):
-                assert (await _stats(served)).generated_tokens < slots * held_tokens
+                assert (await _stats(served)).generated_tokens < slots * HELD_TOKENS
                 await asyncio.sleep(0)
     return await asyncio.gather(*answers, return_exceptions=True)  # type: ignore[return-value]
 
@@ -746,10 +747,10 @@ def test_a_slot_is_clean_after_weights_that_overflow(serve: Serve, tuned: Tuned,
 def test_an_adapter_in_use_is_not_evicted_by_a_burst(serve: Serve, tuned: Tuned) -> None:
     served = serve(adapters=1)
     a, b = tuned.refs["all_linear"], tuned.refs["rslora"]
-    alone = served.ask(served.request(a, max_tokens=200, **ENDLESS)).text
+    alone = served.ask(served.request(a, max_tokens=100, **ENDLESS)).text
 
     async def burst() -> tuple[str, list[Answer]]:
-        long = asyncio.create_task(served.answer(served.request(a, max_tokens=200, **ENDLESS)))
+        long = asyncio.create_task(served.answer(served.request(a, max_tokens=100, **ENDLESS)))
         await asyncio.sleep(0)
         others = await asyncio.gather(*(served.answer(served.request(b)) for _ in range(5)))
         return (await long).text, others

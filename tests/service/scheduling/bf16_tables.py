@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ _PARTS = 4
 class Tables:
     """A LoRA adapter with random weights on the built-in model. Training computes with PyTorch's fused
     attention and whole matrix products; serving with plain attention and with products that are added up in
-    parts, so that everything is rounded elsewhere."""
+    parts, so that everything is rounded elsewhere. Each of the tables is computed once."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         folder = base_folder(load_catalogue()["tunery-tiny-1"])
@@ -39,15 +39,17 @@ class Tables:
         self.layers = [
             layer for layer in self.model.modules() if isinstance(getattr(layer, "scaling", None), dict)
         ]
+        self._served: dict[tuple[float, int | None], ProbeScores] = {}
 
     def adapt(self, size: float) -> None:
-        """Draws an adapter. `size` is that of its changes."""
+        """Draws an adapter, before anything is computed. `size` is that of its changes."""
         generator = torch.Generator().manual_seed(1)
         for layer in self.layers:
             weight = layer.lora_B["default"].weight
             drawn = torch.randn(weight.shape, generator=generator) * size
             weight.data.copy_(drawn)
 
+    @cached_property
     def trained(self) -> Probe:
         self._attend("sdpa")
         with self.model.disable_adapter():
@@ -57,6 +59,16 @@ class Tables:
 
     def served(self, scale: float = 1.0, *, without: int | None = None) -> ProbeScores:
         """With the adapter's scale multiplied by `scale`, or without one of its layers."""
+        if (scale, without) not in self._served:
+            self._served[scale, without] = self._serve(scale, without)
+        return self._served[scale, without]
+
+    @cached_property
+    def served_base(self) -> ProbeScores:
+        with self.model.disable_adapter():
+            return self._serve(1.0, None)
+
+    def _serve(self, scale: float, without: int | None) -> ProbeScores:
         kept = [dict(layer.scaling) for layer in self.layers]
         for number, layer in enumerate(self.layers):
             layer.scaling["default"] *= 0.0 if number == without else scale
@@ -66,10 +78,6 @@ class Tables:
         for layer, scaling in zip(self.layers, kept, strict=True):
             layer.scaling = scaling
         return scores
-
-    def served_base(self) -> ProbeScores:
-        with self.model.disable_adapter():
-            return self.served()
 
     @torch.no_grad()
     def _scores(self) -> ProbeScores:

@@ -27,8 +27,7 @@ def tables(request) -> Tables:
 
 
 def verdict(tables: Tables, **fault) -> Verdict:
-    served, base = tables.served(**fault), tables.served_base()
-    return judge(tables.trained(), served, base, dtype=tables.dtype)
+    return judge(tables.trained, tables.served(**fault), tables.served_base, dtype=tables.dtype)
 
 
 def test_rounding_in_another_order_passes(tables: Tables) -> None:
@@ -64,7 +63,7 @@ def _first(scores: ProbeScores, count: int) -> ProbeScores:
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_wrong_weights_fail_on_36_and_116_tokens_too(tables: Tables, fault) -> None:
-    trained, served, served_base = tables.trained(), tables.served(**fault), tables.served_base()
+    trained, served, served_base = tables.trained, tables.served(**fault), tables.served_base
     assert trained.base is not None
     for of_each_row in (9, 29):
         tuned, base, found, found_base = (
@@ -110,7 +109,7 @@ def test_many_large_differences_among_few_tokens_are_named_with_their_number() -
 def test_another_base_fails_however_much_noise_it_seems_to_be(tables: Tables) -> None:
     """The served weights are those of another revision, with and without the adapter."""
     other = tables.served(scale=-1.0)
-    assert judge(tables.trained(), other, other, dtype=tables.dtype).problems
+    assert judge(tables.trained, other, other, dtype=tables.dtype).problems
 
 
 # Tables of Gaussian numbers

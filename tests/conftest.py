@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from xdist.remote import Producer
 from xdist.scheduler import Scheduling
 
 from service.db.database import Database
-from tests.databases import migrate, migrated_database, postgres_server, without_rows
+from tests.databases import empty_database, migrate, migrated_database, postgres_server
 from tests.lanes import LaneScheduling
 from tests.s3_servers import S3Endpoint, endpoint_from_environment, moto_server, rclone_server
 
@@ -112,16 +111,11 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.slow, pytest.mark.thorough])])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A migrated, empty database: a test that uses this runs on SQLite and on PostgreSQL."""
-    if request.param == "sqlite":
-        path = tmp_path / "tunery.db"
-        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
-    else:
-        with without_rows(request.getfixturevalue("migrated_postgres_url")) as url:
-            yield url
+    """A migrated, empty database: a test that uses this runs on SQLite, and with the thorough ones on
+    PostgreSQL. Both matter to those marked `on_both_databases`, and to all of tests/service/db."""
+    yield from empty_database(request, tmp_path)
 
 
 @pytest.fixture

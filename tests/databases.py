@@ -16,6 +16,22 @@ from sqlalchemy import make_url
 from service.db.database import Database
 from service.db.tables import Table
 
+BOTH_DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
+on_both_databases = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
+"""For a test of what the two do in different ways: what they lock, refuse, sort, count and cascade. Others
+run on PostgreSQL with the thorough ones only."""
+
+
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a migrated, empty database of the kind that is the fixture's parameter."""
+    if request.param == "sqlite":
+        path = tmp_path / "tunery.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+    else:
+        with without_rows(request.getfixturevalue("migrated_postgres_url")) as url:
+            yield url
+
 
 @contextmanager
 def postgres_server() -> Iterator[str]:

@@ -7,6 +7,7 @@ import pytest
 from openai import OpenAI
 
 from tests.api import LiveApi, jsonl
+from tests.databases import on_both_databases
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def test_a_file_can_be_read_from_upload_to_deletion(client: OpenAI) -> None:
             call(made.id)
 
 
+@on_both_databases
 def test_files_are_listed_by_page_order_and_purpose(client: OpenAI) -> None:
     made = [client.files.create(file=(f"{i}.jsonl", jsonl()), purpose="fine-tune").id for i in range(3)]
     other = client.files.create(file=("notes.txt", b"words"), purpose="user_data").id

@@ -14,6 +14,7 @@ from service.api.schemas.jobs import CreateJobBody
 from service.db import tables
 from service.db.transitions import transition
 from tests.api import REPORT, LiveApi, add_encoder, add_tuned_model, jsonl, labels, preferences
+from tests.databases import on_both_databases
 
 
 @pytest.fixture
@@ -326,6 +327,7 @@ def test_every_number_of_a_job_has_limits() -> None:
     assert frozenset().union(*ALLOWED.values()) - set(_RULES) == {"init_lora_weights"}
 
 
+@on_both_databases
 def test_jobs_are_listed_by_page_and_metadata(client: OpenAI, file: str) -> None:
     made = [
         client.fine_tuning.jobs.create(model="base-1", training_file=file, metadata=metadata).id
@@ -364,6 +366,7 @@ def test_a_job_is_paused_and_resumed(live: LiveApi, client: OpenAI, file: str) -
         client.fine_tuning.jobs.resume(job.id)
 
 
+@on_both_databases
 def test_events_are_paged_newest_first(client: OpenAI, file: str) -> None:
     job = client.fine_tuning.jobs.create(model="base-1", training_file=file)
     client.fine_tuning.jobs.cancel(job.id)

@@ -10,6 +10,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from tests.api import LiveApi, jsonl
+from tests.databases import on_both_databases
 
 MIB = 2**20
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -55,6 +56,7 @@ def test_a_file_sent_in_parts_trains_like_one_sent_whole(client: OpenAI) -> None
     assert client.uploads.complete(upload.id, part_ids=part_ids) == done
 
 
+@on_both_databases
 def test_parts_of_many_uploads_arrive_in_parallel_and_in_any_order(client: OpenAI) -> None:
     random = Random(7)
     contents = [random.randbytes(3 * MIB + number) for number in range(4)]

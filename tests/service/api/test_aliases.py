@@ -11,6 +11,7 @@ from service.api.state import AppState
 from service.db import tables
 from service.db.models.aliases import MAX_ALIASES
 from tests.api import Project, add_admin_key, add_encoder, add_key, add_project, add_tuned_model, jsonl
+from tests.databases import on_both_databases
 from tests.fakes import FakeEngine
 
 ALIAS = "support@prod"
@@ -74,6 +75,7 @@ def add_aliases(state: AppState, project: Project, model: str, count: int) -> No
         )
 
 
+@on_both_databases
 def test_models_are_listed_with_as_many_queries_for_many_aliases_as_for_none(
     http: TestClient, state: AppState, project: Project
 ) -> None:
@@ -188,6 +190,7 @@ def test_an_alias_made_again_goes_on_counting(http: TestClient, state: AppState)
     assert code_of(http.post(f"/v1/aliases/{ALIAS}/rollback")) == (409, "nothing_to_roll_back")
 
 
+@on_both_databases
 def test_a_guarded_change_is_refused_if_another_came_first(http: TestClient, state: AppState) -> None:
     first, second = tuned(http, state)[0], tuned(http, state)[0]
     point(http, first, version=0)
@@ -201,6 +204,7 @@ def test_a_guarded_change_is_refused_if_another_came_first(http: TestClient, sta
     assert http.delete(f"/v1/aliases/{ALIAS}?version=2").status_code == 200
 
 
+@on_both_databases
 def test_of_many_writers_at_once_each_change_gets_a_version_of_its_own(
     http: TestClient, state: AppState
 ) -> None:

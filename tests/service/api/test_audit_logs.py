@@ -12,6 +12,7 @@ from cluster.contracts.jobs import JobStatus
 from service.api.state import AppState
 from service.db import tables
 from tests.api import LiveApi, Project, add_admin_key, add_tuned_model, import_files, jsonl
+from tests.databases import on_both_databases
 from tests.service.cli.running import run_tunery
 from tests.service.db.rows import move, refuse, train
 
@@ -251,6 +252,7 @@ def test_every_route_that_changes_something_is_in_the_log(
     assert len(by) == 2
 
 
+@on_both_databases
 def test_the_command_lists_exports_and_verifies(live: LiveApi, project: Project) -> None:
     admin = add_admin_key(live.state.database, project.tenant)
 

@@ -19,6 +19,7 @@ from service.db.tenancy import Tenant
 from service.db.usage.usage import DAY, HOUR, UsageCounts, UsageKey, write_totals
 from service.scheduling.sweeping.sweep import SweepOptions, sweep
 from tests.api import Project, add_admin_key, add_tuned_model, import_adapter, jsonl
+from tests.databases import on_both_databases
 
 
 class Owner:
@@ -86,6 +87,7 @@ def admin(state: AppState, project: Project) -> dict[str, str]:
     return {"authorization": f"Bearer {add_admin_key(state.database, project.tenant)}"}
 
 
+@on_both_databases
 def test_nothing_is_left_but_the_audit_log(http: TestClient, state: AppState, admin: dict[str, str]) -> None:
     gone, other = (Owner(http, state, admin, name) for name in ("gone", "other"))
     grant = f"/v1/fine_tuning/checkpoints/{gone.model}/permissions"

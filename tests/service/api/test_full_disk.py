@@ -21,6 +21,7 @@ from service.api.state import AppState
 from service.db.database import Database
 from service.db.reserved_space import ReservedSpace
 from tests.api import Project, jsonl
+from tests.databases import on_both_databases
 
 pytestmark = pytest.mark.slow
 
@@ -128,6 +129,7 @@ def test_an_unexpected_full_disk_is_507_too(state: AppState, project: Project) -
         assert http.get("/readyz").status_code == 503
 
 
+@on_both_databases
 def test_a_full_disk_of_the_database_is_reported_as_such(database: Database) -> None:
     class Full(Exception):
         sqlstate = "53100"

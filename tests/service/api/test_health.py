@@ -18,6 +18,7 @@ from service.api.state import AppState
 from service.db import tables
 from service.db.database import Database
 from service.db.scheduler.leases import Leases
+from tests.databases import on_both_databases
 from tests.fakes import FakeEngine
 
 
@@ -79,6 +80,7 @@ def test_ready_is_200_only_when_every_part_is(state: AppState) -> None:
     assert "nobody" not in str(found)
 
 
+@on_both_databases
 def test_a_database_that_takes_no_writes_is_not_ready(state: AppState, database_url: str) -> None:
     lead(state)
     with state.database.write() as session:

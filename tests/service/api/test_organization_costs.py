@@ -14,6 +14,7 @@ from service.db import tables
 from service.db.database import Database
 from service.db.usage.usage import DAY
 from tests.api import Project, add_admin_key, add_project, jsonl, listening, with_settings
+from tests.databases import on_both_databases
 from tests.service.api.test_organization_usage import NOON, key_id_of, used
 
 MIDNIGHT = NOON - NOON % DAY
@@ -65,6 +66,7 @@ def test_costs_are_usage_times_prices_in_the_operators_currency(admin: OpenAI) -
     assert row["quantity"] is row["line_item"] is row["project_id"] is None
 
 
+@on_both_databases
 def test_costs_are_grouped_by_line_item_and_project(admin: OpenAI, project: Project) -> None:
     found = {row["line_item"]: row for row in rows(admin, group_by=["line_item", "project_id"])}
     tuned = "ft:base-1:tunery::abcdefgh"

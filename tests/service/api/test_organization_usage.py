@@ -24,6 +24,7 @@ from service.db.organization.api_keys import ApiKeys
 from service.db.tenancy import Tenant
 from service.db.usage.usage import DAY, HOUR, MINUTE, UsageCounts, UsageKey, write_totals
 from tests.api import LiveApi, Project, add_admin_key, add_key, add_project, jsonl
+from tests.databases import on_both_databases
 
 NOON = int(time.time()) // DAY * DAY - DAY // 2
 """Yesterday."""
@@ -100,6 +101,7 @@ def test_hours_and_minutes_are_apart(
     assert [bucket.start_time - NOON for bucket in page.data if bucket.results] == times
 
 
+@on_both_databases
 def test_usage_is_grouped_and_filtered(live: LiveApi, organization: dict[str, str]) -> None:
     query: dict[str, Any] = {"start_time": NOON, "end_time": NOON + DAY // 2}
     own = live.project.tenant.project_id
@@ -140,6 +142,7 @@ def test_lists_are_read_in_both_spellings(live: LiveApi, organization: dict[str,
         assert len(answer["data"][0]["results"]) == 3
 
 
+@on_both_databases
 def test_pages_follow_one_another_without_gaps(live: LiveApi, organization: dict[str, str]) -> None:
     query: dict[str, Any] = {"start_time": NOON + 5, "end_time": NOON + 5 * HOUR, "bucket_width": "1h"}
     whole = completions(live, **query)
@@ -180,6 +183,7 @@ def test_what_is_asked_of_models_appears_in_the_usage(http: TestClient) -> None:
         assert (found["num_model_requests"], found["input_tokens"], found["output_tokens"]) == (1, 2, 3)
 
 
+@on_both_databases
 def test_fine_tuning_usage_has_jobs_tokens_and_device_time(
     state: AppState, http: TestClient, project: Project
 ) -> None:

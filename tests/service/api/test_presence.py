@@ -8,8 +8,10 @@ from service.api.presence import renewing_presence
 from service.api.state import AppState
 from service.db.scheduler.leases import API, Leases
 from tests.api import with_settings
+from tests.databases import on_both_databases
 
 
+@on_both_databases
 @pytest.mark.anyio
 async def test_the_lease_is_held_while_the_api_runs_and_ends_after_it(state: AppState) -> None:
     brief = with_settings(state, heartbeat_timeout_seconds=0.3)

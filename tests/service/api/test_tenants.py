@@ -14,6 +14,7 @@ from service.api.state import AppState
 from service.db.organization.scopes import Scope
 from service.settings import Settings
 from tests.api import Project, add_admin_key, add_key, add_project, add_tuned_model, import_adapter, jsonl
+from tests.databases import on_both_databases
 
 BODIES: dict[str, dict[str, Any]] = {
     "fine_tuning_jobs_create": {"model": "base-1", "training_file": "{file_id}"},
@@ -338,6 +339,7 @@ def theirs(
     return belongings(http, state, add_project(state.database, organization_id=owner))
 
 
+@on_both_databases
 def test_lists_and_cursors_show_nothing_of_another_project(http: TestClient, theirs: dict[str, str]) -> None:
     assert http.get("/v1/files").json()["data"] == []
     assert http.get("/v1/fine_tuning/jobs").json()["data"] == []

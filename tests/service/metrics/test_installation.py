@@ -11,6 +11,7 @@ from service.db.scheduler.attempts import Attempts
 from service.db.scheduler.leases import READINESS, Leases
 from service.metrics import declared
 from service.metrics.installation import InstallationCollector
+from tests.databases import on_both_databases
 from tests.fakes import Fuse, FusedDatabase
 from tests.service.db.rows import (
     TOKEN,
@@ -21,6 +22,8 @@ from tests.service.db.rows import (
     move,
     step,
 )
+
+pytestmark = on_both_databases
 
 
 def scraped(database: Database, *, slots: int = 4) -> CollectorRegistry:

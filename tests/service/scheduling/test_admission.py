@@ -13,6 +13,7 @@ from service.db.jobs.queue_places import QueuePlace, queue_places
 from service.db.limits.limits import Limits
 from service.db.scheduler.pool_limits import set_pool_limit
 from service.scheduling.scheduler import Scheduler
+from tests.databases import on_both_databases
 from tests.service.db.rows import OTHER, TENANT, add_job, resume_state, step
 from tests.service.scheduling.world import TOTAL_STEPS, World
 
@@ -40,6 +41,7 @@ def make_room(world: World, scheduler: Scheduler, job) -> None:
     scheduler.tick()
 
 
+@on_both_databases
 def test_a_higher_priority_starts_first(world: World) -> None:
     low, normal, high = (world.job(priority=priority) for priority in ("low", "normal", "high"))
     scheduler = world.scheduler()
@@ -166,6 +168,7 @@ def limit_pool(world: World, max_devices: int | None) -> None:
         set_pool_limit(session, TENANT, "training", max_devices)
 
 
+@on_both_databases
 def test_a_project_that_has_used_much_comes_after_one_that_has_not(world: World) -> None:
     first, scheduler = running(world)
     with world.database.write() as session:

@@ -32,6 +32,7 @@ from service.db.files.files import Files
 from service.db.models.models import TunedModels
 from service.metrics.scheduler import SchedulerMetrics
 from service.scheduling.__main__ import run
+from tests.databases import on_both_databases
 from tests.fakes import FakeRayJobs, Fuse, Killed
 from tests.service.db.rows import TENANT, add_file, outbox, step
 from tests.service.scheduling.world import BASE, GOOD, TOTAL_STEPS, World
@@ -59,6 +60,7 @@ def life(job) -> list[str]:
     return [line.format(id=job.id, file=job.training_file, model=job.output_model) for line in LIFE]
 
 
+@on_both_databases
 def test_a_job_goes_from_files_to_a_model(world: World) -> None:
     job = world.job()
     scheduler = world.scheduler()
@@ -697,6 +699,7 @@ def test_a_manifest_that_is_no_manifest_or_another_jobs_is_not_published(
 # Several schedulers, and kills
 
 
+@on_both_databases
 def test_four_schedulers_claim_each_job_once(world: World) -> None:
     world.settings = world.settings.model_copy(update={"training_slots": 64, "tick_seconds": 0.02})
     jobs = [world.job() for _ in range(12)]
@@ -714,6 +717,7 @@ def test_four_schedulers_claim_each_job_once(world: World) -> None:
     assert all(len(world.attempts(job)) == 1 for job in jobs)
 
 
+@on_both_databases
 def test_a_scheduler_whose_lease_was_taken_writes_nothing_more(world: World) -> None:
     job = world.job()
     old = world.scheduler()
@@ -732,6 +736,7 @@ def test_a_scheduler_whose_lease_was_taken_writes_nothing_more(world: World) -> 
     assert world.status(job) is JobStatus.SUCCEEDED
 
 
+@on_both_databases
 def test_a_scheduler_that_closes_lets_the_next_one_in_at_once(world: World) -> None:
     job = world.job()
     waiting, first = world.scheduler(), world.scheduler()
@@ -743,6 +748,7 @@ def test_a_scheduler_that_closes_lets_the_next_one_in_at_once(world: World) -> N
     assert world.status(job) is JobStatus.STARTING
 
 
+@on_both_databases
 def test_a_round_that_waits_for_the_cluster_keeps_the_lease(world: World) -> None:
     """`keep_lead` comes from another thread, while Ray takes its time to answer."""
 
@@ -770,6 +776,7 @@ def test_a_round_that_waits_for_the_cluster_keeps_the_lease(world: World) -> Non
     assert world.status(job) is JobStatus.SUCCEEDED
 
 
+@on_both_databases
 def test_after_a_kill_at_any_point_another_scheduler_finishes_the_job_once(world: World) -> None:
     killed_at = 0
     while True:

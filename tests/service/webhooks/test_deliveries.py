@@ -14,6 +14,7 @@ from service.db.database import Database, now
 from service.db.webhooks.endpoints import WebhookDelivery, WebhookEndpoint, WebhookEndpoints
 from service.db.webhooks.queue import EVENT_TYPES, GIVE_UP_SECONDS, Outcome, WebhookQueue
 from service.webhooks.delivering import WebhookDeliverer
+from tests.databases import on_both_databases
 from tests.fakes import InlineExecutor
 from tests.service.db.rows import OTHER, TENANT, add_job, add_tenants, move
 
@@ -288,6 +289,7 @@ def test_an_event_whose_result_was_lost_in_a_crash_is_sent_again_with_its_id(ben
     assert len(bench.sent) == 3
 
 
+@on_both_databases
 def test_two_deliverers_do_not_serve_one_endpoint_at_once(bench: Bench) -> None:
     bench.endpoint()
     bench.end_jobs(3)
@@ -302,6 +304,7 @@ def test_two_deliverers_do_not_serve_one_endpoint_at_once(bench: Bench) -> None:
     assert len(bench.sent) == len(set(bench.sent)) == 3
 
 
+@on_both_databases
 def test_what_a_worker_records_after_losing_its_claim_is_ignored(bench: Bench) -> None:
     endpoint = bench.endpoint()
     bench.end_jobs()
@@ -320,6 +323,7 @@ def test_what_a_worker_records_after_losing_its_claim_is_ignored(bench: Bench) -
     assert bench.deliveries(endpoint)[0].status == "delivered"
 
 
+@on_both_databases
 def test_endpoints_take_turns_when_workers_are_few(bench: Bench) -> None:
     urls = [f"https://{name}.example/" for name in "abcd"]
     for url in urls:
@@ -337,6 +341,7 @@ def test_endpoints_take_turns_when_workers_are_few(bench: Bench) -> None:
     assert len(set(turns)) == 4
 
 
+@on_both_databases
 def test_deliverers_that_run_at_the_same_time_send_every_event_once(bench: Bench) -> None:
     for name in "abc":
         bench.endpoint(f"https://{name}.example/")
@@ -350,6 +355,7 @@ def test_deliverers_that_run_at_the_same_time_send_every_event_once(bench: Bench
     assert len(bench.sent) == len(set(bench.sent)) == 12
 
 
+@on_both_databases
 def test_ended_deliveries_and_outbox_rows_are_deleted_after_a_week(bench: Bench) -> None:
     endpoint = bench.endpoint()
     bench.end_jobs(3)

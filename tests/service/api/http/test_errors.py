@@ -13,6 +13,7 @@ from service.api.http.errors import response_of
 from service.api.state import AppState
 from service.db.database import Database
 from tests.api import Project
+from tests.databases import on_both_databases
 from tests.fakes import FakeEngine
 
 WRONG_JOBS: list[tuple[Any, str | None, str]] = [
@@ -130,6 +131,7 @@ def test_unreadable_json_is_the_callers_fault(http: TestClient, subtests: pytest
             assert error_of(answer)["type"] == "invalid_request_error"
 
 
+@on_both_databases
 def test_nul_never_reaches_the_database(http: TestClient, subtests: pytest.Subtests) -> None:
     for path in ("/v1/files/file-%00", "/v1/files?after=%00", "/v1/models/%00"):
         with subtests.test(path=path):
@@ -204,6 +206,7 @@ def test_an_oversized_body_is_413_whether_announced_or_not(http: TestClient) -> 
         assert "33554432 bytes" in error_of(answer)["message"]
 
 
+@on_both_databases
 def test_a_database_that_does_not_answer_is_503_with_retry_after(state: AppState, project: Project) -> None:
     gone = Database("postgresql://nobody@127.0.0.1:1/none")
     app = create_app(state.settings, open_state=lambda _: replace(state, database=gone))

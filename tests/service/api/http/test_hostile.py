@@ -15,6 +15,7 @@ from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.chat import ChatCompletionBody
 from service.api.state import AppState
 from tests.api import add_encoder, add_tuned_model, jsonl, preferences
+from tests.databases import on_both_databases
 
 pytestmark = pytest.mark.slow
 
@@ -180,6 +181,7 @@ def check_body(http: TestClient, path: str, body: dict[str, Any]) -> None:
                 assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
+@on_both_databases
 def test_a_weird_value_anywhere_in_a_job_is_refused_or_stored_but_never_500(
     http: TestClient, file_id: str
 ) -> None:
@@ -257,6 +259,7 @@ def test_a_weird_value_anywhere_in_a_question_is_refused_or_answered_but_never_5
     check_body(http, "/v1/embeddings", texts | {"input": [[1, 2], [3]], "encoding_format": "base64"})
 
 
+@on_both_databases
 def test_a_weird_id_or_cursor_is_absent_or_invalid_but_never_500(http: TestClient) -> None:
     words = ("%2e%2e", "..%2f..", "%f0%9f%98%80", "%ff%fe", "a" * 5000, "'%20or%201=1", "%0a%0d", "-", "%25")
     for word in words:

@@ -8,10 +8,12 @@ from starlette.testclient import TestClient
 from service.api.state import AppState
 from service.db.organization.api_keys import ApiKeys
 from tests.api import Project, add_admin_key, jsonl
+from tests.databases import on_both_databases
 
 HUGE = "9" * 40
 
 
+@on_both_databases
 def test_numbers_that_no_database_holds_are_refused_by_name(
     http: TestClient, subtests: pytest.Subtests
 ) -> None:

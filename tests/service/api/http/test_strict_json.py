@@ -13,6 +13,7 @@ from service.api.http.strict_json import MAX_DEPTH, MAX_TOKENS, MAX_VALUES, load
 from service.api.schemas.classifications import ClassificationBody
 from service.api.schemas.completions import CompletionBody
 from service.api.schemas.embeddings import EmbeddingBody
+from tests.databases import on_both_databases
 
 ROUTES = {
     "/v1/fine_tuning/jobs": {"model": "base-1", "training_file": "file-1"},
@@ -82,6 +83,7 @@ def test_what_is_no_json_is_told_so(body: bytes) -> None:
     assert caught.value.code == "invalid_json"
 
 
+@on_both_databases
 def test_text_with_a_nul_is_told_so_by_the_api_too(http: TestClient) -> None:
     answer = http.post("/v1/completions", json={"model": "base-1", "prompt": "a\0b"})
     assert "NUL" in answer.json()["error"]["message"]

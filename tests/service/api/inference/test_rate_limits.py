@@ -14,8 +14,9 @@ from service.db.limits.limits import Limits
 from service.db.limits.names import UNLIMITED, Defaults
 from service.db.organization.api_keys import ApiKeys, Principal
 from tests.api import add_project
+from tests.databases import on_both_databases
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, on_both_databases]
 
 
 class Counted(Database):

@@ -13,6 +13,7 @@ from service.api.state import AppState
 from service.db.organization.api_keys import ApiKeys
 from tests.api import LiveApi, Project, add_encoder, add_key, add_project, add_tuned_model, labels, listening
 from tests.api import with_settings as changed
+from tests.databases import on_both_databases
 
 COMPLETION = {"model": "base-1", "prompt": ["a b", "c"]}
 
@@ -27,6 +28,7 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
+@on_both_databases
 def test_usage_is_listed_by_day_key_and_model(state: AppState, http: TestClient, project: Project) -> None:
     before = today()
     encoder = add_encoder(state)

@@ -11,6 +11,7 @@ from service.db.database import Database
 from service.db.jobs.jobs import Jobs
 from service.db.tenancy import Tenant
 from tests.api import LiveApi, jsonl
+from tests.databases import on_both_databases
 
 
 def new_job(http: TestClient) -> str:
@@ -28,6 +29,7 @@ def events_of(text: str) -> list[tuple[int, dict[str, Any]]]:
     return found
 
 
+@on_both_databases
 def test_a_stream_sends_every_event_once_in_order_and_ends_with_the_job(http: TestClient) -> None:
     job = new_job(http)
     http.post(f"/v1/fine_tuning/jobs/{job}/cancel")

@@ -22,6 +22,9 @@ from service.db.database import Database, now
 from service.db.idempotency import IN_PROGRESS_SECONDS, CreateRequest, IdempotencyKeys
 from service.db.jobs.jobs import Job, Jobs, NewJob
 from tests.api import Project, add_key, add_project, jsonl
+from tests.databases import on_both_databases
+
+pytestmark = on_both_databases
 
 PATH = "/v1/fine_tuning/jobs"
 

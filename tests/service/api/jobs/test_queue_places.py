@@ -12,6 +12,7 @@ from service.db.database import now
 from service.db.jobs.queue_places import Place, record_places
 from service.db.limits.limits import Limits
 from tests.api import Project, add_admin_key, add_project, jsonl, with_settings
+from tests.databases import on_both_databases
 from tests.service.db.rows import add_attempt
 
 JOBS = "/v1/fine_tuning/jobs"
@@ -41,6 +42,7 @@ def queue_of(http: TestClient, job: str) -> Any:
     return queue
 
 
+@on_both_databases
 def test_jobs_far_behind_are_counted_over_all_projects(http: TestClient, state: AppState) -> None:
     other = add_project(state.database).key
     last = new_job(http, state, "queued", queued_at=50)
@@ -59,6 +61,7 @@ def test_jobs_far_behind_are_counted_over_all_projects(http: TestClient, state: 
     assert queue_of(http, last)["position"] == 3, "behind its own and one of the other's"
 
 
+@on_both_databases
 def test_the_jobs_of_a_page_are_counted_one_after_the_other(http: TestClient, state: AppState) -> None:
     ids = [new_job(http, state, "queued", queued_at=at) for at in (30, 10, 20, 10)]
     with state.database.write() as session:
@@ -71,6 +74,7 @@ def test_the_jobs_of_a_page_are_counted_one_after_the_other(http: TestClient, st
         assert http.get(f"{JOBS}/{id}").json()["tunery"]["queue"]["position"] == position
 
 
+@on_both_databases
 def test_the_heads_stand_where_the_scheduler_says(http: TestClient, state: AppState) -> None:
     job = new_job(http, state, "queued", queued_at=1)
     soon = int(time.time()) + 600

@@ -27,6 +27,7 @@ from service.db.files.files import Files
 from service.db.files.upload_completions import CLAIM_SECONDS
 from service.db.files.uploads import Uploads
 from tests.api import Project
+from tests.databases import on_both_databases
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ROOT = Path(__file__).parents[4]
@@ -73,6 +74,7 @@ def contents(state: AppState, project: Project) -> list[bytes]:
     return [state.store.get(key) for key in keys]
 
 
+@on_both_databases
 def test_a_retry_waits_for_the_first_request_and_gets_the_same_file(
     state: AppState, project: Project
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_retry_waits_for_the_first_request_and_gets_the_same_file(
     assert list(state.store.list("uploads/")) == []
 
 
+@on_both_databases
 def test_a_request_that_was_replaced_while_it_was_stopped_adds_no_second_file(
     state: AppState, project: Project
 ) -> None:

@@ -69,6 +69,7 @@ from service.scheduling.sweeping.sweep import SweepOptions, SweepReport, sweep
 from service.scheduling.sweeping.sweeper import Sweeper
 from service.settings import Settings
 from tests.api import jsonl
+from tests.databases import on_both_databases
 from tests.fakes import FakeEngine, InlineExecutor
 from tests.s3_servers import S3Endpoint
 from tests.service.db.rows import TENANT, step
@@ -905,6 +906,7 @@ def test_a_full_disk_is_swept_of_what_needs_no_write(world: World) -> None:
     assert keys(world) == []
 
 
+@on_both_databases
 def test_schedulers_sweep_once_per_interval_in_the_whole_installation(world: World) -> None:
     delete_all(world, published(world))
     settings = Settings(sweep_interval_seconds=0.05, sweep_grace_seconds=0, resume_state_seconds=0)

@@ -97,7 +97,8 @@ class Run:
             at = time.monotonic() - self._begun
             if (kind := self._draws.strike(self._installation)) is not None:
                 self.faults[kind.name] += 1
-                print(f"{at:7.1f} s  {kind.name}", flush=True)
+                created, under_way = len(self.owner.accepted), len(self.owner.unfinished)
+                print(f"{at:7.1f} s  {kind.name}  ({created} jobs, {under_way} under way)", flush=True)
         self._is_over.set()
         for keeper in keepers:
             keeper.join()

@@ -20,8 +20,12 @@ from service.db.transitions import NewEvent, add_events, transition
 
 TRAINED = "Training is complete, and its weights are stored"
 PUBLISHING = "The served model is checked before it is published"
-WAITS = frozenset({"model_not_ready", "gpu_in_use"})
+WAITS_FOR_JOBS = "gpu_in_use"
+"""Code of tries that failed because jobs have the model's GPUs."""
+WAITS = frozenset({"model_not_ready", WAITS_FOR_JOBS})
 """Codes of tries that failed because the model was loading, or had no GPUs yet."""
+_WAIT_SECONDS = 60.0
+"""The longest pause between two of these: GPUs that have come free for the model lie idle until the next."""
 _AGAIN = "The trained weights stay, as the checkpoint '{}'. Republishing the job tries again."
 
 
@@ -42,6 +46,8 @@ class Publishing(FrozenModel):
     """Failed tries since then."""
     waits: int = 0
     """How many of these failed with one of `WAITS`."""
+    waited_until: float | None = None
+    """When a try last found jobs on the model's GPUs."""
     fault: PublishFault | None = None
     """Why the last try failed."""
     gate: Literal["check", "skip"] = "check"
@@ -96,10 +102,20 @@ def postpone_publishing(
         )
         return
     pause = policy.pause_seconds(before.tries + 1)
-    fault = PublishFault(code=code, message=reason)
-    counts = {"tries": before.tries + 1, "waits": before.waits + (code in WAITS)}
-    after = before.model_copy(update={**counts, "fault": fault})
+    if code in WAITS:
+        pause = min(pause, _WAIT_SECONDS)
+    after = before.model_copy(
+        update={
+            "tries": before.tries + 1,
+            "waits": before.waits + (code in WAITS),
+            "waited_until": at if code == WAITS_FOR_JOBS else before.waited_until,
+            "fault": PublishFault(code=code, message=reason),
+        }
+    )
     job.publishing, job.retry_at = after.model_dump(mode="json"), at + pause
+    if code in WAITS and before.fault is not None and before.fault.code == code and pause == _WAIT_SECONDS:
+        # It may be tried for days. The job says how often.
+        return
     message = f"Publishing try {after.tries} failed: {reason} It is tried again in {pause:.0f} seconds."
     data = {"error_code": code, "next_try_at": int(at + pause)}
     add_events(session, job, [NewEvent(message, level="warn", data=data)], at=at)
@@ -144,7 +160,14 @@ def republish(
             f"The checkpoint '{before.weights}' with the trained weights was deleted.", code="weights_deleted"
         )
     after = before.model_copy(
-        update={"since": at, "tries": 0, "waits": 0, "gate": gate, "regression": regression}
+        update={
+            "since": at,
+            "tries": 0,
+            "waits": 0,
+            "waited_until": None,
+            "gate": gate,
+            "regression": regression,
+        }
     )
     changes = {"publishing": after.model_dump(mode="json"), **RESET_FAULTS}
     if status is JobStatus.FAILED:

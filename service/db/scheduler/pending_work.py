@@ -14,6 +14,7 @@ from cluster.contracts.jobs import JobStatus, Priority
 from service.db import tables
 from service.db.database import now
 from service.db.jobs.jobs import Job, job_of
+from service.db.jobs.publishing import WAITS_FOR_JOBS
 from service.db.jobs.workers import num_workers
 from service.db.maintenance import Maintenance, current_maintenance
 from service.db.scheduler.pool_limits import pool_limits
@@ -29,7 +30,8 @@ _TRIES = 3
 """A model whose publishing has failed so often will probably fail again, and holds up no job that waits for
 its GPUs. What only waited for GPUs, or for a model that was loading, has not failed."""
 _PUBLISHING_SECONDS = 1800.0
-"""Nor does one that was not published in this time: enough to load a large model and its base."""
+"""Nor does one that was not published in this time, since jobs have left it its GPUs: enough to load a large
+model and its base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,8 @@ class PendingWork:
     """Jobs that have not started until their `start_by`."""
     publishing: list[Job]
     publishes_soon: bool
-    """Whether a job is being published whose GPUs other jobs shall leave alone: for half an hour, and for its
-    first tries that fail."""
+    """Whether a job is being published whose GPUs other jobs shall leave alone: as long as it waits for jobs
+    that hold them, for half an hour beside that, and for its first tries that fail."""
     attempts: list[Attempt]
     holdings: list[Holding]
     """Devices held by the attempts."""
@@ -139,10 +141,12 @@ def _publishes_soon(session: Session, at: float) -> bool:
     job = tables.Job
     # Earlier releases did not tell the waits.
     waits = func.coalesce(job.publishing["waits"].as_integer(), 0)
+    waits_for_jobs = job.publishing["fault", "code"].as_string() == WAITS_FOR_JOBS
+    since = func.coalesce(job.publishing["waited_until"].as_float(), job.publishing["since"].as_float())
     coming = (
         select(job.id)
         .where(job.status == JobStatus.PUBLISHING.value)
-        .where(job.publishing["since"].as_float() > at - _PUBLISHING_SECONDS)
+        .where(or_(waits_for_jobs, since > at - _PUBLISHING_SECONDS))
         .where(job.publishing["tries"].as_integer() - waits < _TRIES)
         .limit(1)
     )

@@ -7,7 +7,7 @@ from sqlalchemy import event, update
 
 from service.db import tables
 from service.db.database import Database
-from service.db.jobs.publishing import Publishing
+from service.db.jobs.publishing import PublishFault, Publishing
 from service.db.scheduler.pending_work import PendingWork, pending_work
 from tests.service.db.rows import OTHER, TENANT
 from tests.service.db.scheduler.test_queue_window import fill
@@ -47,9 +47,19 @@ def test_jobs_are_put_in_turn_without_reading_whole_rows(database: Database) -> 
     assert not any("hyperparameters" in each for each in numbering)
 
 
-def publishing(tries: int = 0, waits: int = 0, *, age: float = 0.0) -> dict[str, Any]:
-    """Began `age` seconds ago."""
-    stored = Publishing(weights="w", trained_at=0, since=time.time() - age, tries=tries, waits=waits)
+def publishing(
+    tries: int = 0, waits: int = 0, *, age: float = 0.0, waited: float | None = None, code: str | None = None
+) -> dict[str, Any]:
+    """Began `age` seconds ago, and found jobs on its GPUs `waited` ago. `code` is the last fault's."""
+    stored = Publishing(
+        weights="w",
+        trained_at=0,
+        since=time.time() - age,
+        tries=tries,
+        waits=waits,
+        waited_until=None if waited is None else time.time() - waited,
+        fault=None if code is None else PublishFault(code=code, message="Later."),
+    )
     return stored.model_dump(mode="json")
 
 
@@ -68,6 +78,11 @@ def test_the_first_tries_of_publishing_hold_up_jobs_that_want_its_devices(databa
         (publishing(12, 10, age=1700.0), True),
         (publishing(12, 10, age=1900.0), False),
         (publishing(0, age=1900.0), False),
+        # Jobs have its GPUs for days, and then leave them to it.
+        (publishing(12, 12, age=200_000.0, waited=7200.0, code="gpu_in_use"), True),
+        (publishing(12, 9, age=200_000.0, waited=7200.0, code="gpu_in_use"), False),
+        (publishing(13, 13, age=200_000.0, waited=1700.0, code="model_not_ready"), True),
+        (publishing(13, 13, age=200_000.0, waited=1900.0, code="model_not_ready"), False),
     ]
     for stored, holds_up in cases:
         with database.write() as session:

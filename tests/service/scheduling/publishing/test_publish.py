@@ -1,6 +1,7 @@
 """Trained is not published: trained weights are safe at once, and publishing is tried until it succeeds."""
 
 import re
+import time
 
 import pytest
 
@@ -88,6 +89,29 @@ def test_tries_that_wait_for_gpus_or_for_a_load_are_told_from_failures(world: Wo
     assert (stands.tries, stands.waits) == (3, 2)
     republish(world, job)
     assert (world.see(job).publishing.tries, world.see(job).publishing.waits) == (0, 0)
+
+
+@pytest.mark.parametrize("code", ["model_not_ready", "gpu_in_use"])
+def test_a_long_wait_for_gpus_is_looked_at_every_minute_without_an_event_for_each(
+    world: World, code: str
+) -> None:
+    world.settings = world.settings.model_copy(update={"retry_seconds": 20.0})
+    job = trained(world)
+    world.serving.fault = Unavailable("Later.", code=code)
+    pauses = []
+    for _ in range(6):
+        began = time.time()
+        world.scheduler().tick()
+        waiting = world.see(job)
+        pauses.append((waiting.next_publish_at - began + 1) // 20 * 20)
+        world.pass_time(job, 61)
+    assert pauses == [20, 40, 60, 60, 60, 60]
+    stands = waiting.publishing
+    assert (stands.tries, stands.waited_until is not None) == (6, code == "gpu_in_use")
+    assert sum(event.message.startswith("Publishing try") for event in world.log(job)) == 2
+    world.serving.fault = AWAY
+    world.scheduler().tick()
+    assert world.log(job)[-1].message.startswith("Publishing try 7 failed")
 
 
 def test_a_job_that_waits_to_be_published_holds_no_training_slot(world: World) -> None:

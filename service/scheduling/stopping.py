@@ -1,5 +1,6 @@
 """Checks that a tuned model ends its answers by itself."""
 
+from cluster.contracts.errors import ContextLengthExceeded
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.manifest import AnswerPrompt
 from service.scheduling.interfaces import ServingClient
@@ -21,8 +22,13 @@ def stop_warning(model: ModelRef, prompts: list[AnswerPrompt], serving: ServingC
         max_tokens = min(2 * prompt.answer_tokens + 16, _MOST_TOKENS, room)
         if max_tokens < prompt.answer_tokens:
             continue
+        try:
+            reason = serving.finish_reason(model, prompt.token_ids, max_tokens)
+        except ContextLengthExceeded:
+            # Serving may have memory for less than the base's whole context.
+            continue
         num_prompts += 1
-        if serving.finish_reason(model, prompt.token_ids, max_tokens) == "stop":
+        if reason == "stop":
             return None
     if not num_prompts:
         return None

@@ -156,7 +156,9 @@ def engine_loader(
         slots=plan.max_num_seqs if plan else settings.slots,
         max_waiting=settings.waiting,
         adapters=settings.adapters,
-        adapter_bytes=settings.adapter_bytes or budget // 8,
+        # A plan has set aside device memory for vLLM's adapters. What is limited then is the host's, of which
+        # an engine has its devices' part.
+        adapter_bytes=settings.adapter_bytes or (None if plan else budget // 8),
     )
     if plan is not None:
         return VllmLoader(weights, limits, plan, memory_bytes=budget)

@@ -81,7 +81,9 @@ class EngineSettings(ServingSettings):
     idle_seconds: NonNegativeInt = Field(3600, validation_alias="TUNERY_ENGINE_IDLE_SECONDS")
     """Seconds after which an unused model is unloaded; 0: never."""
     adapter_bytes: NonNegativeInt = Field(0, validation_alias="TUNERY_ENGINE_ADAPTER_BYTES")
-    """Memory that the adapters of one model may use together; 0: an eighth of `bytes`."""
+    """Memory that the adapters of one model may use together: the host's for vLLM, which keeps a copy for
+    each of the model's GPUs. 0: an eighth of `bytes`; for vLLM on `serving_pools`, its GPUs' part of half of
+    the node's free memory."""
     warm_bases: str = Field("", validation_alias="TUNERY_WARM_BASES")
     """Comma-separated aliases of bases that are loaded before a replica is ready and never unloaded. Those
     that vLLM serves on `serving_pools` are started in the background, and again within a minute if they are

@@ -30,6 +30,7 @@ from cluster.serving.deployment.models import planned_bytes
 from cluster.serving.embedded.load import EmbeddedLoader
 from cluster.serving.limits import EngineLimits
 from cluster.serving.vllm_backend.engine import VllmEngine
+from cluster.serving.vllm_backend.host_memory import host_bytes
 from cluster.serving.vllm_backend.interface import import_vllm
 from cluster.serving.vllm_backend.load import VllmLoader, outline
 from cluster.serving.vllm_backend.params import choice_seed
@@ -508,6 +509,33 @@ def test_a_plan_becomes_vllms_arguments(tuned: Tuned, tmp_path: Path) -> None:
     arguments = fake.engines[0].arguments
     expected = plan.model_dump(exclude={"pool", "memory"}) | {"distributed_executor_backend": "mp"}
     assert {name: arguments[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(("setting", "kept"), [("0", 8), ("20000000000", 3)])
+def test_the_host_keeps_adapters_for_all_of_a_large_models_places_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tuned: Tuned, tmp_path: Path, setting: str, kept: int
+) -> None:
+    from cluster.serving.deployment.models import engine_loader
+    from cluster.serving.deployment.settings import EngineSettings
+
+    monkeypatch.setenv("TUNERY_ENGINE_ADAPTER_BYTES", setting)
+    pool = ServingPool.model_validate({"kind": "cuda", "devices": 8, "device_bytes": 80 * 10**9})
+    plan = VllmPlan(
+        pool=pool,
+        tensor_parallel_size=4,
+        max_model_len=8192,
+        max_num_seqs=48,
+        max_num_batched_tokens=4096,
+        max_loras=7,
+        gpu_memory_utilization=0.9,
+        memory=None,
+    )
+    weights = WeightsFolder(tmp_path, tuned.store)
+    loader = engine_loader(EngineSettings.read(), weights, planned_bytes(plan), plan=plan)
+    assert isinstance(loader, VllmLoader)
+    # A copy in each of four processes of an adapter of rank 64 on all layers of a model of 70B.
+    largest = 4 * 64 * 2 * 80 * 161_792
+    assert host_bytes(plan, loader._limits, largest=largest, free=220 * 10**9) // largest == kept
 
 
 def test_without_vllm_the_setting_is_named() -> None:

@@ -140,12 +140,14 @@ StartFailure = Literal[
     "out_of_memory",
     "unsupported_model",
     "unsupported_adapters",
+    "no_node",
     "timed_out",
     "crashed",
 ]
 """Why an engine does not start: there is no interpreter or package to run it with; its versions differ from
 the cluster's; the devices are too small by plan, or in fact; it does not know the model, or the form of
-adapters; or it takes too long. `crashed` is anything else, which the log explains."""
+adapters; no node has room for it; or it takes too long. `crashed` is anything else, which the log
+explains."""
 
 
 class EngineStartFailed(Unavailable):

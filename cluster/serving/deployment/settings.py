@@ -49,6 +49,10 @@ class EngineSettings(ServingSettings):
         600.0, validation_alias=AliasChoices("TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS", _OLD_SCALE_TO_ZERO)
     )
     """Seconds for which a replica must have been superfluous before it is stopped."""
+    pending_seconds: PositiveFloat = Field(1200.0, validation_alias="TUNERY_ENGINE_PENDING_SECONDS")
+    """Seconds that a model of vLLM may wait for a node with room for it: for one that an autoscaler adds, or
+    for GPUs that something else holds. After them, its reservation of GPUs ends, and its start counts as
+    failed."""
     start_seconds: PositiveFloat = Field(1800.0, validation_alias="TUNERY_ENGINE_START_SECONDS")
     """Seconds that vLLM may take to start on its GPUs, with the download of the weights. After them, it gives
     its GPUs back, and its start counts as failed."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from grpc import RpcError
 from grpc.aio import BaseError
@@ -32,6 +32,8 @@ class ModelApplication:
     """Open requests and pending starts."""
     touching: asyncio.Task[None] | None = None
     """Reports the use to the placer."""
+    removed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the placer has removed the application."""
 
     def is_up(self, scale_to_zero_seconds: float) -> bool:
         """Whether a replica certainly exists: it stays for `scale_to_zero_seconds` after its last answer."""
@@ -40,14 +42,26 @@ class ModelApplication:
         )
 
     async def ensure(self, model: ModelRef, *, named: str) -> None:
-        """Waits for a replica and for the model in it. `named` routes to the replica that has it."""
+        """Waits for a replica and for the model in it. `named` routes to the replica that has it. Raises
+        ReplicaLost if the application is removed meanwhile: Serve would wait for it to come back."""
+        removed = asyncio.ensure_future(self.removed.wait())
+        loading = asyncio.ensure_future(self._ensure(model, named))
         try:
-            await self.handle.options(method_name="ensure", multiplexed_model_id=named).remote(
-                model.model_dump_json(), None
-            )
+            await asyncio.wait([removed, loading], return_when=asyncio.FIRST_COMPLETED)
+            if is_loaded := loading.done():
+                await loading
         except Exception as error:
             raise as_ours(error) from error
+        finally:
+            removed.cancel()
+            loading.cancel()
+        if not is_loaded:
+            raise ReplicaLost("The model was removed before it had started; try again.")
         self.answered_at = time.monotonic()
+
+    async def _ensure(self, model: ModelRef, named: str) -> None:
+        options = self.handle.options(method_name="ensure", multiplexed_model_id=named)
+        await options.remote(model.model_dump_json(), None)
 
     def start_ended(self, starting: asyncio.Task[None]) -> None:
         """Called when `starting` has ended."""

@@ -19,7 +19,12 @@ from cluster.contracts.serving_plan import VllmPlan
 from cluster.serving.deployment.loopback import listen_where_the_node_is
 from cluster.serving.deployment.placement.plans import ServingPlans, takes_embedded
 from cluster.serving.deployment.placement.reservations import IN_USE_SECONDS, Reservation, superfluous
-from cluster.serving.deployment.placement.serve_applications import PREFIX, Applications, ServeApplications
+from cluster.serving.deployment.placement.serve_applications import (
+    PREFIX,
+    Applications,
+    Replicas,
+    ServeApplications,
+)
 from cluster.serving.deployment.placement.training_claims import TrainingClaims, has_pool
 from cluster.serving.deployment.placement.usage_rates import UsageRates, models_to_merge
 from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
@@ -65,9 +70,16 @@ class Placer:
         self._locks: dict[str, asyncio.Lock] = {}
         alive = await asyncio.to_thread(self._applications.alive)
         self._used = dict.fromkeys(alive, time.monotonic())
-        self._loaded = await asyncio.to_thread(self._applications.replicas)
+        replicas = await asyncio.to_thread(self._applications.replicas)
+        self._loaded = {name: set(one.running) for name, one in replicas.items()}
         """The replicas that have loaded their model, by application. Of those that are older than this placer
         that is assumed."""
+        self._contexts: dict[str, int] = {}
+        """Tokens of the context with which vLLM last started, by `ModelRef.weights`."""
+        self._planned: dict[str, tuple[ModelRef, VllmPlan]] = {}
+        """What applications on GPUs serve, as far as this placer has been asked for them."""
+        self._pending: dict[str, float] = {}
+        """Since when applications on GPUs have only replicas that do not run yet."""
         self._warm: set[str] = set()
         """The applications of `warm_bases`, which make room for training only."""
         self._rates = UsageRates(_WINDOW_SECONDS)
@@ -79,10 +91,12 @@ class Placer:
         """Returns the name of the application of the model's weights, after creating it if necessary."""
         return await self._placed(ModelRef.model_validate_json(model), merges=False)
 
-    async def touch(self, name: str) -> None:
-        """Marks an application as used, unless it has been removed."""
-        if name in self._used:
-            self._used[name] = time.monotonic()
+    async def touch(self, name: str) -> bool:
+        """Marks an application as used. False if it has been removed."""
+        if name not in self._used:
+            return False
+        self._used[name] = time.monotonic()
+        return True
 
     async def started(
         self, model: str, failure: EngineStartFailed | None, *, name: str, replica: str
@@ -91,8 +105,8 @@ class Placer:
         runs, a failed one gives its GPUs back, and is not tried again for a while; beside another one, Serve
         replaces it."""
         weights = ModelRef.model_validate_json(model).weights
-        running = (await asyncio.to_thread(self._applications.replicas)).get(name, set())
-        others = self._loaded.get(name, set()) & running - {replica}
+        found = (await asyncio.to_thread(self._applications.replicas)).get(name, Replicas())
+        others = self._loaded.get(name, set()) & found.running - {replica}
         if failure is None:
             self._loaded[name] = others | {replica}
             self._failures.pop(weights, None)
@@ -154,6 +168,8 @@ class Placer:
     async def _placed(self, model: ModelRef, *, merges: bool) -> str:
         plan = None if merges or takes_embedded(model) else await self._vllm_plan(model)
         name = application_name(model, self._settings, merges=merges, vllm=plan)
+        if plan is not None:
+            self._planned[name] = model, plan
         async with self._locks.setdefault(name, asyncio.Lock()):
             # If an application's first replicas fail, Serve starts no others until it is recreated.
             if name not in await asyncio.to_thread(self._applications.alive):
@@ -236,6 +252,8 @@ class Placer:
         """The task ends when its replicas have gone. Their streams may end first."""
         self._used.pop(name, None)
         self._loaded.pop(name, None)
+        self._planned.pop(name, None)
+        self._pending.pop(name, None)
         if (removing := self._leaving.get(name)) is None:
             self._leaving[name] = removing = asyncio.create_task(self._leave(name))
             removing.add_done_callback(partial(self._has_left, name))
@@ -261,8 +279,31 @@ class Placer:
             await forget(
                 self._used, self._locks, self._settings.forget_seconds, self._remove, kept=self._warm
             )
+            try:
+                await self._give_up_pending()
+            except Exception:
+                _log.exception("Serve did not say which replicas run.")
             await self._look_again()
             await self._place_warm()
+
+    async def _give_up_pending(self) -> None:
+        """Removes the applications on GPUs none of whose replicas has come up in `pending_seconds`: Ray keeps
+        looking for a node with room, and requests that wait keep them in use."""
+        now, found = time.monotonic(), await asyncio.to_thread(self._applications.replicas)
+        self._pending = {
+            name: self._pending.get(name, now)
+            for name, one in found.items()
+            if name in self._used and Reservation.read(name) and one.starting and not one.running
+        }
+        for name, since in list(self._pending.items()):
+            if now - since < self._settings.pending_seconds:
+                continue
+            if (planned := self._planned.get(name)) is None:
+                _log.error("%s is removed: no node has had room for it in %.0f s.", name, now - since)
+            else:
+                model, plan = planned
+                self._failures[model.weights] = _failed_now(_no_node(model, plan, now - since))
+            self._remove(name)
 
     async def _place_warm(self) -> None:
         """Places the warm bases of vLLM that training, or a failure, has removed."""
@@ -326,6 +367,16 @@ class _Environment:
 def _failed_now(error: EngineStartFailed) -> _Failure:
     _log.error("%s (%s)", error.message, error.cause)
     return _Failure(error, time.monotonic() + _RETRY_SECONDS)
+
+
+def _no_node(model: ModelRef, plan: VllmPlan, seconds: float) -> EngineStartFailed:
+    labels = ", ".join(f"{key}={value}" for key, value in plan.pool.selector.items())
+    return EngineStartFailed(
+        f"{model.base.alias} has not started within {seconds:.0f} s (TUNERY_ENGINE_PENDING_SECONDS): no node"
+        f"{labels and f' with the labels {labels}'} had {plan.tensor_parallel_size} free GPUs for it. "
+        "`ray status` tells what holds them.",
+        cause="no_node",
+    )
 
 
 def application_name(

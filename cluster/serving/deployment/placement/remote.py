@@ -200,6 +200,7 @@ class RemoteModels:
             raise as_ours(error) from error
         application = self._applications.setdefault(key, found)
         application.name, application.handle, application.placed_at = found.name, found.handle, now
+        application.removed.clear()
         return application
 
     def _placing_ended(self, key: str, placing: asyncio.Task[ModelApplication]) -> None:
@@ -210,9 +211,15 @@ class RemoteModels:
 
     async def _ensure_weights(self, model: ModelRef) -> None:
         """Waits for a replica with the weights. The replica loads adapters itself."""
-        application = self._applications[_key(model)]
-        with self._in_use(application):
-            await application.ensure(model.owner, named=model.weights)
+        for attempt in range(_ATTEMPTS):
+            application = await self._place(model)
+            try:
+                with self._in_use(application):
+                    await application.ensure(model.owner, named=model.weights)
+                return
+            except ReplicaLost as error:
+                # If it was removed because it could not start, the placer says why.
+                self._retry_or_raise(application, error, is_last=attempt == _ATTEMPTS - 1)
 
     @contextmanager
     def _in_use(self, application: ModelApplication) -> Iterator[None]:
@@ -230,7 +237,9 @@ class RemoteModels:
         await asyncio.sleep(_TOUCH_SECONDS)
         while application.users:
             try:
-                await self._placer.options(method_name="touch").remote(application.name)
+                # None is the answer of a placer of an earlier release.
+                if await self._placer.options(method_name="touch").remote(application.name) is False:
+                    application.removed.set()
             except Exception:
                 _log.warning("Could not report that %s is in use.", application.name, exc_info=True)
             await asyncio.sleep(_TOUCH_SECONDS)

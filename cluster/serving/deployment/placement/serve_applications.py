@@ -2,15 +2,22 @@
 
 import platform
 import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import ray
 from ray import serve
 from ray.exceptions import GetTimeoutError, RayTaskError
 from ray.serve import RunTarget
-from ray.serve._private.common import ReplicaID
-from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
-from ray.util import list_named_actors
+from ray.serve.context import _get_global_client
+from ray.serve.schema import (
+    ApplicationDetails,
+    ApplicationStatus,
+    ReplicaDetails,
+    ReplicaState,
+    ServeInstanceDetails,
+)
 
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.serving_plan import VllmPlan
@@ -23,7 +30,23 @@ from cluster.serving.vllm_backend.environment import Versions, check_environment
 
 PREFIX = "model-"
 _ALIVE = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
+_RUNNING = (
+    ReplicaState.RUNNING,
+    ReplicaState.UPDATING,
+    ReplicaState.RECOVERING,
+    ReplicaState.PENDING_MIGRATION,
+)
 _PROBE_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Those of one application that Serve wants to keep."""
+
+    running: frozenset[str] = frozenset()
+    """Ids of those that take requests."""
+    starting: int = 0
+    """How many wait for a node with room for them, or for their process."""
 
 
 class Applications(Protocol):
@@ -37,8 +60,8 @@ class Applications(Protocol):
         """The names of all applications that Serve has, with those that are being removed."""
         ...
 
-    def replicas(self) -> dict[str, set[str]]:
-        """The ids of the replicas whose processes exist, by application."""
+    def replicas(self) -> dict[str, Replicas]:
+        """The replicas of all applications, by application."""
         ...
 
     def run(
@@ -76,14 +99,13 @@ class ServeApplications:
     def present(self) -> set[str]:
         return set(self._found())
 
-    def replicas(self) -> dict[str, set[str]]:
-        # Serve's status has only their number.
-        found: dict[str, set[str]] = {}
-        for actor in list_named_actors(all_namespaces=True):
-            if ReplicaID.is_full_id_str(actor["name"]):
-                replica = ReplicaID.from_full_id_str(actor["name"])
-                found.setdefault(replica.deployment_id.app_name, set()).add(replica.unique_id)
-        return found
+    def replicas(self) -> dict[str, Replicas]:
+        return {
+            name: replicas_of(
+                replica for deployment in one.deployments.values() for replica in deployment.replicas
+            )
+            for name, one in self._found().items()
+        }
 
     def run(
         self,
@@ -125,10 +147,20 @@ class ServeApplications:
         except RayTaskError as error:
             raise error.cause from error
 
-    def _found(self) -> dict[str, ApplicationStatusOverview]:
+    def _found(self) -> dict[str, ApplicationDetails]:
+        # As serve.status() does, which leaves out the replicas' ids. Ray's own list of actors would not do:
+        # it has those, too, that wait for a node.
         with self._lock:
-            found = serve.status().applications
+            found = ServeInstanceDetails(**_get_global_client().get_serve_details()).applications
         return {name: one for name, one in found.items() if name.startswith(PREFIX)}
+
+
+def replicas_of(found: Iterable[ReplicaDetails]) -> Replicas:
+    by_state: dict[ReplicaState, list[str]] = {}
+    for replica in found:
+        by_state.setdefault(replica.state, []).append(replica.replica_id)
+    running = frozenset(id_ for state in _RUNNING for id_ in by_state.get(state, ()))
+    return Replicas(running, starting=len(by_state.get(ReplicaState.STARTING, ())))
 
 
 def actor_options(settings: EngineSettings, vllm: VllmPlan | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 import pytest
+from ray.serve.schema import ReplicaDetails, ReplicaState
 
 from cluster.contracts.devices import ClaimAnswer, TrainingClaim
 from cluster.contracts.errors import EngineStartFailed, Unavailable
@@ -15,7 +16,7 @@ from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment.placement.placer import Placer, application_name, forget, unused
 from cluster.serving.deployment.placement.plans import ServingPlans
 from cluster.serving.deployment.placement.reservations import Reservation
-from cluster.serving.deployment.placement.serve_applications import actor_options
+from cluster.serving.deployment.placement.serve_applications import Replicas, actor_options, replicas_of
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE
 
@@ -42,6 +43,7 @@ class Applications:
         """Whether what is deleted stays until it is taken off `draining`."""
         self.draining: set[str] = set()
         self.running: dict[str, set[str]] = {}
+        self.starting: set[str] = set()
         self.made: list[str] = []
         self.checks = 0
         self.broken: EngineStartFailed | None = None
@@ -52,8 +54,11 @@ class Applications:
     def present(self) -> set[str]:
         return self.names | self.draining
 
-    def replicas(self) -> dict[str, set[str]]:
-        return {name: set(ids) for name, ids in self.running.items()}
+    def replicas(self) -> dict[str, Replicas]:
+        return {
+            name: Replicas(frozenset(self.running.get(name, ())), int(name in self.starting))
+            for name in self.running.keys() | self.starting
+        }
 
     def run(
         self,
@@ -274,6 +279,7 @@ async def test_a_failed_start_gives_its_gpus_back_and_a_later_success_clears_it(
     assert applications.names == set()
     with pytest.raises(EngineStartFailed, match="too small"):
         await placer.place(MODEL.model_dump_json())
+    assert await placer.contexts() == {}
     await report(placer, name, None)
     assert await placer.failures() == {}
     await placer.place(MODEL.model_dump_json())
@@ -317,6 +323,76 @@ async def test_a_model_none_of_whose_replicas_starts_any_more_gives_its_gpus_bac
     await asyncio.gather(*placer._leaving.values())
     assert applications.names == set()
     assert await placer.failures() == {MODEL.weights: UNREACHABLE.message}
+
+
+async def test_a_model_that_no_node_has_room_for_gives_its_gpus_back_and_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_gpus(monkeypatch, 1)
+    monkeypatch.setenv("TUNERY_ENGINE_PENDING_SECONDS", "600")
+    applications = Applications()
+    placer = await started(applications)
+    name = await placer.place(MODEL.model_dump_json())
+    applications.starting = {name, "model-of-no-gpus"}
+    await placer._give_up_pending()
+    placer._pending[name] -= 599
+    await placer._give_up_pending()
+    # A request that waits for it keeps it in use.
+    assert await placer.touch(name)
+    with pytest.raises(Unavailable, match="other models are using them"):
+        await placer.place(named(1).model_dump_json())
+    placer._pending[name] -= 1
+    await placer._give_up_pending()
+    await asyncio.gather(*placer._leaving.values())
+    assert not await placer.touch(name)
+    with pytest.raises(EngineStartFailed, match=r"no node with the labels pool=serve had 1 free") as refused:
+        await placer.place(MODEL.model_dump_json())
+    assert refused.value.cause == "no_node"
+    assert await placer.failures() == {MODEL.weights: refused.value.message}
+    other = await placer.place(named(1).model_dump_json())
+    assert applications.names == {other}
+
+
+async def test_a_model_that_runs_or_has_scaled_to_zero_waits_for_no_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_gpus(monkeypatch)
+    monkeypatch.setenv("TUNERY_ENGINE_PENDING_SECONDS", "600")
+    applications = Applications()
+    placer = await started(applications)
+    name = await placer.place(MODEL.model_dump_json())
+    for starting, running in (({name}, {name: {"r1"}}), (set(), {}), ({name}, {})):
+        applications.starting, applications.running = starting, running
+        await placer._give_up_pending()
+        placer._pending = {waiting: since - 599 for waiting, since in placer._pending.items()}
+    await placer._give_up_pending()
+    assert applications.names == {name}
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+async def test_a_replica_that_waits_for_a_node_counts_as_none_beside_one_that_fails(
+    monkeypatch: pytest.MonkeyPatch, is_old: bool
+) -> None:
+    on_gpus(monkeypatch)
+    applications = Applications()
+    placer = await started(applications)
+    name = await placer.place(MODEL.model_dump_json())
+    applications.running, applications.starting = {name: {"r1"}}, {name}
+    if is_old:
+        placer = await started(applications)
+    await report(placer, name, UNREACHABLE, replica="r1")
+    await asyncio.gather(*placer._leaving.values())
+    assert applications.names == set()
+
+
+def test_only_replicas_that_take_requests_run() -> None:
+    found = [
+        ReplicaDetails(actor_name="x", replica_id=state.value, state=state, start_time_s=0)
+        for state in ReplicaState
+    ]
+    assert replicas_of(found) == Replicas(
+        frozenset({"UPDATING", "RECOVERING", "RUNNING", "PENDING_MIGRATION"}), starting=1
+    )
 
 
 async def test_a_fine_tune_that_does_not_start_leaves_its_base_to_the_others(

@@ -9,7 +9,7 @@ from grpc.aio import UsageError
 from ray.exceptions import ActorUnavailableError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from cluster.contracts.errors import NotFound, Unavailable
+from cluster.contracts.errors import EngineStartFailed, NotFound, Unavailable
 from cluster.contracts.generation import (
     EngineStats,
     FinishEvent,
@@ -80,6 +80,8 @@ class Placer:
         self.was_touched = asyncio.Event()
         self.is_ready = asyncio.Event()
         self.is_ready.set()
+        self.failure: EngineStartFailed | None = None
+        """Why the application was removed."""
 
     def options(self, *, method_name: str) -> Any:
         return {"place": self, "touch": Placer.Touch(self)}[method_name]
@@ -88,13 +90,16 @@ class Placer:
         def __init__(self, placer: "Placer") -> None:
             self.placer = placer
 
-        async def remote(self, name: str) -> None:
+        async def remote(self, name: str) -> bool:
             self.placer.touched.append(name)
             self.placer.was_touched.set()
+            return self.placer.failure is None
 
     async def remote(self, model: str) -> str:
         self.num_calls += 1
         await self.is_ready.wait()
+        if self.failure is not None:
+            raise self.failure
         return f"model-{ModelRef.model_validate_json(model).base.alias}"
 
 
@@ -290,3 +295,24 @@ def test_an_application_counts_as_used_during_its_start_and_an_open_stream(
 
 async def _all(chunks: Any) -> list[GenerationEvent]:
     return [event async for chunk in chunks for event in decode_events(chunk.lines.encode())]
+
+
+def test_requests_that_wait_for_a_model_which_is_removed_learn_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_TOUCH_SECONDS", 0.01)
+
+    async def run() -> None:
+        handle, placer = Handle(), Placer()
+        # As Serve's: it waits for a replica, also of an application that has gone.
+        handle.start = asyncio.Event().wait
+        models = RemoteModels(EngineSettings(), placer, find=lambda name: handle)
+        asking = asyncio.create_task(_all(models.generate(REQUEST, load_timeout_seconds=None)))
+        await placer.was_touched.wait()
+        placer.failure = EngineStartFailed("no node had 8 free GPUs", cause="no_node")
+        async with asyncio.timeout(10):
+            with pytest.raises(EngineStartFailed, match="no node had 8"):
+                await asking
+            placer.failure, handle.start = None, lambda: asyncio.sleep(0)
+            handle.streams = [Stream([PROMPT, END])]
+            assert await _all(models.generate(REQUEST, load_timeout_seconds=None)) == [PROMPT, END]
+
+    asyncio.run(run())

@@ -106,3 +106,6 @@ class BasesAnswer(FrozenModel):
     """The bases that the cluster cannot use, as alias → reason."""
     shapes: dict[str, ModelShape] = {}
     """Of the bases that are on the cluster and whose family is known, by alias."""
+    contexts: dict[str, int] = {}
+    """Tokens of the context of those bases, by alias, that serving has memory for less than the catalogue's
+    of."""

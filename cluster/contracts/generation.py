@@ -307,6 +307,8 @@ class EngineStats(FrozenModel):
     """Digests of the tuned weights in memory."""
     generated_tokens: int
     """Since the engine started."""
+    context_length: int = 0
+    """Tokens of prompt and answer. 0 if the engine does not report it."""
     reserved_bytes: int = 0
     """Device memory that the engine may come to use, as counted in the replica's budget."""
     weight_bytes: int = 0

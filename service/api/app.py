@@ -240,7 +240,9 @@ def _lifespan(
         metrics = _metrics(state)
         admission = _admission(state.settings)
         metrics.watch_choices(running=lambda: admission.num_running, waiting=lambda: admission.num_waiting)
-        inference = InferenceContext(state.engine, admission, meter, limiter, metrics)
+        inference = InferenceContext(
+            state.engine, admission, meter, limiter, metrics, state.availability.context
+        )
         flush_seconds = state.settings.usage_flush_seconds
         app.state.app_state = state
         app.state.metrics = metrics

@@ -1,5 +1,5 @@
-"""Tracks which base models are unavailable, and what shape the others have, as reported by the cluster, which
-can see their folders."""
+"""Tracks which base models are unavailable, what shape the others have, and which contexts are served, as
+reported by the cluster, which can see their folders."""
 
 import asyncio
 import logging
@@ -27,10 +27,15 @@ class Availability:
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
         self._shapes: dict[str, ModelShape] = {}
+        self._contexts: dict[str, int] = {}
 
     def shape(self, alias: str) -> ModelShape | None:
         """Returns the base's shape, or None if it is not known."""
         return self._shapes.get(alias)
+
+    def context(self, alias: str) -> int | None:
+        """Returns the tokens of the base's context that serving has memory for, or None if that is all."""
+        return self._contexts.get(alias)
 
     def reason(self, alias: str) -> str | None:
         """Returns why the base is unavailable, or None if it is available."""
@@ -56,7 +61,7 @@ class Availability:
             log.warning("%s%s", found[alias], where)
         for alias in self._reasons.keys() - found.keys():
             log.info("The base model '%s' is available again.", alias)
-        self._reasons, self._shapes = found, answer.shapes
+        self._reasons, self._shapes, self._contexts = found, answer.shapes, answer.contexts
 
     @asynccontextmanager
     async def watching(self, ask: AskForBases, catalogue: Mapping[str, BaseSpec]) -> AsyncIterator[None]:

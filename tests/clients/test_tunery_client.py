@@ -309,7 +309,7 @@ def test_objects_keep_what_newer_servers_add(database_url: str, colour: Colour) 
     from tunery_client._generated.models.model_object import ModelObject
 
     named = ("job_id", "import_id", "alias_of", "provenance", "evaluation", "parity", "unavailable")
-    names = ("architecture", *named)
+    names = ("architecture", "context_length", "full_context_length", *named)
     extension = {"base": "m", **dict.fromkeys(names)}
     payload = {"id": "m", "object": "model", "created": 1, "owned_by": "me", "tunery": extension, "new": [1]}
     assert json.dumps(ModelObject.from_dict(payload).to_dict(), sort_keys=True) == json.dumps(

@@ -13,7 +13,7 @@ from cluster.contracts.peft_options import _RULES, ALLOWED
 from service.api.schemas.jobs import CreateJobBody
 from service.db import tables
 from service.db.transitions import transition
-from tests.api import REPORT, LiveApi, add_encoder, add_tuned_model, jsonl, labels, preferences
+from tests.api import BASE, REPORT, LiveApi, add_encoder, add_tuned_model, jsonl, labels, preferences
 from tests.databases import on_both_databases
 
 
@@ -152,6 +152,8 @@ def test_a_job_that_ended_shows_its_evaluation(live: LiveApi, client: OpenAI, fi
         "provenance": None,
         "alias_of": None,
         "import_id": None,
+        "context_length": BASE.context_length,
+        "full_context_length": None,
     }
     made = {"base": "base-1", "architecture": "decoder", "job_id": job.id}
     assert extension == nothing | made | {"evaluation": evaluation, "parity": parity}

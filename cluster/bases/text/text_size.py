@@ -13,29 +13,43 @@ _MOST_CHARACTERS = 256
 """For each token of the context. No text of that many tokens is this long."""
 
 
-def check_size(tokenizer: Any, text: str, *, context_length: int, param: str) -> None:
+def check_size(
+    tokenizer: Any, text: str, *, context_length: int, param: str, full_length: int | None = None
+) -> None:
     """Raises ContextLengthExceeded if `text` has more than twice the tokens of the context. Shorter texts are
-    counted when they are encoded. No other thread may use the tokenizer at the same time."""
+    counted when they are encoded. No other thread may use the tokenizer at the same time. `full_length` is
+    the context of the model's catalogue entry."""
     piece = _PIECE * context_length
     if len(text) <= piece:
         return
-    check_characters(len(text), context_length=context_length, param=param)
+    check_characters(len(text), context_length=context_length, param=param, full_length=full_length)
     num_tokens = 0
     # Cutting anywhere adds a few tokens, which the doubled limit allows for.
     for start in range(0, len(text), piece):
         part = text[start : start + piece]
         num_tokens += len(tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"])
         if num_tokens > 2 * context_length:
-            raise _too_long(context_length, f"more than {2 * context_length}", param)
+            raise _too_long(_tokens(context_length, full_length), f"more than {2 * context_length}", param)
 
 
-def check_characters(num_characters: int, *, context_length: int, param: str) -> None:
+def check_characters(
+    num_characters: int, *, context_length: int, param: str, full_length: int | None = None
+) -> None:
     """Raises ContextLengthExceeded if a text of so many characters cannot fit into the context."""
     if num_characters > _MOST_CHARACTERS * context_length:
-        raise _too_long(context_length, f"{num_characters} characters", param)
+        raise _too_long(_tokens(context_length, full_length), f"{num_characters} characters", param)
 
 
-def _too_long(context_length: int, size: str, param: str) -> ContextLengthExceeded:
-    return ContextLengthExceeded(
-        f"This model reads {context_length} tokens. This text has {size}; shorten it.", param=param
-    )
+def why_cut(context_length: int, full_length: int | None) -> str:
+    """A clause that says so if a context is shorter than the `full_length` of the catalogue. Else empty."""
+    if full_length is None or context_length >= full_length:
+        return ""
+    return f" (instead of {full_length}: the GPUs that serve it have no memory for more)"
+
+
+def _tokens(context_length: int, full_length: int | None) -> str:
+    return f"{context_length} tokens{why_cut(context_length, full_length)}"
+
+
+def _too_long(tokens: str, size: str, param: str) -> ContextLengthExceeded:
+    return ContextLengthExceeded(f"This model reads {tokens}. This text has {size}; shorten it.", param=param)

@@ -32,12 +32,12 @@ from cluster.planning.shapes import shape_of
 from cluster.serving.deployment.fair_places import FairPlaces
 from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
 from cluster.serving.deployment.loopback import listen_where_the_node_is
-from cluster.serving.deployment.placement.plans import why_not_served
+from cluster.serving.deployment.placement.plans import planned_context, why_not_served
 from cluster.serving.deployment.readiness import check_engines
 from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.deployment.single_flight import SingleFlight
-from cluster.serving.deployment.start_failures import start_failures
+from cluster.serving.deployment.vllm_starts import VllmStarts, vllm_starts
 from cluster.storage.location import store_from_environment
 from cluster.storage.store import ObjectStore
 
@@ -79,10 +79,9 @@ class DatasetsApp:
         self,
         store: ObjectStore | None = None,
         *,
-        start_failures: Callable[[], Awaitable[dict[str, str]]] = start_failures,
+        vllm_starts: Callable[[], Awaitable[VllmStarts]] = vllm_starts,
     ) -> None:
-        """`store` defaults to the one in the environment. `start_failures` says why vLLM does not start, by
-        `ModelRef.weights`."""
+        """`store` defaults to the one in the environment."""
         hide_unreserved_gpus()
         listen_where_the_node_is()
         yield_to_others()
@@ -99,7 +98,7 @@ class DatasetsApp:
             }
         )
         self._store = store or store_from_environment()
-        self._start_failures = start_failures
+        self._vllm_starts = vllm_starts
         self._checks = asyncio.Semaphore(CHECKS)
         self._clients_reads = FairPlaces(CLIENTS_READS, most_per_project=MAX_READS_PER_PROJECT)
         self._imports = asyncio.Semaphore(IMPORTS)
@@ -225,16 +224,16 @@ class DatasetsApp:
 
     async def _bases(self, request: Request) -> Response:
         body = await parse_body(BasesRequest, request)
-        failures = await self._start_failures()
-        return json_answer(await asyncio.to_thread(_bases, body.bases, EngineSettings.read(), failures))
+        starts = await self._vllm_starts()
+        return json_answer(await asyncio.to_thread(_bases, body.bases, EngineSettings.read(), starts))
 
     async def _ready(self, request: Request) -> Response:
         await check_engines()
         return JSONResponse({})
 
 
-def _bases(bases: list[BaseSpec], settings: EngineSettings, failures: dict[str, str]) -> BasesAnswer:
-    """`failures`: why vLLM does not start, by `ModelRef.weights`. Those of fine-tunes are theirs alone."""
+def _bases(bases: list[BaseSpec], settings: EngineSettings, starts: VllmStarts) -> BasesAnswer:
+    """`starts` of fine-tunes are theirs alone."""
     # Here, because it needs transformers, which what builds the application must not wait for.
     from cluster.bases.fit import why_unusable_here
 
@@ -242,14 +241,22 @@ def _bases(bases: list[BaseSpec], settings: EngineSettings, failures: dict[str, 
         base.alias: why_unavailable(base)
         or why_unusable_here(base)
         or why_not_served(base, settings)
-        or failures.get(ModelRef(base=base).weights)
+        or starts.failures.get(ModelRef(base=base).weights)
         for base in bases
     }
+    contexts = {base.alias: _context(base, settings, starts) for base in bases if not reasons[base.alias]}
     shapes = {base.alias: shape_of(config_here(base) or {}) for base in bases}
     return BasesAnswer(
         unavailable={name: why for name, why in reasons.items() if why},
         shapes={name: shape for name, shape in shapes.items() if shape is not None},
+        contexts={name: context for name, context in contexts.items() if context is not None},
     )
+
+
+def _context(base: BaseSpec, settings: EngineSettings, starts: VllmStarts) -> int | None:
+    """What vLLM has started with, or would by its plan. None if that is the whole context of the base."""
+    served = starts.contexts.get(ModelRef(base=base).weights) or planned_context(base, settings)
+    return served if served is not None and served < base.context_length else None
 
 
 class _Exporting:

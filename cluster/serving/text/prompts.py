@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster.bases.text.chat_template import ChatTemplate
 from cluster.bases.text.plain_prompt import encode_prompt
-from cluster.bases.text.text_size import check_size
+from cluster.bases.text.text_size import check_size, why_cut
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest
 from cluster.contracts.generation import (
@@ -47,12 +47,21 @@ class PromptTokenizer:
     truncation as state."""
 
     def __init__(
-        self, tokenizer: Any, vocabulary: Vocabulary, *, context_length: int, num_embeddings: int
+        self,
+        tokenizer: Any,
+        vocabulary: Vocabulary,
+        *,
+        context_length: int,
+        num_embeddings: int,
+        full_length: int | None = None,
     ) -> None:
+        """`full_length` is the context of the catalogue, of which `context_length` is what serving has memory
+        for."""
         self._tokenizer = tokenizer
         self._template = ChatTemplate(tokenizer)
         self._vocabulary = vocabulary
         self._context_length = context_length
+        self._full_length = full_length
         self._num_embeddings = num_embeddings
 
     def tokenize(self, request: GenerationRequest) -> TokenizedPrompt:
@@ -128,15 +137,22 @@ class PromptTokenizer:
                 )
 
     def _check_size(self, text: str, param: str) -> None:
-        check_size(self._tokenizer, text, context_length=self._context_length, param=param)
+        check_size(
+            self._tokenizer,
+            text,
+            context_length=self._context_length,
+            param=param,
+            full_length=self._full_length,
+        )
 
     def _room(self, request: GenerationRequest, num_prompt: int, prefix_length: int = 0) -> int:
         limit, requested = self._context_length - prefix_length, request.sampling.max_tokens
         room = limit - num_prompt if requested is None and num_prompt < limit else requested
         if room is None or num_prompt + room > limit:
             virtual = f", without its {prefix_length} virtual ones" if prefix_length else ""
+            cut = why_cut(self._context_length, self._full_length)
             raise ContextLengthExceeded(
-                f"This model's context is {limit} tokens{virtual}. The prompt has {num_prompt} and "
+                f"This model's context is {limit} tokens{cut}{virtual}. The prompt has {num_prompt} and "
                 f"{requested or 'at least 1'} more were requested. Shorten the prompt or request fewer.",
                 param=request.prompt.param,
             )

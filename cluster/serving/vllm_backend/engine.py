@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from cluster.bases.text.text_size import why_cut
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import (
@@ -100,10 +101,12 @@ class VllmEngine:
         limits: EngineLimits,
         max_loras: int,
         num_bytes: int,
+        context_length: int,
         full_digest: str | None = None,
     ) -> None:
         """`max_loras` is how many adapters vLLM runs at once, and `num_bytes` the GPU memory given to it.
-        `full_digest` identifies the weights if they are not the base's own."""
+        `context_length` is as much of the base's as that memory holds. `full_digest` identifies the weights
+        if they are not the base's own."""
         self._num_bytes = num_bytes
         self._base = base
         self._vllm = vllm
@@ -114,8 +117,13 @@ class VllmEngine:
         self._slots = limits.slots
         self._full_digest = full_digest
         self._prompts = PromptTokenizer(
-            tokenizer, vocabulary, context_length=base.context_length, num_embeddings=num_embeddings
+            tokenizer,
+            vocabulary,
+            context_length=context_length,
+            num_embeddings=num_embeddings,
+            full_length=base.context_length,
         )
+        self._context_length = context_length
         self._slot_queue = SlotQueue(slots=limits.slots, max_waiting=limits.max_waiting, max_loras=max_loras)
         self._compiler = Compiler(Guidance(vocabulary, num_tokens=num_embeddings, stop_tokens=stop_tokens))
         self._tokenizing = FairThread("tokenize")
@@ -167,6 +175,7 @@ class VllmEngine:
             slots=self._slots,
             adapters=[*filter(None, [self._full_digest]), *self._adapters.digests],
             generated_tokens=self._generated_tokens,
+            context_length=self._context_length,
             reserved_bytes=self._num_bytes,
             adapter_requests=self._adapters.requests,
             adapter_loads=self._adapters.loads,
@@ -281,10 +290,11 @@ class VllmEngine:
         )
 
     def _check_room(self, request: _Request) -> None:
-        if len(request.prompt.token_ids) >= self._base.context_length:
+        if len(request.prompt.token_ids) >= self._context_length:
+            cut = why_cut(self._context_length, self._base.context_length)
             raise ContextLengthExceeded(
-                f"vLLM scores prompts of {self._base.context_length - 1} tokens at most, one less than the "
-                f"context of this model; this one has {len(request.prompt.token_ids)}.",
+                f"vLLM scores prompts of {self._context_length - 1} tokens at most, one less than the "
+                f"context of this model{cut}; this one has {len(request.prompt.token_ids)}.",
                 param=request.body.prompt.param,
             )
 

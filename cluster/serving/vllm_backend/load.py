@@ -134,7 +134,7 @@ class VllmLoader:
             host_bytes=host_bytes(self._sizes, self._limits, largest=largest, free=free_host_bytes()),
         )
         return VllmEngine(
-            ref.base.model_copy(update={"context_length": started.context_length}),
+            ref.base,
             started.vllm,
             started.llm,
             started.tokenizer,
@@ -145,6 +145,7 @@ class VllmLoader:
             limits=self._limits,
             max_loras=self._max_loras,
             num_bytes=self._memory_bytes,
+            context_length=started.context_length,
             full_digest=ref.full.digest if ref.full else None,
         )
 

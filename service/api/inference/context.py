@@ -47,6 +47,8 @@ class InferenceContext:
     usage: UsageMeter
     limiter: RateLimiter
     metrics: ApiMetrics
+    served_context: Callable[[str], int | None] = lambda alias: None
+    """As `Availability.context`."""
 
     async def admit(
         self, http_request: Request, caller: Principal, model: str, requests: Sequence[EngineRequest]
@@ -56,9 +58,9 @@ class InferenceContext:
 
         Raises ContextLengthExceeded, RateLimited if a limit is reached, and Unavailable if the database does
         not answer."""
-        for request in requests:
-            check_prompt_length(request)
         base = requests[0].model.base.alias
+        for request in requests:
+            check_prompt_length(request, self.served_context(base))
         admission = await self.limiter.admit(caller, base, sum(map(expected_tokens, requests)))
         http_request.state.rate_limit_headers = admission.headers
         if admission.refusal is not None:

@@ -2,25 +2,30 @@
 
 from collections.abc import Iterator
 
-from cluster.bases.text.text_size import check_characters
+from cluster.bases.text.text_size import check_characters, why_cut
 from cluster.contracts.classification import ClassificationRequest, TextInput, TokensInput, WordsInput
 from cluster.contracts.embedding import EmbeddingRequest
 from cluster.contracts.errors import ContextLengthExceeded
 from cluster.contracts.generation import ChatPrompt, GenerationRequest, TextPrompt, TokenPrompt
 
 
-def check_prompt_length(request: GenerationRequest | ClassificationRequest | EmbeddingRequest) -> None:
+def check_prompt_length(
+    request: GenerationRequest | ClassificationRequest | EmbeddingRequest, served: int | None = None
+) -> None:
     """Raises ContextLengthExceeded if there are more token ids than the context holds, or more characters
-    than could fit into it. Shorter input is counted by the engine, which has the tokenizer."""
-    limit = request.model.base.context_length
+    than could fit into it. Shorter input is counted by the engine, which has the tokenizer. `served` is the
+    part of the context that serving has memory for; None is all of it."""
+    full = request.model.base.context_length
+    limit = full if served is None else min(served, full)
     for size, unit, param in sizes(request):
         if unit == "tokens" and size > limit:
             raise ContextLengthExceeded(
-                f"This model's context is {limit} tokens; {size} were sent. Shorten what is sent.",
+                f"This model's context is {limit} tokens{why_cut(limit, full)}; {size} were sent. Shorten "
+                "what is sent.",
                 param=param,
             )
         if unit == "characters":
-            check_characters(size, context_length=limit, param=param)
+            check_characters(size, context_length=limit, param=param, full_length=full)
 
 
 def sizes(

@@ -84,6 +84,7 @@ def _base(spec: BaseSpec, state: AppState) -> ModelObject:
     extension = ModelExtension(
         base=spec.alias,
         architecture=spec.architecture,
+        **_context(spec, state),
         job_id=None,
         evaluation=None,
         parity=None,
@@ -92,11 +93,21 @@ def _base(spec: BaseSpec, state: AppState) -> ModelObject:
     return ModelObject(id=spec.alias, created=spec.created, owned_by=spec.owned_by, tunery=extension)
 
 
+def _context(base: BaseSpec | None, state: AppState) -> dict[str, int | None]:
+    if base is None:
+        return {"context_length": None}
+    served = state.availability.context(base.alias)
+    if served is None or served >= base.context_length:
+        return {"context_length": base.context_length}
+    return {"context_length": served, "full_context_length": base.context_length}
+
+
 def _tuned(model: TunedModel, tenant: Tenant, state: AppState) -> ModelObject:
     base = state.catalogue.get(model.base)
     extension = ModelExtension(
         base=model.base,
         architecture=base and base.architecture,
+        **_context(base, state),
         job_id=model.job_id if model.owner == tenant else None,
         import_id=model.import_id if model.owner == tenant else None,
         evaluation=public_evaluation(model.report),

@@ -36,6 +36,11 @@ class ModelExtension(Answer):
     architecture: Literal["decoder", "encoder"] | None
     """A decoder generates text; an encoder classifies texts or words. Null if the base is no longer in the
     catalogue."""
+    context_length: int | None
+    """Tokens of prompt and answer together. Null if the base is no longer in the catalogue."""
+    full_context_length: int | None = None
+    """What `context_length` would be if the GPUs that serve the model had memory for it. Null if they
+    have."""
     job_id: str | None
     """The job that created it. Null for a base model, an imported model, and one that another project
     shares."""

@@ -19,7 +19,7 @@ from cluster.bases.catalogue import (
     load_catalogue,
     remove_from_catalogue,
 )
-from cluster.bases.configs import is_quantized, read_config, stored_bytes_here, why_not_trained
+from cluster.bases.configs import config_here, is_quantized, read_config, stored_bytes_here, why_not_trained
 from cluster.bases.file_digests import changed_files
 from cluster.bases.layers import base_layers, stored_tensors
 from cluster.bases.resolve import base_folder, folder_here, tokenizer_folder, why_unavailable
@@ -56,7 +56,7 @@ _Aliases = Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help
 _COLUMNS: Columns = {
     "MODEL": "alias",
     "STATE": "state",
-    "CONTEXT": "context_length",
+    "CONTEXT": lambda item: _context(item["context_length"], item["served_context_length"]),
     "TYPE": "dtype",
     "SOURCE": "source",
     "PROBLEM": "problem",
@@ -75,10 +75,18 @@ _PLAN_COLUMNS: Columns = {
 
 @app.command()
 def ls(data: _Data = Path(".tunery"), catalogue: _Catalogue = None, as_json: _Json = False) -> None:
-    """List the base models, and whether this machine has them."""
+    """List the base models, whether this machine has them, and how much of its context each is planned to be
+    served with on this machine's devices."""
     with _reported_errors():
-        models = load_catalogue(_path(data, catalogue))
-        Output(as_json).items([_described(spec) for spec in models.values()], _COLUMNS)
+        models = load_catalogue(_path(data, catalogue)).values()
+        options = ServingSettings.read().options
+        workers = checked_settings().training_slots
+        pools = divide_devices(os.environ, gpu_bytes(os.environ), workers=workers).serving
+        items = [
+            _described(spec) | {"served_context_length": _planned_context(spec, pools, options)}
+            for spec in models
+        ]
+        Output(as_json).items(items, _COLUMNS)
 
 
 @app.command()
@@ -224,6 +232,18 @@ def _verdict(spec: BaseSpec, changed: Sequence[str], known: int, *, unread: int)
     parts += [f"{known - len(changed)} unchanged"] if known > len(changed) else []
     parts += [f"{unread} read for the first time, so there is nothing to compare with"] if unread else []
     return f"{spec.alias}: {'; '.join(parts)}."
+
+
+def _planned_context(spec: BaseSpec, pools: Sequence[ServingPool], options: ServingOptions) -> int | None:
+    """None if the base is not on this machine, or no device has room for it."""
+    if (config := config_here(spec)) is None:
+        return None
+    plan = _planned_serving(spec, config, pools, options)["plan"]
+    return plan and (plan["vllm"]["max_model_len"] if plan["vllm"] else spec.context_length)
+
+
+def _context(full: int, served: int | None) -> str:
+    return f"{served} of {full}" if served is not None and served < full else str(full)
 
 
 def _planned_serving(

@@ -18,9 +18,13 @@ REASON = "The base model 'base-1' is not available: its folder does not exist."
 FOLDER = BASE.model_copy(update={"source": FolderSource(path="/models/secret-place")})
 
 
-def refresh(state: AppState, answer: Callable[[list[BaseSpec]], dict[str, str]]) -> None:
+def refresh(
+    state: AppState,
+    answer: Callable[[list[BaseSpec]], dict[str, str]],
+    contexts: dict[str, int] | None = None,
+) -> None:
     async def ask(bases: list[BaseSpec]) -> BasesAnswer:
-        return BasesAnswer(unavailable=answer(bases))
+        return BasesAnswer(unavailable=answer(bases), contexts=contexts or {})
 
     asyncio.run(state.availability.refresh(ask, state.catalogue))
 
@@ -41,6 +45,24 @@ def test_an_unavailable_base_is_listed_with_the_reason_and_so_is_what_was_tuned_
     refresh(state, lambda bases: {})
     assert http.get("/v1/models/base-1").json()["tunery"]["unavailable"] is None
     assert http.get("/readyz").json()["unavailable_bases"] == 0
+
+
+def test_a_context_that_serving_has_no_memory_for_is_shown_with_what_it_serves_and_checked(
+    state: AppState, http: TestClient
+) -> None:
+    def shown() -> tuple[int, int | None]:
+        extension = http.get("/v1/models/base-1").json()["tunery"]
+        return extension["context_length"], extension["full_context_length"]
+
+    full = BASE.context_length
+    assert shown() == (full, None)
+    refresh(state, lambda bases: {}, {"base-1": full - 1})
+    assert shown() == (full - 1, full)
+    refused = http.post("/v1/completions", json={"model": "base-1", "prompt": [7] * full})
+    assert refused.json()["error"]["code"] == "context_length_exceeded"
+    assert f"context is {full - 1} tokens (instead of {full}: the GPUs" in refused.json()["error"]["message"]
+    refresh(state, lambda bases: {})
+    assert shown() == (full, None)
 
 
 def test_no_job_is_created_for_an_unavailable_base(state: AppState, http: TestClient) -> None:

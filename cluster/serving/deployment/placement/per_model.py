@@ -111,11 +111,12 @@ class ModelApp:
         try:
             async with time_limit(self._start_seconds, partial(self._late, own)):
                 await self._models.ensure(own)
+            context_length = max((one.context_length for one in await self._models.own_stats()), default=0)
         except Exception as error:
             self._failure = error
-            await _report(own, _start_failure(own, error), placer)
+            await _report(own, placer, failure=_start_failure(own, error))
             raise
-        await _report(own, None, placer)
+        await _report(own, placer, context_length=context_length)
 
     def _late(self, own: ModelRef, seconds: float) -> EngineStartFailed:
         self._is_stuck = True
@@ -134,12 +135,18 @@ class ModelApp:
             )
 
 
-async def _report(model: ModelRef, failure: EngineStartFailed | None, placer: str) -> None:
+async def _report(
+    model: ModelRef, placer: str, *, failure: EngineStartFailed | None = None, context_length: int = 0
+) -> None:
     if placer:
         handle = serve.get_deployment_handle(PLACER, placer)
         own = serve.get_replica_context()
         await handle.options(method_name="started").remote(
-            model.model_dump_json(), failure, name=own.app_name, replica=own.replica_id.unique_id
+            model.model_dump_json(),
+            failure,
+            name=own.app_name,
+            replica=own.replica_id.unique_id,
+            context_length=context_length,
         )
 
 

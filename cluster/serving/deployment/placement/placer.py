@@ -99,17 +99,24 @@ class Placer:
         return True
 
     async def started(
-        self, model: str, failure: EngineStartFailed | None, *, name: str, replica: str
+        self,
+        model: str,
+        failure: EngineStartFailed | None,
+        *,
+        name: str,
+        replica: str,
+        context_length: int = 0,
     ) -> None:
-        """Called by a replica of the application `name` when vLLM has started or failed to. If no other one
-        runs, a failed one gives its GPUs back, and is not tried again for a while; beside another one, Serve
-        replaces it."""
+        """Called by a replica of the application `name` when vLLM has started, with a context of so many
+        tokens, or failed to. If no other one runs, a failed one gives its GPUs back, and is not tried again
+        for a while; beside another one, Serve replaces it."""
         weights = ModelRef.model_validate_json(model).weights
         found = (await asyncio.to_thread(self._applications.replicas)).get(name, Replicas())
         others = self._loaded.get(name, set()) & found.running - {replica}
         if failure is None:
             self._loaded[name] = others | {replica}
             self._failures.pop(weights, None)
+            self._contexts[weights] = context_length
         elif others:
             _log.error("A replica of %s failed to start beside another: %s", name, failure.message)
         else:
@@ -145,6 +152,10 @@ class Placer:
         environments = {weights: one.failure for weights, one in self._environments.items()}
         known = {**self._failures, **environments}
         return {weights: one.error.message for weights, one in known.items() if one.is_recent}
+
+    async def contexts(self) -> dict[str, int]:
+        """Tokens of the context with which vLLM last started, by `ModelRef.weights`."""
+        return self._contexts
 
     async def report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
         """Adds the tokens by adapter since the last report. Returns the names of the applications that serve

@@ -79,6 +79,16 @@ def why_not_served(base: BaseSpec, settings: EngineSettings) -> str | None:
     return None
 
 
+def planned_context(base: BaseSpec, settings: EngineSettings) -> int | None:
+    """Tokens of the context that vLLM is planned to serve a base with whose configuration is here. None if
+    vLLM is not to serve it."""
+    try:
+        plan = _plan_here(base, settings).vllm
+    except EngineStartFailed:
+        return None
+    return None if plan is None else plan.max_model_len
+
+
 def _plan_here(base: BaseSpec, settings: EngineSettings) -> ServingPlan:
     config = config_here(base) or {}
     return _plan(base, config, settings, stored_bytes_here(base) if is_quantized(config) else None)

@@ -28,6 +28,7 @@ from cluster.contracts.imports import ImportedAdapter, ImportRequest
 from cluster.contracts.previews import Preview, PreviewRequest
 from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment import dataset_work, datasets
+from cluster.serving.deployment.vllm_starts import VllmStarts
 from cluster.storage.keys import DatasetKey, parse_key
 from cluster.storage.local import LocalStore
 from cluster.training.data.report_process import LocalFiles, report_on
@@ -36,26 +37,22 @@ TOKEN = "a-token-for-the-cluster"
 Post = Callable[..., Any]
 
 
-class StartFailures(dict[str, str]):
-    """Stands in for the placer."""
-
-    async def __call__(self) -> dict[str, str]:
-        return self
+@pytest.fixture
+def starts() -> VllmStarts:
+    """What the placer knows."""
+    return VllmStarts()
 
 
 @pytest.fixture
-def start_failures() -> StartFailures:
-    return StartFailures()
-
-
-@pytest.fixture
-def app(
-    store: LocalStore, start_failures: StartFailures, monkeypatch: pytest.MonkeyPatch
-) -> datasets.DatasetsApp:
+def app(store: LocalStore, starts: VllmStarts, monkeypatch: pytest.MonkeyPatch) -> datasets.DatasetsApp:
     monkeypatch.setenv("TUNERY_CLUSTER_TOKEN", TOKEN)
     # The tests' own process keeps its priority.
     monkeypatch.setattr(datasets, "yield_to_others", lambda: None)
-    return datasets.DatasetsApp(store, start_failures=start_failures)
+
+    async def vllm_starts() -> VllmStarts:
+        return starts
+
+    return datasets.DatasetsApp(store, vllm_starts=vllm_starts)
 
 
 async def post(
@@ -110,15 +107,37 @@ def test_unavailable_bases_are_named_with_the_reason_until_they_are_mended(
 
 
 def test_a_base_that_vllm_does_not_start_is_named_and_one_whose_fine_tune_fails_is_not(
-    app: datasets.DatasetsApp, base: BaseSpec, start_failures: StartFailures
+    app: datasets.DatasetsApp, base: BaseSpec, starts: VllmStarts
 ) -> None:
     failing = base.model_copy(update={"alias": "failing"})
     full = WeightsRef(digest="1" * 64, manifest_key="k", form="full")
-    start_failures[ModelRef(base=failing).weights] = "vLLM does not start."
-    start_failures[ModelRef(base=base, adapter=full).weights] = "A tenant's model does not start."
+    starts.failures[ModelRef(base=failing).weights] = "vLLM does not start."
+    starts.failures[ModelRef(base=base, adapter=full).weights] = "A tenant's model does not start."
     content = BasesRequest(bases=[base, failing]).model_dump_json()
     answer = BasesAnswer.model_validate_json(asyncio.run(post(app, "/datasets/bases", content)).body)
     assert answer.unavailable == {"failing": "vLLM does not start."}
+
+
+def test_the_contexts_that_serving_has_less_memory_for_are_named(
+    app: datasets.DatasetsApp, base: BaseSpec, starts: VllmStarts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = base.model_copy(update={"alias": "long", "context_length": 10**9})
+    started, whole = (long.model_copy(update={"alias": name}) for name in ("started", "whole"))
+    starts.contexts[ModelRef(base=started).weights] = 4864
+    starts.contexts[ModelRef(base=whole).weights] = whole.context_length
+    content = BasesRequest(bases=[base, long, started, whole]).model_dump_json()
+
+    def contexts() -> dict[str, int]:
+        return BasesAnswer.model_validate_json(
+            asyncio.run(post(app, "/datasets/bases", content)).body
+        ).contexts
+
+    assert contexts() == {"started": 4864}
+    monkeypatch.setenv("TUNERY_ENGINE", "vllm")
+    monkeypatch.setenv("TUNERY_SERVING_POOLS", '[{"kind": "cuda", "devices": 1, "device_bytes": "4GB"}]')
+    found = contexts()
+    assert list(found) == ["long", "started"]
+    assert 2048 <= found["long"] < 10**9
 
 
 def test_a_caller_learns_that_a_base_is_downloading_and_later_the_result(

@@ -453,9 +453,12 @@ def test_a_vllm_that_measures_less_memory_than_planned_starts_with_the_context_t
         request = GenerationRequest(
             id="long", model=ModelRef(base=base), prompt=TokenPrompt(token_ids=[5] * 4865)
         )
-        with pytest.raises(ContextLengthExceeded, match="4864"):
+        with pytest.raises(
+            ContextLengthExceeded, match=r"context is 4864 tokens \(instead of 8192: the GPUs"
+        ):
             async with aclosing(engine.generate(request)) as events:
                 await anext(events)
+        assert (await engine.stats()).context_length == 4864
         await engine.close()
 
     asyncio.run(run())

@@ -86,6 +86,21 @@ def test_the_plan_of_a_base_says_how_vllm_serves_it(
     assert "and the largest node for serving has 1 x 1 GB" in line
 
 
+def test_the_list_says_which_context_vllm_is_planned_to_serve(
+    model: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bases(data, "add", model, "--context", 999).exit_code == 0
+    catalogue = data / "catalogue.toml"
+    catalogue.write_text(catalogue.read_text().replace("= 999", "= 2000000"))
+    monkeypatch.setenv("TUNERY_ENGINE", "vllm")
+    pool = {"kind": "cuda", "devices": 1, "device_bytes": "4GB"}
+    monkeypatch.setenv("TUNERY_SERVING_POOLS", json.dumps([pool]))
+    listed = {base["alias"]: base for base in json.loads(bases(data, "ls", "--json").stdout)}
+    assert listed["tunery-tiny-1"]["served_context_length"] == 1024
+    assert 2048 <= (served := listed["our-model"]["served_context_length"]) < 2_000_000
+    assert f"our-model\there\t{served} of 2000000\t" in bases(data, "ls").stdout
+
+
 @pytest.mark.parametrize(
     ("variables", "pool"),
     [

@@ -29,6 +29,11 @@ class ModelExtension:
         architecture (ModelExtensionArchitectureType0 | None): A decoder generates text; an encoder classifies texts or
             words. Null if the base is no longer in the
             catalogue.
+        context_length (int | None): Tokens of prompt and answer together. Null if the base is no longer in the
+            catalogue.
+        full_context_length (int | None): What `context_length` would be if the GPUs that serve the model had memory for
+            it. Null if they
+            have.
         job_id (None | str): The job that created it. Null for a base model, an imported model, and one that another
             project
             shares.
@@ -43,6 +48,8 @@ class ModelExtension:
 
     base: str
     architecture: ModelExtensionArchitectureType0 | None
+    context_length: int | None
+    full_context_length: int | None
     job_id: None | str
     import_id: None | str
     evaluation: Evaluation | None
@@ -64,6 +71,12 @@ class ModelExtension:
             architecture = self.architecture
         else:
             architecture = self.architecture
+
+        context_length: int | None
+        context_length = self.context_length
+
+        full_context_length: int | None
+        full_context_length = self.full_context_length
 
         job_id: None | str
         job_id = self.job_id
@@ -101,6 +114,8 @@ class ModelExtension:
             {
                 "base": base,
                 "architecture": architecture,
+                "context_length": context_length,
+                "full_context_length": full_context_length,
                 "job_id": job_id,
                 "import_id": import_id,
                 "evaluation": evaluation,
@@ -136,6 +151,20 @@ class ModelExtension:
             return cast(ModelExtensionArchitectureType0 | None, data)
 
         architecture = _parse_architecture(d.pop("architecture"))
+
+        def _parse_context_length(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        context_length = _parse_context_length(d.pop("context_length"))
+
+        def _parse_full_context_length(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        full_context_length = _parse_full_context_length(d.pop("full_context_length"))
 
         def _parse_job_id(data: object) -> None | str:
             if data is None:
@@ -213,6 +242,8 @@ class ModelExtension:
         model_extension = cls(
             base=base,
             architecture=architecture,
+            context_length=context_length,
+            full_context_length=full_context_length,
             job_id=job_id,
             import_id=import_id,
             evaluation=evaluation,

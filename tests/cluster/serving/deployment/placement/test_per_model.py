@@ -77,21 +77,27 @@ class Models:
     async def names(self) -> list[str]:
         return list(self.loaded)
 
+    async def own_stats(self) -> list[EngineStats]:
+        stats = EngineStats(base="b", running=0, waiting=0, slots=1, adapters=[], generated_tokens=0)
+        return [stats.model_copy(update={"context_length": 4864})]
+
     async def close(self) -> None:
         self.is_closed = True
 
 
 class Placer:
     def __init__(self) -> None:
-        self.told: list[str | None] = []
+        self.told: list[str | int] = []
 
     def options(self, *, method_name: str) -> "Placer":
         assert method_name == "started"
         return self
 
-    async def remote(self, model: str, failure: EngineStartFailed | None, *, name: str, replica: str) -> None:
+    async def remote(
+        self, model: str, failure: EngineStartFailed | None, *, name: str, replica: str, context_length: int
+    ) -> None:
         assert (name, replica) == ("model-a", "r1")
-        self.told.append(failure and f"{failure.message} ({failure.cause})")
+        self.told.append(f"{failure.message} ({failure.cause})" if failure else context_length)
 
 
 async def of_fakes(monkeypatch: pytest.MonkeyPatch, plan: VllmPlan | None) -> tuple[ModelApp, Models, Placer]:
@@ -119,7 +125,7 @@ async def test_what_has_reserved_gpus_is_never_unloaded_for_being_idle(
 @pytest.mark.parametrize(
     ("failure", "told"),
     [
-        (None, [None]),
+        (None, [4864]),
         (EngineStartFailed("too small", cause="out_of_memory"), ["too small (out_of_memory)"]),
         (CorruptArtefact("a byte differs"), ["a byte differs (crashed)"]),
         (
@@ -130,7 +136,7 @@ async def test_what_has_reserved_gpus_is_never_unloaded_for_being_idle(
     ],
 )
 async def test_the_placer_learns_how_a_start_has_ended(
-    monkeypatch: pytest.MonkeyPatch, failure: BaseException | None, told: list[str | None]
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException | None, told: list[str | int]
 ) -> None:
     monkeypatch.setattr(Models, "failure", failure)
     app, _, placer = await of_fakes(monkeypatch, PLAN)

@@ -100,7 +100,9 @@ async def report(
     model: ModelRef = MODEL,
 ) -> None:
     """What a replica does when it has loaded its model or failed to."""
-    await placer.started(model.model_dump_json(), failure, name=name, replica=replica)
+    await placer.started(
+        model.model_dump_json(), failure, name=name, replica=replica, context_length=0 if failure else 4864
+    )
 
 
 def name_of(model: ModelRef) -> str:
@@ -282,6 +284,7 @@ async def test_a_failed_start_gives_its_gpus_back_and_a_later_success_clears_it(
     assert await placer.contexts() == {}
     await report(placer, name, None)
     assert await placer.failures() == {}
+    assert await placer.contexts() == {MODEL.weights: 4864}
     await placer.place(MODEL.model_dump_json())
 
 

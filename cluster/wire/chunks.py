@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 async def in_chunks(
-    items: AsyncGenerator[T, None], *, interval_seconds: float
+    items: AsyncGenerator[T, None], *, interval_seconds: Callable[[], float]
 ) -> AsyncGenerator[list[T], None]:
     """Yields the items in order, in lists. An item goes out at once if it opens the stream, comes right after
-    the opening, or follows a silence of `interval_seconds`; other items are collected until that time has
-    passed since the last list. The last items do not wait.
+    the opening, or follows a silence of `interval_seconds`, which is called anew for each list; other items
+    are collected until that time has passed since the last list. The last items do not wait.
 
     Raises what `items` raises, after the items before it. Closing this generator closes `items`.
     """
@@ -37,7 +37,7 @@ async def in_chunks(
     try:
         while True:
             await has_come.wait()
-            left = sent_at + interval_seconds - loop.time()
+            left = sent_at + interval_seconds() - loop.time()
             if left > 0 and not pumping.done():
                 await asyncio.wait([pumping], timeout=left)
             has_come.clear()

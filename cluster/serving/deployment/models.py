@@ -25,7 +25,7 @@ from cluster.serving.residency.shared_cache import shared_cache
 from cluster.serving.vllm_backend.load import VllmLoader, no_four_bits
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.storage.location import store_from_environment
-from cluster.wire.codec import EventChunk, encode_stream
+from cluster.wire.codec import EventChunk, chunk_seconds, encode_stream
 
 _SHARES = {"embedded": 0.8, "vllm": MEMORY_SHARE}
 """The share of free memory that models may use. The rest is for other processes, and for activations and
@@ -52,6 +52,8 @@ class ReplicaModels:
         self._engines = EnginePool(self._load, cache)
         self._encoders = EncoderPool(weights, cache)
         self._engine = engine
+        self._streams = 0
+        """Answers that are being sent."""
         self._warm_bases = [alias for alias in settings.warm_bases.split(",") if alias]
 
     async def warm(self) -> None:
@@ -85,9 +87,14 @@ class ReplicaModels:
         time."""
         limit = time_limit(load_timeout_seconds, partial(self._load.not_ready, request.model))
         events = self._engines.generate(request, load_limit=limit, parent=parent)
-        async with aclosing(encode_stream(events)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        self._streams += 1
+        try:
+            chunks = encode_stream(events, interval_seconds=lambda: chunk_seconds(self._streams))
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self._streams -= 1
 
     async def classify(
         self, request: ClassificationRequest, *, load_timeout_seconds: float | None

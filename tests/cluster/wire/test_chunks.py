@@ -26,7 +26,7 @@ async def test_the_first_two_go_at_once_and_what_follows_within_the_pace_togethe
             yield item
 
     found = []
-    async for chunk in in_chunks(items(), interval_seconds=_FOR_EVER):
+    async for chunk in in_chunks(items(), interval_seconds=lambda: _FOR_EVER):
         found.append(chunk)
         taken.release()
     assert found == [[1], [2], [3, 4, 5]]
@@ -41,7 +41,7 @@ async def test_after_a_silence_each_item_goes_at_once() -> None:
             yield item
 
     found = []
-    async for chunk in in_chunks(items(), interval_seconds=0):
+    async for chunk in in_chunks(items(), interval_seconds=lambda: 0):
         found.append(chunk)
         taken.release()
     assert found == [[item] for item in range(5)]
@@ -53,7 +53,7 @@ async def test_an_error_comes_after_the_items_before_it() -> None:
         yield 2
         raise KeyError("lost")
 
-    chunks = in_chunks(items(), interval_seconds=_FOR_EVER)
+    chunks = in_chunks(items(), interval_seconds=lambda: _FOR_EVER)
     assert await anext(chunks) == [1, 2]
     with pytest.raises(KeyError, match="lost"):
         await anext(chunks)
@@ -69,7 +69,7 @@ async def test_closing_closes_the_items_wherever_they_are() -> None:
         finally:
             is_closed.set()
 
-    async with aclosing(in_chunks(items(), interval_seconds=_FOR_EVER)) as chunks:
+    async with aclosing(in_chunks(items(), interval_seconds=lambda: _FOR_EVER)) as chunks:
         assert await anext(chunks) == [1]
     assert is_closed.is_set()
 
@@ -87,7 +87,7 @@ async def test_a_reader_that_is_cancelled_while_it_closes_stops_and_the_source_s
             has_ended.set()
 
     async def read() -> None:
-        async with aclosing(in_chunks(items(), interval_seconds=0)) as chunks:
+        async with aclosing(in_chunks(items(), interval_seconds=lambda: 0)) as chunks:
             await anext(chunks)
         raise AssertionError("it was cancelled before")
 

@@ -17,7 +17,7 @@ from cluster.contracts.generation import (
     TextEvent,
     ToolCallEvent,
 )
-from cluster.wire.codec import decode_events, encode_error, encode_status, encode_stream
+from cluster.wire.codec import chunk_seconds, decode_events, encode_error, encode_status, encode_stream
 
 pytestmark = pytest.mark.anyio
 
@@ -79,3 +79,7 @@ async def test_chunks_carry_all_events_and_the_number_of_tokens_in_them() -> Non
     chunks = [chunk async for chunk in encode_stream(events())]
     assert [event for chunk in chunks for event in decode_events(chunk.lines.encode())] == sent
     assert sum(chunk.num_tokens for chunk in chunks) == 3 + 4 + 3
+
+
+def test_where_many_streams_are_sent_each_has_fewer_chunks() -> None:
+    assert [chunk_seconds(streams) for streams in (1, 8, 20, 40, 1000)] == [0.02, 0.02, 0.05, 0.1, 0.1]

@@ -207,7 +207,7 @@ class _Plan:
         """What a person should know about this machine's GPUs."""
         if not self.devices.serving:
             return
-        count = sum(pool.all_devices for pool in self.devices.serving)
+        count = sum(pool.all_devices for pool in self.devices.serving if pool.kind == "cuda")
         python = Path(self.ray_environment["TUNERY_VLLM_PYTHON"])
         trains_on = self.service_environment["TUNERY_TRAINING_SLOTS"]
         if self.devices.sharing == "off":

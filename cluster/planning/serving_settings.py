@@ -24,7 +24,11 @@ class ServingSettings(BaseSettings):
     "devices": 8, "device_bytes": "80GB", "labels": {"ray.io/accelerator-type": "H100"}}]`. `nodes`, `devices`
     and `device_bytes` mean what they mean in TUNERY_TRAINING_POOLS; `labels` are Ray's labels of the nodes,
     needed if other nodes have GPUs, too. Each base that vLLM serves has a deployment of its own, which
-    reserves as many GPUs of one node as the model takes. `tunery up` finds this machine's."""
+    reserves as many GPUs of one node as the model takes. `tunery up` finds this machine's.
+
+    The labels of a pool of the kind `cpu` are those of the nodes for everything else: the applications
+    `/engine` and `/datasets`, and models of the embedded engine. Without such a pool, they take part of a
+    processor of any node."""
     slots: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_SLOTS")
     """Sequences that are decoded together. For vLLM on `serving_pools`, unset means as many as there is
     memory for."""
@@ -36,6 +40,15 @@ class ServingSettings(BaseSettings):
     lora_rank: PositiveInt = Field(64, validation_alias="TUNERY_ENGINE_LORA_RANK")
     """vLLM only: the largest rank of an adapter: 1, 8, 16, 32, 64, 128, 256, 320 or 512. Every adapter's slot
     on the GPU is sized for it."""
+
+    @property
+    def gpu_pools(self) -> tuple[ServingPool, ...]:
+        return tuple(pool for pool in self.serving_pools if pool.kind == "cuda")
+
+    @property
+    def cpu_selector(self) -> dict[str, str]:
+        """Ray's labels of the nodes for what needs no GPU. Empty: any node."""
+        return next((pool.selector for pool in self.serving_pools if pool.kind == "cpu"), {})
 
     @property
     def options(self) -> ServingOptions:

@@ -796,7 +796,8 @@ def test_the_pools_of_the_gpu_overlay_are_the_groups_that_rays_autoscaler_sees(
     assert_variables_exist("tunery-service", set(service))
     for name, value in {**ray, **service}.items():
         monkeypatch.setenv(name, value)
-    (serving,) = EngineSettings.read().serving_pools
+    (serving,) = EngineSettings.read().gpu_pools
+    assert EngineSettings.read().cpu_selector == serving.labels
     (training,) = Settings().training_pools
 
     # Ray's own reading of the RayCluster, which finds no labels in rayStartParams.

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 from ray import serve
+from ray.serve import Application
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -35,6 +36,7 @@ from cluster.serving.deployment.loopback import listen_where_the_node_is
 from cluster.serving.deployment.placement.plans import planned_context, why_not_served
 from cluster.serving.deployment.readiness import check_engines
 from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
+from cluster.serving.deployment.scaling import without_gpus
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.deployment.single_flight import SingleFlight
 from cluster.serving.deployment.vllm_starts import VllmStarts, vllm_starts
@@ -308,14 +310,16 @@ def _reporting(seconds: float) -> Unavailable:
     )
 
 
-deployment = serve.deployment(
-    DatasetsApp,
-    name="datasets",
-    # Readiness requests must not wait behind checks: a few large files would look like a cluster that does
-    # not answer.
-    max_ongoing_requests=16 * CHECKS,
-    graceful_shutdown_timeout_s=60,
-    ray_actor_options={"num_cpus": 0},
-)
+def _application() -> Application:
+    return serve.deployment(
+        DatasetsApp,
+        name="datasets",
+        # Readiness requests must not wait behind checks: a few large files would look like a cluster that
+        # does not answer.
+        max_ongoing_requests=16 * CHECKS,
+        graceful_shutdown_timeout_s=60,
+        ray_actor_options=without_gpus(EngineSettings.read(), 0),
+    ).bind()
 
-app = deployment.bind()
+
+app = _application()

@@ -1,4 +1,4 @@
-"""Serve options of a deployment of models: queueing, routing, draining and number of replicas."""
+"""Serve options of a deployment of models: queueing, routing, draining, nodes and number of replicas."""
 
 from typing import Any
 
@@ -16,6 +16,26 @@ def options(settings: EngineSettings, router: type[ModelRouter] = ModelRouter) -
         "health_check_timeout_s": 60,
         "request_router_config": router_config(router),
     }
+
+
+def without_gpus(settings: EngineSettings, num_cpus: float) -> dict[str, Any]:
+    """Ray's options of a replica that needs no GPU."""
+    selector = settings.cpu_selector
+    return {"num_cpus": num_cpus} | ({"label_selector": selector} if selector else {})
+
+
+def entries(settings: EngineSettings) -> EngineSettings:
+    """The settings that `replicas` reads, for the deployment `engine`."""
+    if not settings.forwards:
+        return settings
+    is_shared = settings.placement == "shared"
+    return settings.model_copy(
+        update={
+            "min_replicas": settings.min_replicas if is_shared else 1,
+            "max_replicas": max(settings.max_entries, settings.max_replicas if is_shared else 1),
+            "slots": min(settings.slots, _STREAMS_OF_AN_ENTRY) if is_shared else _STREAMS_OF_AN_ENTRY,
+        }
+    )
 
 
 def replicas(settings: EngineSettings) -> dict[str, Any]:

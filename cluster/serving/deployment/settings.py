@@ -125,8 +125,8 @@ class EngineSettings(ServingSettings):
 
     @property
     def own_engine(self) -> EngineName:
-        """What runs in a replica of `engine` itself."""
-        return "vllm" if self.engine == "vllm" and not self.serving_pools else "embedded"
+        """What runs in a replica of `/engine` itself."""
+        return "vllm" if self.engine == "vllm" and not self.gpu_pools else "embedded"
 
     @classmethod
     def read(cls) -> Self:

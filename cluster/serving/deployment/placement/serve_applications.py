@@ -24,7 +24,7 @@ from cluster.contracts.serving_plan import VllmPlan
 from cluster.serving.deployment.placement.per_model import ModelApp
 from cluster.serving.deployment.placement.reservations import that_fit
 from cluster.serving.deployment.router import OneModelRouter
-from cluster.serving.deployment.scaling import options, replicas
+from cluster.serving.deployment.scaling import options, replicas, without_gpus
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.vllm_backend.environment import Versions, check_environment
 
@@ -166,7 +166,10 @@ def replicas_of(found: Iterable[ReplicaDetails]) -> Replicas:
 def actor_options(settings: EngineSettings, vllm: VllmPlan | None) -> dict[str, Any]:
     """Ray's options of a replica. All GPUs of a replica are on one node, because it is one actor."""
     if vllm is None:
-        return {"num_cpus": 0.5, **settings.actor_options}
+        has_gpus = bool(settings.actor_options.get("num_gpus"))
+        # Nodes without GPUs would have no room for it.
+        own = {"num_cpus": 0.5} if has_gpus else without_gpus(settings, 0.5)
+        return {**own, **settings.actor_options}
     options: dict[str, Any] = {"num_cpus": 1, "num_gpus": vllm.tensor_parallel_size}
     if vllm.pool.selector:
         options["label_selector"] = vllm.pool.selector

@@ -19,7 +19,7 @@ from starlette.requests import Request
 
 from cluster.contracts.datasets import DatasetCheckRequest
 from cluster.contracts.errors import Unavailable
-from cluster.serving.deployment.datasets import CHECKS, DatasetsApp, deployment
+from cluster.serving.deployment.datasets import CHECKS, DatasetsApp, app
 from cluster.serving.deployment.readiness import check
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo, unobserved
@@ -90,7 +90,7 @@ class HeldUp(LocalStore):
 def test_dataset_checks_do_not_block_readiness_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert deployment.max_ongoing_requests > 2 * CHECKS
+    assert app._bound_deployment.max_ongoing_requests > 2 * CHECKS
     monkeypatch.setenv("TUNERY_CLUSTER_TOKEN", "token")
     store = HeldUp(tmp_path)
 

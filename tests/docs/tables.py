@@ -30,6 +30,7 @@ from tests.docs.markdown import code, sentence, table
 
 COMPUTED = {
     "TUNERY_ENGINE_MIN_REPLICAS": "1 if shared, 0 if own",
+    "TUNERY_ENGINE_MAX_ENTRIES": "1 if shared, 4 if own",
     "TUNERY_CACHE_DIR": "`~/.cache/tunery`",
 }
 """Defaults that a function makes."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -20,18 +21,19 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
 )
-from cluster.contracts.ray_nodes import ClusterRequest
+from cluster.contracts.ray_nodes import ClusterReport, ClusterRequest
 from cluster.serving.deployment.cluster_state import ClusterState
 from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
 from cluster.serving.deployment.listener import Listener
 from cluster.serving.deployment.loopback import listen_where_the_node_is
 from cluster.serving.deployment.metrics import RayMetrics
+from cluster.serving.deployment.placement.application import as_ours
 from cluster.serving.deployment.placement.plans import ServingPlans
 from cluster.serving.deployment.placement.remote import RemoteModels
 from cluster.serving.deployment.replica_logs import log_as_json
 from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
 from cluster.serving.deployment.router import routing_stats
-from cluster.serving.deployment.scaling import options, replicas
+from cluster.serving.deployment.scaling import entries, options, replicas, without_gpus
 from cluster.serving.deployment.settings import PLACER, EngineSettings
 from cluster.tracing import configure_tracing
 from cluster.wire.codec import EventChunk, encode_error, encode_event
@@ -47,7 +49,10 @@ class EngineApp:
     """One replica: runs all requested bases in one process or, with a placer, forwards to their
     deployments."""
 
-    async def __init__(self, placer: DeploymentHandle | None = None) -> None:  # type: ignore[misc]  # Serve awaits it before the replica is ready.
+    async def __init__(  # type: ignore[misc]  # Serve awaits it before the replica is ready.
+        self, placer: DeploymentHandle | None = None, cluster: DeploymentHandle | None = None
+    ) -> None:
+        """`cluster` is the deployment of `ClusterApp`, if there may be several replicas."""
         hide_unreserved_gpus()
         listen_where_the_node_is()
         log_as_json()
@@ -65,7 +70,7 @@ class EngineApp:
         )
         self._gate.headers["replica"] = serve.get_replica_context().replica_id.unique_id
         settings = EngineSettings.read()
-        self._state = ClusterState()
+        self._look = ClusterState().answer if cluster is None else partial(_look_from, cluster)
         self._models = _models(settings, placer)
         self._metrics = RayMetrics()
         await self._models.warm()
@@ -116,10 +121,32 @@ class EngineApp:
         return json_answer(await self._models.claim_devices(claim))
 
     async def _cluster(self, request: Request) -> Response:
-        return json_answer(await self._state.answer(await parse_body(ClusterRequest, request)))
+        return json_answer(await self._look(await parse_body(ClusterRequest, request)))
 
     async def _stats(self, request: Request) -> Response:
         return Response(_STATS.dump_json(await self._models.stats()), media_type="application/json")
+
+
+class ClusterApp:
+    """The only process that asks Ray's autoscaler for nodes: requests for them end with the process that made
+    them, or are withdrawn by it."""
+
+    def __init__(self) -> None:
+        hide_unreserved_gpus()
+        listen_where_the_node_is()
+        self._state = ClusterState()
+
+    async def answer(self, request: ClusterRequest) -> ClusterReport:
+        """As ClusterState's."""
+        return await self._state.answer(request)
+
+
+async def _look_from(cluster: DeploymentHandle, request: ClusterRequest) -> ClusterReport:
+    try:
+        report: ClusterReport = await cluster.options(method_name="answer").remote(request)
+    except Exception as error:
+        raise as_ours(error) from error
+    return report
 
 
 async def _lines(
@@ -138,41 +165,48 @@ async def _lines(
 def _models(
     settings: EngineSettings, placer: DeploymentHandle | None
 ) -> "ReplicaModels | RemoteModels | SplitModels":
-    # Here, because what builds the application imports this module too, and would take seconds longer for
-    # torch.
-    from cluster.serving.deployment.models import ReplicaModels
-    from cluster.serving.deployment.placement.split import SplitModels
-
+    # Imported here, because neither what builds the application, which imports this module too, nor a replica
+    # that only forwards needs torch, which takes seconds.
     if placer is None:
+        from cluster.serving.deployment.models import ReplicaModels
+
         return ReplicaModels(settings)
     remote = RemoteModels(settings, placer)
-    return remote if settings.placement == "own" else SplitModels(settings, remote, ServingPlans(settings))
+    if settings.placement == "own":
+        return remote
+    from cluster.serving.deployment.placement.split import SplitModels
+
+    return SplitModels(settings, remote, ServingPlans(settings))
 
 
 def _application() -> Application:
     settings = EngineSettings.read()
-    engines = _ENGINES.options(**options(settings))
-    if settings.placement == "shared" and not settings.serving_pools:
-        return engines.options(**replicas(settings)).bind()
+    sizes = entries(settings)
+    engines = serve.deployment(
+        EngineApp,
+        name="engine",
+        # A reservation, not a limit: on two cores, an engine and a training run must both be placed.
+        ray_actor_options=without_gpus(settings, 0.1 if settings.placement == "own" else 0.5),
+        **options(settings),
+        **replicas(sizes),
+    )
+    cluster = None
+    if sizes.max_replicas > 1:
+        cluster = serve.deployment(
+            ClusterApp, name="cluster", ray_actor_options=without_gpus(settings, 0)
+        ).bind()
+    if not settings.forwards:
+        return engines.bind(None, cluster)
     from cluster.serving.deployment.placement.placer import Placer
 
     placer = serve.deployment(
         Placer,
         name=PLACER,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options=without_gpus(settings, 0),
         # A call may wait minutes for a model that is being removed, and must not hold up the others.
         max_ongoing_requests=1000,
     ).bind()
-    if settings.placement == "shared":
-        return engines.options(**replicas(settings)).bind(placer)
-    return engines.options(ray_actor_options={"num_cpus": 0.1}).bind(placer)
+    return engines.bind(placer, cluster)
 
-
-_ENGINES = serve.deployment(
-    EngineApp,
-    name="engine",
-    # A reservation, not a limit: on two cores, an engine and a training run must both be placed.
-    ray_actor_options={"num_cpus": 0.5},
-)
 
 app = _application()

@@ -5,6 +5,9 @@ from typing import Any
 from cluster.serving.deployment.router import ModelRouter, router_config
 from cluster.serving.deployment.settings import EngineSettings
 
+_STREAMS_OF_AN_ENTRY = 32
+"""Streams that one replica of `engine` forwards before another one starts."""
+
 
 def options(settings: EngineSettings, router: type[ModelRouter] = ModelRouter) -> dict[str, Any]:
     """Options of every deployment that serves models."""
@@ -50,7 +53,8 @@ def replicas(settings: EngineSettings) -> dict[str, Any]:
             "target_ongoing_requests": settings.slots,
             # Scaling from zero to one is immediate.
             "upscale_delay_s": 10,
-            "look_back_period_s": min(10.0, settings.scale_to_zero_seconds),
+            # Longer than the 10 seconds between two reports of the replicas.
+            "look_back_period_s": min(15.0, settings.scale_to_zero_seconds),
             "downscale_delay_s": settings.scale_to_zero_seconds,
         }
     }

@@ -30,7 +30,7 @@ class EngineSettings(ServingSettings):
     cluster's versions of Python and Ray. Empty: the one that Ray runs with. `tunery vllm install` makes one
     for `tunery up`."""
     placement: Literal["shared", "own"] = Field("shared", validation_alias="TUNERY_ENGINE_PLACEMENT")
-    """`shared`: a replica of `engine` holds up to `models` models. `own`: each base and each full fine-tune
+    """`shared`: a replica of `/engine` holds up to `models` models. `own`: each base and each full fine-tune
     gets a deployment of its own on first use, and `engine` only forwards to them."""
     min_replicas: NonNegativeInt = Field(
         default_factory=lambda data: int(data.get("placement") == "shared"),
@@ -41,8 +41,15 @@ class EngineSettings(ServingSettings):
     max_replicas: PositiveInt = Field(1, validation_alias="TUNERY_ENGINE_MAX_REPLICAS")
     """If larger than `min_replicas`, the number of replicas follows the number of running requests. A base of
     vLLM gets no more than its pool has room for."""
+    max_entries: PositiveInt = Field(
+        default_factory=lambda data: 4 if data.get("placement") == "own" else 1,
+        validation_alias="TUNERY_ENGINE_MAX_ENTRIES",
+    )
+    """Maximum replicas of `/engine` where it forwards to deployments of models. Their number follows that of
+    the running requests. With `shared` placement, each may load the small models, too, and a larger
+    `max_replicas` takes precedence."""
     listen_host: str = Field("", validation_alias="TUNERY_ENGINE_LISTEN_HOST")
-    """An address on which the replica of `engine` listens itself, on a free port. The API then calls it
+    """An address on which the replica of `/engine` listens itself, on a free port. The API then calls it
     directly, which takes half the time of Serve's proxy, and falls back to the proxy if it cannot connect.
     Only for a deployment of one replica, because Serve neither counts nor balances these requests."""
     scale_to_zero_seconds: PositiveFloat = Field(
@@ -115,13 +122,22 @@ class EngineSettings(ServingSettings):
                 "TUNERY_ENGINE_HOT_TOKENS_PER_SECOND needs TUNERY_ENGINE_PLACEMENT=own and "
                 "the embedded engine"
             )
-        is_lone = self.placement == "shared" and self.min_replicas == self.max_replicas == 1
+        is_lone = (
+            self.placement == "shared"
+            and self.min_replicas == self.max_replicas == 1
+            and not (self.gpu_pools and self.max_entries > 1)
+        )
         if self.listen_host and not is_lone:
             raise ValueError(
                 "TUNERY_ENGINE_LISTEN_HOST needs exactly one replica that is always running and holds all "
                 "models"
             )
         return self
+
+    @property
+    def forwards(self) -> bool:
+        """Whether models have deployments of their own, to which `engine` forwards."""
+        return self.placement == "own" or bool(self.gpu_pools)
 
     @property
     def own_engine(self) -> EngineName:

@@ -1,12 +1,17 @@
 """A replica's settings from the environment."""
 
+import json
+
 import pytest
+from ray.serve import Application, Deployment
 
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.weights import WeightsRef
+from cluster.serving.deployment import datasets
 from cluster.serving.deployment.engines import _application
 from cluster.serving.deployment.placement.placer import application_name
+from cluster.serving.deployment.placement.serve_applications import actor_options
 from cluster.serving.deployment.router import OneModelRouter, router_config
 from cluster.serving.deployment.scaling import options, replicas
 from cluster.serving.deployment.settings import PLACER, EngineSettings
@@ -47,6 +52,73 @@ def test_slow_placements_leave_the_placer_free_for_others(monkeypatch: pytest.Mo
     engine = _application()._bound_deployment
     placer = engine.init_args[0]._bound_deployment
     assert (placer.name, placer.max_ongoing_requests) == (PLACER, 1000)
+
+
+def parts(application: Application) -> dict[str, Deployment]:
+    """The deployments of an application, by name."""
+    first = application._bound_deployment
+    others = [arg._bound_deployment for arg in first.init_args if isinstance(arg, Application)]
+    return {each.name: each for each in (first, *others)}
+
+
+def test_several_entries_forward_to_models_of_their_own_and_one_process_asks_for_nodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert set(parts(_application())) == {"engine"}
+    read(monkeypatch, MAX_REPLICAS="2")
+    assert set(parts(_application())) == {"engine", "cluster"}
+    read(monkeypatch, PLACEMENT="own", MIN_REPLICAS="0")
+    found = parts(_application())
+    assert set(found) == {"engine", "cluster", PLACER}
+    scaling = found["engine"]._deployment_config.autoscaling_config
+    assert (scaling.min_replicas, scaling.max_replicas, scaling.target_ongoing_requests) == (1, 4, 32)
+    assert all(found[name].num_replicas == 1 for name in ("cluster", PLACER))
+    read(monkeypatch, MAX_ENTRIES="1")
+    assert set(parts(_application())) == {"engine", PLACER}
+
+
+GPUS = {"kind": "cuda", "devices": 8, "device_bytes": "80GB", "labels": {"pool": "serve"}}
+CPUS = {"kind": "cpu", "devices": 8, "host_bytes": "64GB", "labels": {"pool": "services"}}
+
+
+@pytest.mark.parametrize(("entries", "names"), [("1", set()), ("3", {"cluster"})])
+def test_a_replica_that_also_runs_small_models_forwards_alone_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, entries: str, names: set[str]
+) -> None:
+    monkeypatch.setenv("TUNERY_SERVING_POOLS", json.dumps([GPUS]))
+    read(monkeypatch, MAX_ENTRIES=entries)
+    found = parts(_application())
+    assert set(found) == {"engine", PLACER} | names
+    if names:
+        scaling = found["engine"]._deployment_config.autoscaling_config
+        assert (scaling.min_replicas, scaling.max_replicas) == (1, 3)
+        with pytest.raises(InvalidConfiguration, match="LISTEN_HOST needs exactly one replica"):
+            read(monkeypatch, LISTEN_HOST="127.0.0.1")
+
+
+def test_what_needs_no_gpu_runs_on_the_nodes_of_the_pool_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def selectors() -> dict[str, object]:
+        settings = EngineSettings.read()
+        found = parts(_application()) | parts(datasets._application())
+        of_actors = {name: each.ray_actor_options for name, each in found.items()}
+        of_actors["model"] = actor_options(settings, None)
+        return {name: options.get("label_selector") for name, options in of_actors.items()}
+
+    read(monkeypatch, PLACEMENT="own")
+    monkeypatch.setenv("TUNERY_SERVING_POOLS", json.dumps([GPUS]))
+    names = ("engine", "cluster", PLACER, "datasets", "model")
+    assert selectors() == dict.fromkeys(names)
+    monkeypatch.setenv("TUNERY_SERVING_POOLS", json.dumps([GPUS, CPUS]))
+    assert selectors() == dict.fromkeys(names, CPUS["labels"])
+    on_gpus = read(monkeypatch, ACTOR_OPTIONS='{"num_gpus": 1}')
+    assert actor_options(on_gpus, None) == {"num_cpus": 0.5, "num_gpus": 1}
+
+
+def test_a_pool_of_cpus_alone_changes_nothing_but_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNERY_SERVING_POOLS", json.dumps([CPUS]))
+    monkeypatch.setenv("TUNERY_ENGINE", "vllm")
+    assert set(parts(_application())) == {"engine"}
+    assert EngineSettings.read().own_engine == "vllm"
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,28 @@
-"""Writes `tunery_client/_generated` from the committed OpenAPI document, and `tunery_client/_sync` from the
-asynchronous client in `tunery_client/_async`.
+"""Writes `tunery_client/_generated` from the committed OpenAPI document, as far as the client uses it, and
+`tunery_client/_sync` from the asynchronous client in `tunery_client/_async`.
 
 python clients/python/generate.py            # write
 python clients/python/generate.py --check    # exits with 1 if the committed client differs
 """
 
 import argparse
+import ast
 import filecmp
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import unasync
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parents[1] / "openapi" / "openapi.json"
 PACKAGE = HERE / "tunery_client"
+_REFERENCE = re.compile(r'"#/components/schemas/(\w+)"')
 _CLASS = re.compile(r"^class Async(\w+)", re.MULTILINE)
 _QUOTED = re.compile(r'quote\(str\((\w+)\), safe=""\)')
 _SYNCHRONOUS = {
@@ -72,11 +76,15 @@ def synchronize(source: Path, target: Path) -> None:
 
 
 def generate(target: Path) -> None:
-    """Generates the client into `target`. Raises CalledProcessError, with the generator's output on
-    stderr."""
+    """Generates what the client uses of the API into `target`. Raises CalledProcessError, with the
+    generator's output on stderr."""
+    document = target.with_name("openapi.json")
+    document.write_text(json.dumps(used_of(json.loads(DOCUMENT.read_text()), imported_names())))
     command = ["openapi-python-client", "generate", "--meta", "none", "--fail-on-warning"]
-    files = ["--path", str(DOCUMENT), "--config", str(HERE / "generator.yaml"), "--output-path", str(target)]
+    files = ["--path", str(document), "--config", str(HERE / "generator.yaml"), "--output-path", str(target)]
     _run(str(Path(sys.executable).with_name(command[0])), *command[1:], *files)
+    # Importing one model is not to load all of them.
+    (target / "models" / "__init__.py").write_text("")
     client = target / "client.py"
     # Self is in typing only from Python 3.11.
     client.write_text(
@@ -90,6 +98,38 @@ def generate(target: Path) -> None:
         text = text.replace("from urllib.parse import quote\n", "from tunery_client.paths import segment\n")
         path.write_text(_QUOTED.sub(r"segment(str(\1))", text))
     _tidy(target)
+
+
+def imported_names() -> set[str]:
+    """The operations and schemas that the client imports."""
+    sources = [*PACKAGE.glob("*.py"), *(PACKAGE / "_async").glob("*.py")]
+    return {
+        alias.name
+        for source in sources
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tunery_client._generated.")
+        for alias in node.names
+    }
+
+
+def used_of(document: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """The document's operations and schemas of these names, with every schema that they refer to."""
+    paths = {
+        path: {method: each for method, each in item.items() if each.get("operationId") in names}
+        for path, item in document["paths"].items()
+    }
+    paths = {path: item for path, item in paths.items() if item}
+    schemas, used = document["components"]["schemas"], set[str]()
+    new = (names & schemas.keys()) | _references(paths)
+    while new:
+        used |= new
+        new = _references([schemas[name] for name in new]) - used
+    kept = {name: schema for name, schema in schemas.items() if name in used}
+    return {**document, "paths": paths, "components": {**document["components"], "schemas": kept}}
+
+
+def _references(part: Any) -> set[str]:
+    return set(_REFERENCE.findall(json.dumps(part)))
 
 
 def _tidy(target: Path) -> None:

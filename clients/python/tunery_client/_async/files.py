@@ -10,9 +10,8 @@ from tunery_client._async.uploads import upload_in_parts
 from tunery_client._generated.api.files import files_content, files_delete, files_list, files_retrieve
 from tunery_client._generated.models.file_object import FileObject
 from tunery_client._generated.models.file_purpose import FilePurpose
-from tunery_client._generated.models.file_upload import FileUpload
 from tunery_client._generated.models.upload_purpose import UploadPurpose
-from tunery_client._generated.types import UNSET, File
+from tunery_client._generated.types import UNSET
 from tunery_client.answers import answer
 from tunery_client.uploading import DEFAULT_THRESHOLD_BYTES, UploadProgress
 
@@ -43,9 +42,8 @@ class AsyncFiles(AsyncResource):
         if resume is not None or total > threshold_bytes:
             return await upload_in_parts(self._client, path, purpose, on_progress, parts_at_once, resume)
         with path.open("rb") as content:
-            form = FileUpload(file=File(content, path.name, "application/octet-stream"), purpose=purpose)
-            # Not the generated function: it uses a fixed multipart boundary, which the file may contain.
-            response = await self._http.post("/v1/files", files=form.to_multipart())
+            files = {"file": (path.name, content, "application/octet-stream")}
+            response = await self._http.post("/v1/files", data={"purpose": purpose}, files=files)
         if on_progress is not None:
             on_progress(total, total)
         return FileObject.from_dict(response.json())

@@ -13,9 +13,8 @@ from tunery_client._generated.api.files import (
 )
 from tunery_client._generated.models.file_object import FileObject
 from tunery_client._generated.models.file_purpose import FilePurpose
-from tunery_client._generated.models.file_upload import FileUpload
 from tunery_client._generated.models.upload_purpose import UploadPurpose
-from tunery_client._generated.types import UNSET, File
+from tunery_client._generated.types import UNSET
 from tunery_client._sync.transport import Resource
 from tunery_client._sync.uploads import upload_in_parts
 from tunery_client.answers import answer
@@ -48,9 +47,8 @@ class Files(Resource):
         if resume is not None or total > threshold_bytes:
             return upload_in_parts(self._client, path, purpose, on_progress, parts_at_once, resume)
         with path.open("rb") as content:
-            form = FileUpload(file=File(content, path.name, "application/octet-stream"), purpose=purpose)
-            # Not the generated function: it uses a fixed multipart boundary, which the file may contain.
-            response = self._http.post("/v1/files", files=form.to_multipart())
+            files = {"file": (path.name, content, "application/octet-stream")}
+            response = self._http.post("/v1/files", data={"purpose": purpose}, files=files)
         if on_progress is not None:
             on_progress(total, total)
         return FileObject.from_dict(response.json())

@@ -139,11 +139,12 @@ def demo(
     data: Annotated[Path | None, typer.Option(help="Data folder; a temporary one by default.")] = None,
 ) -> None:
     """Fine-tune the built-in model on 250 bundled examples and compare its answers with its base's."""
+    from service.cli.failures import CommandFailed
     from service.cli.server.demo import DemoFailed, run_demo
 
     try:
         run_demo(data)
-    except DemoFailed as error:
+    except (CommandFailed, DemoFailed) as error:
         typer.echo(f"tunery demo: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

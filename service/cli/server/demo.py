@@ -1,4 +1,4 @@
-"""`tunery demo`: fine-tunes a model from end to end, through the public API and the unmodified openai SDK."""
+"""`tunery demo`: fine-tunes a model from end to end, through the public API."""
 
 import json
 import os
@@ -11,26 +11,29 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from openai import OpenAI
-from openai.types.fine_tuning import FineTuningJob, SupervisedHyperparametersParam
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from service.cli.http.retrying import retried
+from service.cli.jobs.following import follow
 from service.cli.progress import bar
+from service.cli.remote import Api, Target
 from service.ports import free_ports
 
 BASE = "tunery-tiny-1"
-HYPERPARAMETERS: SupervisedHyperparametersParam = {"n_epochs": 4, "batch_size": 8}
+HYPERPARAMETERS = {"n_epochs": 4, "batch_size": 8}
 SHOWN = 6
 _READY_SECONDS = 180.0
+_BUSY_SECONDS = 120.0
+"""How long a question waits while models are being loaded."""
 
 
 class DemoFailed(RuntimeError):
@@ -50,61 +53,61 @@ def run_demo(folder: Path | None) -> None:
     started = time.monotonic()
     # As an exception, SIGTERM also ends the processes that were started.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    with _folder(folder) as data, _tunery(data, console) as client:
+    with _folder(folder) as data, _tunery(data, console) as api:
         questions = _questions()
-        job = _tune(client, console)
-        model = job.fine_tuned_model or ""
+        job = tune(api, console)
+        model = job["fine_tuned_model"]
         with ThreadPoolExecutor(8) as pool:
-            before = list(pool.map(lambda question: _ask(client, BASE, question), questions))
-            after = list(pool.map(lambda question: _ask(client, model, question), questions))
+            before = list(pool.map(lambda question: ask(api, BASE, question), questions))
+            after = list(pool.map(lambda question: ask(api, model, question), questions))
         _show(console, questions, before, after)
         _show_evaluation(console, job)
         console.print(f"Model [bold]{model}[/bold]. All of it took {time.monotonic() - started:.0f} s.")
 
 
-def _tune(client: OpenAI, console: Console) -> FineTuningJob:
-    uploaded = client.files.create(file=("orders.jsonl", _data("train")), purpose="fine-tune")
-    held_out = client.files.create(file=("heldout.jsonl", _data("heldout")), purpose="fine-tune")
-    job = client.fine_tuning.jobs.create(
-        model=BASE,
-        training_file=uploaded.id,
-        validation_file=held_out.id,
-        suffix="orders",
-        seed=1,
-        method={"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}},
+def tune(api: Api, console: Console, *, base: str = BASE) -> dict[str, Any]:
+    """Returns the job, once it has succeeded. Raises DemoFailed."""
+    uploaded, held_out = _upload(api, "train"), _upload(api, "heldout")
+    job = api.post(
+        "/fine_tuning/jobs",
+        {
+            "model": base,
+            "training_file": uploaded,
+            "validation_file": held_out,
+            "suffix": "orders",
+            "seed": 1,
+            "method": {"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}},
+        },
     )
-    console.print(f"Uploaded {uploaded.id}, created {job.id} on {BASE}.", soft_wrap=True)
-    job = _follow(client, job, console)
-    if job.status != "succeeded" or job.fine_tuned_model is None:
-        reason = job.error.message if job.error else "no reason was given"
-        raise DemoFailed(f"job {job.id} ended as {job.status}: {reason}")
-    return job
+    console.print(f"Uploaded {uploaded}, created {job['id']} on {base}.", soft_wrap=True)
+    _show_events(api, job, console)
+    job = api.get(f"/fine_tuning/jobs/{job['id']}")
+    if job["status"] != "succeeded":
+        reason = job["error"]["message"] if job["error"] else "no reason was given"
+        raise DemoFailed(f"job {job['id']} ended as {job['status']}: {reason}")
+    return job  # type: ignore[no-any-return]
 
 
-def _follow(client: OpenAI, job: FineTuningJob, console: Console) -> FineTuningJob:
+def _upload(api: Api, name: str) -> str:
+    files = {"file": (f"orders.{name}.jsonl", _data(name))}
+    file = api.http.json("POST", "/files", data={"purpose": "fine-tune"}, files=files)
+    return str(file["id"])
+
+
+def _show_events(api: Api, job: dict[str, Any], console: Console) -> None:
     """Shows the job's progress until it ends: a bar on a terminal, otherwise a line for every tenth of it."""
-    seen: set[str] = set()
     tenth = -1
-    with bar(job.status, None, "percent", console=console, is_transient=True) as shown:
-        while True:
-            job = client.fine_tuning.jobs.retrieve(job.id)
-            events = client.fine_tuning.jobs.list_events(job.id, limit=50).data
-            for event in reversed(events):
-                if event.id in seen:
-                    continue
-                seen.add(event.id)
-                if event.type != "metrics":
-                    console.print(f"  {event.message}", markup=False, soft_wrap=True)
-                    continue
-                line = _progress_line(event.data)  # type: ignore[arg-type]
-                step, total = event.data["step"], event.data["total_steps"]  # type: ignore[index]
-                shown.update(step, total, line)
-                if not console.is_terminal and 10 * step // total > tenth:
-                    tenth = 10 * step // total
-                    console.print(f"  {line}")
-            if job.status in ("succeeded", "failed", "cancelled"):
-                return job
-            time.sleep(0.5)
+    with bar(job["status"], None, "percent", console=console, is_transient=True) as shown:
+        for event in follow(api, job["id"]):
+            if event["type"] != "metrics":
+                console.print(f"  {event['message']}", markup=False, soft_wrap=True)
+                continue
+            line = _progress_line(event["data"])
+            step, total = event["data"]["step"], event["data"]["total_steps"]
+            shown.update(step, total, line)
+            if not console.is_terminal and 10 * step // total > tenth:
+                tenth = 10 * step // total
+                console.print(f"  {line}")
 
 
 def _progress_line(metrics: dict[str, float]) -> str:
@@ -114,14 +117,10 @@ def _progress_line(metrics: dict[str, float]) -> str:
     )
 
 
-def _ask(client: OpenAI, model: str, question: Question) -> str:
-    answer = client.chat.completions.create(
-        model=model,
-        messages=question.messages,  # type: ignore[arg-type]
-        temperature=0,
-        max_completion_tokens=96,
-    )
-    return answer.choices[0].message.content or ""
+def ask(api: Api, model: str, question: Question) -> str:
+    body = {"model": model, "messages": question.messages, "temperature": 0, "max_completion_tokens": 96}
+    answer = retried(lambda: api.post("/chat/completions", body), within_seconds=_BUSY_SECONDS)
+    return answer["choices"][0]["message"]["content"] or ""
 
 
 def _show(console: Console, questions: list[Question], before: list[str], after: list[str]) -> None:
@@ -137,11 +136,10 @@ def _show(console: Console, questions: list[Question], before: list[str], after:
         console.print(f"Exact match {name}: {exact}/{len(questions)} = {exact / len(questions):.2f}")
 
 
-def _show_evaluation(console: Console, job: FineTuningJob) -> None:
+def _show_evaluation(console: Console, job: dict[str, Any]) -> None:
     """Shows what the model has learned, and what it has forgotten of everything else."""
-    extension: dict[str, Any] = job.to_dict()["tunery"]  # type: ignore[assignment]
     for name, key in (("these questions", "held_out"), ("a general set", "general")):
-        if compared := extension["evaluation"][key]:
+        if compared := job["tunery"]["evaluation"][key]:
             loss, right = (
                 f"{_number(compared[f'base_{what}'])} → {_number(compared[f'tuned_{what}'])}"
                 for what in ("loss", "accuracy")
@@ -175,7 +173,7 @@ def _folder(given: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _tunery(folder: Path, console: Console) -> Iterator[OpenAI]:
+def _tunery(folder: Path, console: Console) -> Iterator[Api]:
     """A running `tunery up` and a client for it."""
     (port,) = free_ports(1)
     key = secrets.token_hex(16)
@@ -187,11 +185,11 @@ def _tunery(folder: Path, console: Console) -> Iterator[OpenAI]:
     )
     try:
         _wait_ready(f"http://127.0.0.1:{port}/readyz", process, folder)
-        # The SDK uses the environment's proxy, if there is one, even for 127.0.0.1.
         console.print(
             f"Watch it at http://127.0.0.1:{port}/ until it ends, with the key {key}", soft_wrap=True
         )
-        yield OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key, max_retries=5)
+        with closing(Api(Target(f"http://127.0.0.1:{port}/v1", key))) as api:
+            yield api
     finally:
         process.terminate()
         process.wait()

@@ -124,7 +124,7 @@ def no_span(name: str, **attributes: _Value) -> None:
 
 
 def traceparent() -> str | None:
-    """That of the span around the caller, for what continues elsewhere."""
+    """Trace parent of the span around the caller, for what continues elsewhere."""
     if _Tracing.tracer is None:
         return None
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

@@ -373,8 +373,7 @@ class Settings(BaseSettings):
     @property
     def trackers(self) -> "TrackerPlaces":
         """Trackers that jobs may use. Raises InvalidConfiguration if a tracker's place is missing or
-        malformed. Raises InvalidConfiguration if it is not said where one is, or not in a form that is
-        understood."""
+        malformed."""
         places: dict[TrackerType, tuple[str | None, tuple[str, ...]]] = {
             "wandb": (self.wandb_url, _SERVER_SCHEMES),
             "mlflow": (self.mlflow_url, _SERVER_SCHEMES),

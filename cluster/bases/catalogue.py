@@ -62,7 +62,7 @@ _LOOK_SECONDS = 1.0
 """The shortest time between two looks at the file."""
 
 _HEADING = re.compile(r"^[ \t]*\[\[[ \t]*model[ \t]*\]\]", re.MULTILINE)
-"""Of a model's table."""
+"""Heading of a model's table."""
 
 PACKAGED_CATALOGUE = Path(__file__).with_name("catalogue.toml")
 

@@ -105,7 +105,7 @@ class BasesAnswer(FrozenModel):
     unavailable: dict[str, str] = {}
     """The bases that the cluster cannot use, as alias → reason."""
     shapes: dict[str, ModelShape] = {}
-    """Of the bases that are on the cluster and whose family is known, by alias."""
+    """Shapes by alias, of the bases that are on the cluster and whose family is known."""
     contexts: dict[str, int] = {}
-    """Tokens of the context of those bases, by alias, that serving has memory for less than the catalogue's
-    of."""
+    """Tokens of context by alias, of those bases for which serving has memory for less than the catalogue's
+    context."""

@@ -54,9 +54,9 @@ class ClassificationAnswer(FrozenModel):
     classes: list[str]
     """The classes of the columns of `logprobs`."""
     results: list[ClassificationResult]
-    """In the order of the inputs."""
+    """One result per input, in the order of the inputs."""
 
     @property
     def prompt_tokens(self) -> int:
-        """Of all inputs together."""
+        """Tokens of all inputs together."""
         return sum(result.prompt_tokens for result in self.results)

@@ -16,19 +16,20 @@ class RunCost(FrozenModel):
     general_tokens: int
     """In the general set. Both models are scored on it, and on the held-out examples, at the end."""
     training_seconds: float
-    """With validation and checkpoints and, for DPO, the scores before the first step."""
+    """Seconds of training, including validation and checkpoints and, for DPO, the scores before the first
+    step."""
     evaluation_seconds: float
     memory_bytes: int
     """Peak of the GPU, or the resident memory of the process."""
     forward_flops: float | None = None
-    """Of the linear layers, for each token. None if the model's shape is not understood."""
+    """FLOPs of the linear layers for each token. None if the model's shape is not understood."""
 
 
 class JobCost(RunCost):
     """The same with what happens before and after, by the database's clock."""
 
     starting_seconds: float
-    """From the claim of the attempt to its first step, without the scores of DPO."""
+    """Seconds from the claim of the attempt to its first step, without the scores of DPO."""
     publishing_seconds: float
 
     @property

@@ -25,9 +25,9 @@ class FindingPlace(_Part):
     """Where a rule is broken."""
 
     line: int = Field(ge=0)
-    """From 1; 0 means the file as a whole."""
+    """Line number from 1; 0 means the file as a whole."""
     column: int = Field(default=1, ge=1)
-    """In characters, from 1."""
+    """Column in characters, counted from 1."""
     param: str | None = None
     """The value in the line, e.g. `messages[2].content`."""
     related_line: int | None = None
@@ -50,7 +50,7 @@ class Finding(_Part):
 
 class LengthBucket(_Part):
     up_to: int
-    """The longest length that is counted here. The bucket begins after that of the one before."""
+    """The greatest length in this bucket, which begins after that of the previous one."""
     count: int
 
 
@@ -91,7 +91,7 @@ class Overlength(_Part):
 
 class LabelCount(_Part):
     label: str | None
-    """None for a text that looks like a secret or personal data."""
+    """The label. Null for a text that looks like a secret or personal data."""
     count: int
 
 

@@ -29,7 +29,7 @@ class Problem(FrozenModel):
 class RowLength(FrozenModel):
     line: int
     tokens: int
-    """Of all sequences of the example, after the over-length policy is applied."""
+    """Tokens of all sequences of the example, after the over-length policy is applied."""
 
 
 class DatasetCheckRequest(FrozenModel):
@@ -64,13 +64,13 @@ class DatasetCheck(FrozenModel):
     n_examples: int
     n_tokens: int
     n_supervised_tokens: int
-    """For an encoder's file, the labels."""
+    """Supervised tokens; for an encoder's file, the labels."""
     longest: int
     """Length in tokens of the longest sequence, before the over-length policy is applied."""
     n_held_out: int = 0
     n_held_out_tokens: int = 0
     n_held_out_supervised_tokens: int = 0
-    """Of the numbers above, those that `validation_split` holds out."""
+    """What `validation_split` holds out, included in the numbers above."""
     longest_rows: list[RowLength] = []
     """The longest examples that are trained on, the longest first: five at most."""
     class_names: list[str] = []
@@ -87,7 +87,7 @@ class DatasetCheck(FrozenModel):
     notes: list[str] = []
     """What the job's owner should know about how the file is used."""
     shape: ModelShape | None = None
-    """Of the base, if `training` is given and the family is known."""
+    """Shape of the base, if `training` is given and the family is known."""
 
 
 def too_few_examples(param: str, n_examples: int, least: int) -> str:

@@ -25,8 +25,8 @@ class TrainingClaim(FrozenModel):
     idle_seconds: float = Field(ge=0)
     """Only models that were not asked for during this time give their devices up."""
     labels: dict[str, str] | None = None
-    """Of the nodes with these devices, as a pool's `selector`. None: the first GPUs that models are served
-    on."""
+    """Labels of the nodes with these devices, as a pool's `selector`. None: the first GPUs that models are
+    served on."""
 
 
 class ClaimAnswer(FrozenModel):
@@ -55,8 +55,8 @@ class Pool(FrozenModel):
     host_bytes: Size | None = None
     """Memory of one node. None if it is not known, for GPUs only."""
     accelerator_type: str | None = None
-    """Of the GPUs, in Ray's words: `H100`, `A100`, `L4`. The nodes then have Ray's label of it, which Ray
-    finds out by itself on most nodes."""
+    """Type of the GPUs, as Ray names it: `H100`, `A100`, `L4`. The nodes then have Ray's label of it, which
+    Ray finds out by itself on most nodes."""
     labels: dict[str, str] = {}
     """Ray's labels of these nodes, such as `{"pool": "spot"}`. Without labels and accelerator type, the pool
     has the nodes that no other pool names."""
@@ -64,7 +64,7 @@ class Pool(FrozenModel):
     """Devices, over all nodes, that are never given away where jobs and models share them: jobs' in a pool
     for training, models' in a pool for serving."""
     price: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    """Of one device for a second. Only its relation to the other pools' prices counts, so any unit will
+    """Price of one device-second. Only its relation to the other pools' prices counts, so any unit will
     do."""
 
     @field_validator("labels")

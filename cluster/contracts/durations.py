@@ -4,7 +4,7 @@ import math
 
 
 def duration(seconds: float) -> str:
-    """Such as 20ms, 9.816s, 6m0s and 3h20m0s; rounded up to a millisecond."""
+    """Formats a duration, such as 20ms, 9.816s, 6m0s and 3h20m0s, rounded up to a millisecond."""
     milliseconds = math.ceil(round(max(0.0, seconds) * 1000, 6))
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds else "0s"

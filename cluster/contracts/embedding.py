@@ -10,7 +10,7 @@ from cluster.contracts.generation import ModelRef
 
 MAX_INPUTS = 2048
 MAX_TOKENS = 300_000
-"""Of all inputs together. Both limits are OpenAI's."""
+"""Tokens of all inputs together. Both limits are OpenAI's."""
 
 EmbeddingInput = Annotated[TextInput | TokensInput, Field(discriminator="kind")]
 
@@ -31,4 +31,4 @@ class EmbeddingAnswer(FrozenModel):
     embeddings: list[str]
     """In the order of the inputs, each scaled to length 1: little-endian float32 in base64."""
     prompt_tokens: int
-    """Of all inputs together."""
+    """Tokens of all inputs together."""

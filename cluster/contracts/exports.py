@@ -21,7 +21,7 @@ Quantization = Literal["f16", "bf16", "q8_0"]
 class ExportRequest(FrozenModel):
     export_id: str
     project_id: str
-    """Whose export it is: projects take turns."""
+    """Project that the export belongs to: projects take turns."""
     model: str
     """The tuned model's public name."""
     base: BaseSpec
@@ -39,7 +39,7 @@ class ExportManifest(FrozenModel):
     format: ExportFormat
     quantization: Quantization | None
     weights_sha256: str
-    """Of the manifest of the tuned weights."""
+    """SHA-256 of the manifest of the tuned weights."""
     base_digest: str
     files: list[ManifestFile]
 
@@ -57,7 +57,7 @@ class Export(FrozenModel):
 
     manifest_sha256: str
     bytes: int
-    """Of all its files, without the manifest."""
+    """Bytes of all files of the export, without the manifest."""
 
 
 def export_of(manifest: bytes) -> Export:

@@ -26,16 +26,16 @@ proxy."""
 
 
 MAX_BIASES = 1024
-"""Of one request. Each bias costs time at every token: biases for a whole vocabulary of 152k take 20 ms per
-choice, which delays everybody else's tokens."""
+"""Biases of one request. Each bias costs time at every token: biases for a whole vocabulary of 152k take 20
+ms per choice, which delays everybody else's tokens."""
 
 
 MAX_STOP_TOKENS = 64
-"""Of one request. vLLM has room for 128, including the model's own."""
+"""Stop tokens of one request. vLLM has room for 128, including the model's own."""
 
 
 MAX_STOP_CHARACTERS = 1024
-"""Of one stop string. While a text may become one, as much of it is held back, for each choice."""
+"""Characters of one stop string. While a text may become one, as much of it is held back, for each choice."""
 
 
 class ModelRef(FrozenModel):
@@ -174,7 +174,7 @@ class Sampling(FrozenModel):
     "object"} allows any object. None allows any text. Log-probabilities are those of the model without this
     constraint."""
     tool_use: ToolUse | None = None
-    """For a chat with tools: calls in the new text are reported as such, and `json_schema` applies to answers
+    """Tools of a chat: calls in the new text are reported as such, and `json_schema` applies to answers
     without calls. None treats calls as text."""
 
 
@@ -201,7 +201,7 @@ class TokenLogprob(FrozenModel):
 
 
 FinishReason = Literal["stop", "length", "tool_calls"]
-"""By itself, at its token limit, or by itself after at least one call."""
+"""Why an answer ended: by itself, at its token limit, or by itself after at least one call."""
 
 
 class PromptEvent(FrozenModel):
@@ -221,7 +221,7 @@ class TextEvent(FrozenModel):
 
     type: Literal["text"] = "text"
     index: int
-    """Which of the n choices."""
+    """Number of the choice among the request's n."""
     text: str
     completion_tokens: int
     """Generated for this choice so far."""
@@ -233,9 +233,9 @@ class ToolCallEvent(FrozenModel):
 
     type: Literal["tool_call"] = "tool_call"
     index: int
-    """Which of the n choices."""
+    """Number of the choice among the request's n."""
     call: int
-    """Which of the choice's calls, counted from 0."""
+    """Number of the call within the choice, counted from 0."""
     name: str = ""
     """Only in the call's first event, which has no arguments."""
     arguments: str = ""
@@ -316,10 +316,10 @@ class EngineStats(FrozenModel):
     cache_bytes: int = 0
     """Keys and values when the contexts of all slots are full."""
     adapter_bytes: int = 0
-    """Of the adapters in memory now."""
+    """Bytes of the adapters in memory now."""
     adapter_requests: int = 0
     """Requests to adapters since the engine started."""
     adapter_loads: int = 0
     """Adapters that were loaded since then."""
     load_seconds: float = 0.0
-    """From storage or disk until ready."""
+    """Seconds from storage or disk until ready."""

@@ -17,7 +17,8 @@ OnOverlength = Literal["error", "drop", "truncate"]
 Method = Literal["supervised", "dpo"]
 
 MAX_RATE_MULTIPLIER = 100.0
-"""Of the base model's own learning rate. Far above it nothing is learned, and numbers overflow."""
+"""Maximum multiple of the base model's own learning rate. Far above it nothing is learned, and numbers
+overflow."""
 DPO_RATE_FACTOR = 0.1
 """Times the supervised learning rate: preference training starts from a model that is already close to its
 goal."""
@@ -102,8 +103,8 @@ class TrainingOptions(StrictModel):
     """Learns the magnitude of each weight column separately from its direction (Liu et al., 2024,
     arXiv:2402.09353). The tuned model is served merged."""
     peft_config: Annotated[dict[str, Any], BeforeValidator(_without_nulls)] | None = None
-    """With type `peft`: `peft_type`, and fields of that PEFT configuration. Adapters other than plain LoRA
-    are served merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt."""
+    """Fields of the PEFT configuration, including `peft_type`, with type `peft`. Adapters other than plain
+    LoRA are served merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt."""
     max_seq_length: int | None = Field(default=None, ge=16, le=2**24)
     """Tokens of the longest example, or of each answer of a pair. By default the base's context, which is
     also the most. A smaller number makes a job fit into less memory."""
@@ -131,14 +132,14 @@ class TrainingOptions(StrictModel):
     from_checkpoint: str | None = None
     """Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-step-N`) of the same base."""
     restore_optimizer: bool = False
-    """With `from_checkpoint`: also restores the optimizer state. That of a job's newest step is kept, until a
-    day after the job has ended, unless this server is configured otherwise."""
+    """Also restores the optimizer state, with `from_checkpoint`. The optimizer state of a job's newest step
+    is kept until a day after the job has ended, unless this server is configured otherwise."""
     source_job: str | None = None
     """Repeats this job: what the request leaves out (validation file, seed, method, hyperparameters and
     training options) is taken from it, resolved as it was. On the same hardware and software the losses are
     the same; on CPUs, bit by bit."""
     allow_changed_base: bool = False
-    """With `source_job`: repeats the job even if the base model's weights are no longer the same."""
+    """Repeats the job, with `source_job`, even if the base model's weights are no longer the same."""
     validation_split: float = Field(default=0.0, ge=0, le=0.5)
     """Share of the training file to hold out for validation if there is no validation file; 0 holds out
     none."""
@@ -212,7 +213,7 @@ class TrainingConfig(FrozenModel):
     learning_rate: float
     """Peak rate of AdamW, reached after the warm-up, then decaying linearly to zero."""
     beta: float | None = None
-    """For DPO; None for other methods."""
+    """Beta of DPO; None for other methods."""
     warmup_ratio: float = 0.05
     """Share of all steps in which the rate rises linearly from zero."""
     weight_decay: float = 0.0
@@ -239,8 +240,8 @@ class TrainingConfig(FrozenModel):
         return Plan(**own), *self.alternatives
 
     def plan_in(self, pool: str, num_workers: int | None = None) -> Plan | None:
-        """That of `plans` for the pool and so many workers, or else the first for the pool; None if there is
-        none. A plan without a footprint is for any pool."""
+        """The one of `plans` for the pool and this many workers, or else the first one for the pool; None if
+        there is none. A plan without a footprint is for any pool."""
         here = [each for each in self.plans if each.pool_name in (None, pool)]
         return next((each for each in here if each.num_workers == num_workers), here[0] if here else None)
 

@@ -57,7 +57,7 @@ class TrackioOptions(_Options):
     project: PlaceName
     """Project of the run. It is created if it does not exist."""
     name: PlaceName | None = None
-    """Begins the name of the run, which ends in the job's id. By default only the id."""
+    """Beginning of the run's name, which ends in the job's id. By default, only the id."""
 
 
 class WandbTracker(FrozenModel):

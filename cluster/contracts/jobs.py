@@ -325,7 +325,7 @@ RunnerState = Annotated[Running | Finished | Failed | Stopped, Field(discriminat
 
 
 MAX_SYNC_BYTES = 2**20
-"""Of one SyncRequest as JSON."""
+"""Bytes of one SyncRequest as JSON."""
 MAX_SYNC_EVENTS = 1000
 
 

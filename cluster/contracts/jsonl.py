@@ -45,7 +45,7 @@ class FormatReport(FrozenModel):
     """The result of `check_jsonl`. The file may be used if `problems` is empty."""
 
     format: DatasetFormat | None
-    """Of the first valid line. None if there is none."""
+    """Format of the first valid line. None if there is none."""
     n_examples: int
     """Lines that are not blank, valid or not."""
     problems: list[Problem] = []
@@ -57,9 +57,9 @@ class CheckedLine(NamedTuple):
     """A line that is not blank, or the blank line that broke a rule."""
 
     number: int
-    """From 1."""
+    """Line number from 1."""
     content: bytes
-    """Without the line's end. Empty if the line cannot be read as text at all."""
+    """Content without the line's end. Empty if the line cannot be read as text at all."""
     row: Row | None
     """None if the line breaks a rule."""
     errors: list[InvalidDataset]

@@ -33,9 +33,9 @@ class Probe(ProbeScores):
 
     token_ids: list[list[int]]
     base: ProbeScores | None = None
-    """Of the same rows without what was trained: the base, in 4 bits if the adapter is served on that. By how
-    much serving differs there is its noise. None for an encoder, whose base has no classes, and in manifests
-    of earlier releases."""
+    """Scores of the same rows by the base alone, in 4 bits if the adapter is served on that. How much serving
+    differs there is its noise. None for an encoder, whose base has no classes, and in manifests of earlier
+    releases."""
 
 
 class AnswerPrompt(FrozenModel):
@@ -51,7 +51,7 @@ class Manifest(FrozenModel):
 
     format: int = 1
     job_id: str
-    """Of the job, or of the import, that made the weights."""
+    """Id of the job, or of the import, that made the weights."""
     attempt: int
     step: int
     total_steps: int
@@ -61,14 +61,14 @@ class Manifest(FrozenModel):
     base_digest: str
     """SHA-256 over the base's weight files. An adapter fits no other base."""
     data_sha256: str | None
-    """Of the training file's bytes. None for imported weights."""
+    """SHA-256 of the training file's bytes. None for imported weights."""
     validation_sha256: str | None = None
     general_sha256: str | None = None
-    """Of the validation file's bytes, and of those of the owner's general set."""
+    """SHA-256 of the validation file's bytes, and of those of the owner's general set."""
     parent_sha256: str | None = None
-    """Of the manifest of the tuned weights that the job started from."""
+    """SHA-256 of the manifest of the tuned weights that the job started from."""
     template_sha256: str
-    """Of the chat template's text. Serving must render with the same template."""
+    """SHA-256 of the chat template's text. Serving must render with the same template."""
     environment: Environment | None = None
     config: TrainingConfig | None
     """None for imported weights."""

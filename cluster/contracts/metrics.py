@@ -21,4 +21,4 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    """Of a histogram: upper bounds."""
+    """Upper bounds of a histogram's buckets."""

@@ -64,9 +64,10 @@ class ModelShape(FrozenModel):
     """Numbers in fp32 that recurrent layers keep of a token for the backward pass, over all of them, where no
     kernels of their own are installed."""
     cache: tuple[CacheShape, ...]
-    """Without layers that read what earlier ones keep."""
+    """Shapes of layers that keep keys and values, without layers that read what earlier ones keep."""
     embeddings: int
-    """Of tokens: the input layer's, and those that some families have for each block."""
+    """Numbers in the embeddings of tokens: the input layer's, and those that some families have for each
+    block."""
     head: int
     """Weights of the output layer; 0 if it is the embeddings."""
     rest: int
@@ -86,7 +87,7 @@ class ModelShape(FrozenModel):
 
     @property
     def active_weights(self) -> int:
-        """Those of the blocks that a token passes: of experts, only the ones that it is sent to."""
+        """Weights of the blocks that a token passes: of experts, only the ones that it is sent to."""
         if not self.experts:
             return self.linear_weights
         matrices = 3 if self.is_gated else 2

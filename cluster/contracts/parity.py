@@ -4,7 +4,7 @@ from cluster.contracts.frozen import FrozenModel
 
 
 class Differences(FrozenModel):
-    """Between the log-probabilities of serving and of training on the same tokens, in nats."""
+    """Differences between the log-probabilities of serving and of training on the same tokens, in nats."""
 
     max_abs: float
     mean_abs: float
@@ -19,7 +19,8 @@ class Parity(Differences):
     """What the publish gate measured of a tuned model."""
 
     noise: Differences | None = None
-    """Of the base on the same tokens, without what was trained. None if it could not be measured."""
+    """Differences for the base on the same tokens, without what was trained. None if it could not be
+    measured."""
     effect: float | None = None
     """How much of what training changed serving changes too: 1 is all of it, 0 the bare base. None if the
     change is too small, beside the noise, to tell."""

@@ -68,7 +68,7 @@ RATE_FACTORS: dict[str, float] = {
 
 MAX_VIRTUAL_TOKENS = 1024
 MAX_SCALE = 10_000
-"""Of scales such as LoRA's alpha."""
+"""Maximum of scales such as LoRA's alpha."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 

@@ -35,7 +35,8 @@ class DeviceMemory(FrozenModel):
     weights: int
     """As this device holds them: sharded ones are its part."""
     trained_weights: int
-    """Of the adapter, beside the frozen weights. 0 for a full fine-tune, whose weights are all trained."""
+    """Bytes of the adapter's weights, beside the frozen ones. 0 for a full fine-tune, whose weights are all
+    trained."""
     gradients: int
     optimizer: int
     gathered: int

@@ -33,7 +33,7 @@ class PreviewRequest(FrozenModel):
 class PreviewToken(FrozenModel):
     id: int
     token: str
-    """Its text. Bytes that are not whole characters are escaped, as in log-probabilities."""
+    """Text of the token. Bytes that are not whole characters are escaped, as in log-probabilities."""
     bytes: list[int]
     learned: bool
     """Whether the token is part of the loss."""

@@ -19,15 +19,16 @@ class Provenance(FrozenModel):
     base: str
     """Alias of the base."""
     base_sha256: str
-    """Over the base's weight files."""
+    """SHA-256 of the base's weight files."""
     template_sha256: str
-    """Of the chat template's text."""
+    """SHA-256 of the chat template's text."""
     training_sha256: str
     validation_sha256: str | None
     general_sha256: str | None
-    """Of the files' bytes. The last one is None if the packaged general set was used."""
+    """SHA-256 of the files' bytes. The last one is None if the packaged general set was used."""
     parent_sha256: str | None
-    """Of the manifest of the tuned weights that the job started from. None if it started from the base."""
+    """SHA-256 of the manifest of the tuned weights that the job started from. None if it started from the
+    base."""
     config: TrainingConfig
     """The resolved configuration, with the seed."""
     environment: Environment | None

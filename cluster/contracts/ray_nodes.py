@@ -27,7 +27,7 @@ class WaitingGang(FrozenModel):
     workers: int = Field(ge=1)
     workers_per_node: int = Field(ge=1)
     labels: dict[str, str] = {}
-    """Of the nodes."""
+    """Labels of the nodes."""
 
     @property
     def parts(self) -> list[int]:

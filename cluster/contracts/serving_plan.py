@@ -29,7 +29,7 @@ class ServingMemory(FrozenModel):
     adapters: int
     """All slots for adapters, which are allocated at the start."""
     activations: int
-    """Of the largest pass, with the logits of all sequences."""
+    """Bytes of the largest pass, with the logits of all sequences."""
     runtime: int
     """The process itself: libraries, the device's context, communication buffers, CUDA graphs."""
     key_values: int
@@ -54,7 +54,7 @@ class VllmArguments(FrozenModel):
     max_loras: int = 8
     """Adapters that one batch may mix. Each has a slot on the devices; the others stay in host memory."""
     max_lora_rank: int = 64
-    """Of an adapter: 1, 8, 16, 32, 64, 128, 256, 320 or 512. Each slot is sized for it."""
+    """Maximum rank of an adapter: 1, 8, 16, 32, 64, 128, 256, 320 or 512. Each slot is sized for it."""
 
 
 class VllmPlan(VllmArguments):

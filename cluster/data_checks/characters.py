@@ -29,7 +29,7 @@ MARKERS = (
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
-"""Without the zero-width joiners, which emoji and many languages need."""
+"""Invisible characters, without the zero-width joiners, which emoji and many languages need."""
 
 # Bytes 0x80 to 0xBF as Windows-1252 and Latin-1 decode them. NBSP is left out: « à » in French is not broken.
 _LATE = "\x80-\x9f\u00a1-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"

@@ -9,7 +9,7 @@ from cluster.data_checks.texts import RowTexts
 
 _SHORT_CHARACTERS = 40
 _MOST_ANSWERS = 200
-"""With more distinct answers, they are not classes."""
+"""Number of distinct answers above which they are not classes."""
 _MOST_LABELS = 2 * MAX_CLASSES
 _SHOWN = 100
 _IMBALANCE = 10

@@ -21,7 +21,7 @@ class Text(NamedTuple):
     """Where the text is, e.g. `messages[2].content`."""
     text: str
     is_instruction: bool = False
-    """Of a system or developer message."""
+    """Whether the text is of a system or developer message."""
 
 
 class Answer(NamedTuple):
@@ -34,7 +34,7 @@ class RowTexts(NamedTuple):
     all: list[Text]
     """Every text that people or models wrote, but no labels."""
     instructions: list[Text] | None = None
-    """Of system and developer messages. None for formats that have no messages."""
+    """Texts of system and developer messages. None for formats that have no messages."""
     answers: list[Answer] = []
     """What is learned, in words: of a preference, the better answer. Answers with tool calls are left out."""
     labels: list[Text] = []

@@ -1,4 +1,4 @@
-"""Which addresses belong to the public internet."""
+"""Decides which addresses belong to the public internet."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 

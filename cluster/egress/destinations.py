@@ -1,4 +1,4 @@
-"""Which URLs of users may be called, as far as their text tells."""
+"""Checks by their text which URLs of users may be called."""
 
 import re
 from collections.abc import Iterable
@@ -56,7 +56,7 @@ class EgressPolicy:
 
     @staticmethod
     def parse(entries: Iterable[str]) -> "EgressPolicy":
-        """From names, addresses and networks such as `10.1.0.0/16`. Raises InvalidConfiguration."""
+        """Parses names, addresses and networks such as `10.1.0.0/16`. Raises InvalidConfiguration."""
         hosts, networks = set(), []
         for entry in entries:
             try:

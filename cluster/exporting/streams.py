@@ -9,7 +9,7 @@ from torch import Tensor, uint8
 
 _BUFFER_BYTES = 1 << 20
 _PIECE_BYTES = 16 << 20
-"""Of a tensor: how often an export reports progress."""
+"""Bytes of a tensor between two reports of an export's progress."""
 
 
 @dataclass(frozen=True, slots=True)

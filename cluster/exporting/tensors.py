@@ -42,7 +42,7 @@ class Tensors(Protocol):
 
     @property
     def infos(self) -> Mapping[str, TensorInfo]:
-        """By name, in the order in which they are best read."""
+        """Tensors by name, in the order in which they are best read."""
         ...
 
     def read(self, name: str) -> Tensor: ...

@@ -27,7 +27,7 @@ _FUNCTIONS: Mapping[str, tuple[int, Callable[..., float]]] = {
     "sqrt": (1, math.sqrt),
     "log": (1, math.log),
 }
-"""With the number of their arguments; 0 is any."""
+"""Functions with the number of their arguments; 0 is any."""
 _OPERATORS: Mapping[str, Callable[[float, float], float]] = {
     "+": lambda left, right: left + right,
     "-": lambda left, right: left - right,

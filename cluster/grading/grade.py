@@ -31,7 +31,7 @@ class Grade:
 
     reward: float
     sub_rewards: Mapping[str, float] = field(default_factory=dict)
-    """Of the graders in a multi grader."""
+    """Rewards of the graders in a multi grader."""
     faults: frozenset[Fault] = frozenset()
     details: str | None = None
     """The first fault in words."""

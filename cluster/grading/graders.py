@@ -49,7 +49,7 @@ class StringCheckGrader(_Grader):
     reference: Text
     """What it is compared with, such as `{{item.answer}}`."""
     operation: Literal["eq", "ne", "like", "ilike"]
-    """Equal, not equal, contains, or contains whatever the case."""
+    """The comparison: equal, not equal, contains, or contains, ignoring case."""
 
 
 class TextSimilarityGrader(_Grader):
@@ -91,7 +91,7 @@ class MultiGrader(_Grader):
 
     type: Literal["multi"]
     graders: Annotated[dict[str, SingleGrader], Field(min_length=1, max_length=MAX_GRADERS)]
-    """By the name that the formula uses. One grader alone goes by its own name."""
+    """Graders by the names that the formula uses. One grader alone goes by its own name."""
     calculate_output: Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
     """Numbers, names of graders, `+ - * / ^`, parentheses, and min, max, abs, floor, ceil, exp, sqrt, log."""
 

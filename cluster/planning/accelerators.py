@@ -22,5 +22,5 @@ def peak_of(name: str) -> float | None:
 
 
 def relative_speed(accelerator_type: str | None) -> float:
-    """Of one device, 1 for a type that is not known. `accelerator_type` is Ray's name of it."""
+    """Speed of one device, 1 for a type that is not known. `accelerator_type` is Ray's name of it."""
     return (peak_of(accelerator_type or "") or _UNKNOWN) / _UNKNOWN

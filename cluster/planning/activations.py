@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from cluster.contracts.model_shape import ModelShape
 
 _SCORE_BYTES = 10
-"""Of each pair of tokens and head where attention computes all scores: the scores before and after the cap,
-and the weights in fp32 and in the type of the passes."""
+"""Bytes for each pair of tokens and head where attention computes all scores: the scores before and after the
+cap, and the weights in fp32 and in the type of the passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,9 @@ class Precision:
     """Bytes of a number in the passes."""
 
     stream: int
-    """Of the hidden states between blocks."""
+    """Bytes of a number in the hidden states between blocks."""
     compute: int
-    """Of matrix products."""
+    """Bytes of a number in matrix products."""
     is_autocast: bool
     """Whether each layer makes its own copy of its input in the type of the products."""
 

@@ -234,4 +234,4 @@ FAMILIES: dict[str, Family] = {
     "bert": Family(bert_block, bert_rest, has_head=False, is_gated=False, defaults={"type_vocab_size": 2}),
     "modernbert": Family(modernbert_block, modernbert_rest, has_head=False),
 }
-"""By transformers' `model_type`."""
+"""Families by transformers' `model_type`."""

@@ -12,7 +12,7 @@ from cluster.contracts.model_shape import CacheShape, ModelShape
 _BLOCK = 16
 """Tokens, in which memory is given out."""
 _STATES = 2
-"""Of each sequence: one more is kept at the last whole block, for prompts that begin alike."""
+"""States of each sequence: one more is kept at the last whole block, for prompts that begin alike."""
 _STATE_NUMBER = 4
 """Bytes of a number in a state."""
 _EVEN = 1.25
@@ -27,10 +27,10 @@ class KeyValues:
     devices: int
     number_bytes: int
     pass_tokens: int
-    """Of the largest pass."""
+    """Tokens of the largest pass."""
 
     def bytes(self, tokens: int) -> int:
-        """Of a sequence that is `tokens` long."""
+        """Bytes of a sequence that is `tokens` long."""
         return max(1, sum(self._padded(kind) * self._of_layer(kind, tokens) for kind in self.shape.cache))
 
     def longest(self, room: int, *, most: int) -> int:

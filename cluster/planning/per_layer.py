@@ -12,7 +12,7 @@ def per_layer_embeddings(config: Config) -> int:
 
 
 def gemma3n_block(config: Config, number: int) -> Part:
-    """With alternating updates (arXiv:2301.13310) and LAuReL (arXiv:2411.07501)."""
+    """A block with alternating updates (arXiv:2301.13310) and LAuReL (arXiv:2411.07501)."""
     hidden, streams, rank = config.hidden, config.size("altup_num_inputs"), config.size("laurel_rank")
     sizes = config.get("intermediate_size")
     size = sizes[number] if isinstance(sizes, list) else sizes

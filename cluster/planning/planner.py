@@ -72,10 +72,10 @@ def find_plan(
 def find_plans(
     task: Task | None, options: TrainingOptions, pools: Sequence[Pool], *, slots: int
 ) -> tuple[Plan, ...]:
-    """For every pool that has one, the first way that fits, and of an elastic job that for each number of
-    workers, most workers first. The cheapest pool comes first, and pools at the same cost are in the order
-    given. `slots` is the most workers at once. Without a shape or pools, nothing is known to be too large,
-    and the plans are for any device."""
+    """Plans for every pool: the first way that fits or, for an elastic job, the first for each number of
+    workers, most workers first. Pools without a way are left out. The cheapest pool comes first, and pools at
+    the same cost are in the order given. `slots` is the maximum number of workers at once. Without a shape or
+    pools, nothing is known to be too large, and the plans are for any device."""
     if task is None or not pools:
         most = max(options.fewest_workers, min(options.most_workers, slots))
         return tuple(unplanned(options, count) for count in range(most, options.fewest_workers - 1, -1))
@@ -117,7 +117,8 @@ def _first_that_fit(task: Task, pool: Pool, slots: int) -> Iterable[Planned]:
 
 
 def _relative_cost(one: Planned) -> float:
-    """Of the job's work, relative to other plans of it. Workers divide the work between them, so their number
-    does not count. Nor does recomputing: the operator's order decides whether a small device is worth it."""
+    """Cost of the job's work, relative to its other plans. Workers divide the work between them, so their
+    number does not count. Nor does recomputing: the operator's order decides whether a small device is worth
+    it."""
     pool = one.footprint.pool
     return pool.price / relative_speed(pool.selector.get(ACCELERATOR_LABEL))

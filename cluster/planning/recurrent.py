@@ -76,7 +76,8 @@ def nemotron_block(config: Config, number: int) -> Part:
 
 
 def _nemotron_experts(config: Config) -> Part:
-    """Without gates, and with a correction of the router's scores for each expert, which is not trained."""
+    """Experts without gates, and with a correction of the router's scores for each expert, which is not
+    trained."""
     hidden, bias = config.hidden, config.flag("mlp_bias")
     latent, size = config.get("moe_latent_size"), config.size("moe_intermediate_size")
     count, shared = config.size("n_routed_experts"), config.size("moe_shared_expert_intermediate_size")

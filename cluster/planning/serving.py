@@ -31,9 +31,9 @@ estimate: vLLM measures what is left, and does not start if a context has no roo
 _BYTES = {"float32": 4, "bfloat16": 2}
 _RUNTIME = 2_500_000_000
 _ADAPTER_SHARE = 0.25
-"""Of the memory beside weights and activations. The rest is for keys and values."""
+"""Adapters' share of the memory beside weights and activations. The rest is for keys and values."""
 _SCORING_BYTES = 8
-"""Of a token's logit in fp32, and its log-probability."""
+"""Bytes of a token's logit in fp32, and of its log-probability."""
 _PASS_TOKENS = (8192, 4096, 2048, 1024, 512)
 _LEAST_ADAPTERS = 4
 """More are given up if a whole context has no room beside them."""
@@ -42,7 +42,7 @@ _LEAST_SEQUENCES = 8
 _SEQUENCE_TOKENS = 2048
 """The context that sequences use on average, to say how many run at once."""
 _UNKNOWN_SEQUENCES, _UNKNOWN_ADAPTERS, _UNKNOWN_PASS = 64, 8, 2048
-"""For a model whose shape is not known."""
+"""Limits for a model whose shape is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class _Fit:
     memory: ServingMemory
     cache: KeyValues
     tokens: int
-    """Of one sequence, that its share of the keys and values has room for."""
+    """Tokens of one sequence for which its share of the keys and values has room."""
 
 
 def _on(

@@ -12,8 +12,9 @@ def size(size_bytes: float) -> str:
 
 
 def need(count: int, memory: Mapping[str, int], *, usable: float, of: str = "device memory") -> str:
-    """Such as "8 x 71 GB of device memory (weights 35.3, optimizer 21.2, and 8% to spare)". `memory` is what
-    each of `count` devices needs, by what for; `usable` the share of a device that a plan may take."""
+    """Describes needed memory, such as "8 x 71 GB of device memory (weights 35.3, optimizer 21.2, and 8% to
+    spare)". `memory` is what each of `count` devices needs, by what for; `usable` the share of a device that
+    a plan may take."""
     total = sum(memory.values())
     named = ", ".join(
         f"{name.replace('_', ' ')} {part / _GB:.1f}"

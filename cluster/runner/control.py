@@ -69,7 +69,7 @@ class ControlActor:
         await self._has_devices.wait()
 
     async def nodes(self) -> list[str]:
-        """Those on which workers have started."""
+        """Nodes on which workers have started."""
         return list(self._nodes)
 
     async def push(self, events: list[RunnerEvent]) -> WorkerCommand:

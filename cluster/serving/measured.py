@@ -68,7 +68,7 @@ class EngineMeasures:
 
     def __init__(self) -> None:
         self._totals: dict[tuple[Metric, str], float] = {}
-        """Of counters at the last snapshot."""
+        """Values of counters at the last snapshot."""
         self._bases: set[str] = set()
 
     def read(self, engines: Iterable[EngineStats]) -> list[tuple[Metric, str, float]]:

@@ -8,7 +8,7 @@ from cluster.contracts.errors import InvalidRequest
 MIB = 1 << 20
 MOST_PARTS = 10_000
 SMALLEST_PART = 5 * MIB
-"""Of all parts but the last."""
+"""Minimum bytes of all parts but the last."""
 LARGEST_PART = 5 << 30
 LARGEST_OBJECT = 5 << 40
 

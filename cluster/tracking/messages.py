@@ -48,7 +48,7 @@ class Started(FrozenModel):
 class Problem(FrozenModel):
     type: Literal["problem"] = "problem"
     reason: str
-    """For the job's owner: one or two sentences, without secrets."""
+    """The reason in one or two sentences for the job's owner, without secrets."""
 
 
 class Ended(FrozenModel):

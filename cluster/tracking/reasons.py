@@ -27,8 +27,8 @@ def shortened(text: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Without the values of this process's variables whose names speak of secrets, and without names and
-    passwords in URLs."""
+    """Removes the values of this process's variables whose names suggest secrets, and names and passwords in
+    URLs."""
     for name, value in os.environ.items():
         if _SECRET.search(name) and len(value) >= 4:
             text = text.replace(value, "***")

@@ -40,7 +40,7 @@ class Seat:
     local_rank: int
     local_size: int
     gpus: tuple[str, ...] = ()
-    """Of all workers on its node, in the order of their local ranks."""
+    """GPUs of all workers on its node, in the order of their local ranks."""
     meeting: tuple[str, int] | None = None
     """Address of the first worker, unless that is alone."""
 

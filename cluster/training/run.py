@@ -107,7 +107,7 @@ class Run:
         began = hooks.clock()
         self._find_references(objective, extras)
         self.scoring_seconds = hooks.clock() - began
-        """Of the examples before the first step, for DPO."""
+        """Seconds to score the examples before the first step, for DPO."""
         self.live = LiveModel(
             spec, data, start, self.trainee, objective, self._scorer(objective, data), hooks
         )
@@ -176,7 +176,7 @@ class Run:
         return progress.best_step if self._is_best(progress) else progress.step
 
     def final_loss(self, progress: Progress) -> float | None:
-        """That checkpoint's loss on the held-out examples; None if there are none."""
+        """Loss of that checkpoint on the held-out examples; None if there are none."""
         return progress.best_loss if self._is_best(progress) else progress.last_loss
 
     def _is_best(self, progress: Progress) -> bool:
@@ -199,8 +199,7 @@ class Run:
         )
 
     def _find_references(self, objective: Any, extras: Mapping[str, Tensor]) -> None:
-        """For DPO: scores the examples with the model as it is now, or takes the scores of the resumed
-        run."""
+        """Scores the examples for DPO with the model as it is now, or takes the scores of the resumed run."""
         for name, batcher in self._references():
             if name in extras:
                 batcher.reference = extras[name]

@@ -29,7 +29,8 @@ class World:
     """Whether each worker holds a part of every weight (FSDP2), and torch adds up the gradients itself.
     Otherwise each worker holds the whole model."""
     replicas: int = 1
-    """Of a sharded model. Each is shared by the workers of one node, which have consecutive ranks."""
+    """Replicas of a sharded model. Each is shared by the workers of one node, which have consecutive
+    ranks."""
 
     @property
     def is_first(self) -> bool:

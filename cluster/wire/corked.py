@@ -13,7 +13,7 @@ _MOST_BYTES = 65_536
 
 
 class CorkedHttp(HttpToolsProtocol):
-    """For `uvicorn.Config(http=…)`: combines the writes of one event loop iteration."""
+    """HTTP protocol for `uvicorn.Config(http=…)` that combines the writes of one event loop iteration."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))

@@ -62,7 +62,7 @@ class _Reading(Enum):
 
 
 class GuardedHttp(CorkedHttp):
-    """For `uvicorn.Config(http=…)`; `limited_to` returns a class with other limits."""
+    """HTTP protocol for `uvicorn.Config(http=…)`; `limited_to` returns a class with other limits."""
 
     limits = ConnectionLimits()
 

@@ -68,8 +68,7 @@ class BackupManifest(FrozenModel):
     objects: ObjectTotals
     encryption: Encryption | None
     files: Mapping[str, StoredFile]
-    """The backup's files by name, without those of objects, which are in `objects.jsonl`. Those of objects
-    are in `objects.jsonl`."""
+    """The backup's files by name, without those of objects, which are in `objects.jsonl`."""
     signature: str = ""
     """Signature of all other fields, if the backup is encrypted."""
 

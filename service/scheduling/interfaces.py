@@ -84,8 +84,7 @@ class ServingClient(Protocol):
 
     def claim_devices(self, claim: TrainingClaim) -> ClaimAnswer:
         """Asks serving to give devices to training, and to keep none of its models on them until the next
-        claim, for a minute at most. Returns whether they are free, and what models need. Says whether they
-        are free, and what models need. Idempotent."""
+        claim, for a minute at most. Returns whether they are free, and what models need. Idempotent."""
         ...
 
     def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""Which server a client talks to, and with which key, as environment variables say."""
+"""Reads from environment variables which server a client talks to, and with which key."""
 
 from __future__ import annotations
 

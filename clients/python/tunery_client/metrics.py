@@ -22,7 +22,7 @@ def metrics_of(events: Iterable[FineTuningJobEvent]) -> Sequence[dict[str, Any]]
 
 
 def as_dataframe(metrics: Sequence[dict[str, Any]]) -> pandas.DataFrame:
-    """With `step` as the index."""
+    """Converts metrics to a data frame with `step` as the index."""
     try:
         import pandas
     except ImportError as error:

@@ -21,7 +21,7 @@ class UploadProgress:
     total_bytes: int
     part_bytes: int
     part_ids: dict[int, str] = field(default_factory=dict)
-    """By the part's place in the file, from 0."""
+    """Ids by the part's place in the file, from 0."""
 
     def __post_init__(self) -> None:
         # Places that were kept as JSON are strings.

@@ -1,4 +1,4 @@
-"""Which variables of a chat template a request may set.
+"""Finds which variables of a chat template a request may set.
 
 Templates have switches such as `enable_thinking`. A request may set those that its base's template reads, to
 values that cannot carry text into the prompt."""

@@ -10,7 +10,7 @@ from cluster.contracts.errors import ContextLengthExceeded
 _PIECE = 8
 """Characters read at a time, for each token of the context."""
 _MOST_CHARACTERS = 256
-"""For each token of the context. No text of that many tokens is this long."""
+"""Maximum characters for each token of the context. No text of that many tokens is this long."""
 
 
 def check_size(

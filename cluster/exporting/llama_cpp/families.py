@@ -42,7 +42,7 @@ FAMILIES = {
     "gemma2": Family("gemma2", _GELU, norm_offset=1.0, full_every=2, can_have_biases=False),
     "gemma3_text": Family("gemma3", _GELU, norm_offset=1.0, full_every=6, can_have_biases=False),
 }
-"""By transformers' `model_type`."""
+"""Families by transformers' `model_type`."""
 
 _LARGEST_GEMMAS = {"gemma2": 46, "gemma3_text": 62}
 """Numbers of layers of the models with 27 billion parameters, whose attention llama.cpp scales in another
@@ -92,7 +92,7 @@ def describe(config: Any, family: Family, writer: Any) -> None:
 
 
 def rope_factors(config: Any) -> Tensor | None:
-    """By what Llama 3.1 divides the frequencies, float32 [head_dim / 2]; None for other models."""
+    """Factors by which Llama 3.1 divides the frequencies, float32 [head_dim / 2]; None for other models."""
     if _rope(config)["rope_type"] != "llama3":
         return None
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS

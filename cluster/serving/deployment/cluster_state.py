@@ -38,7 +38,7 @@ class ClusterState:
     def __init__(self) -> None:
         self._gcs: Any = None
         self._groups: dict[str, PlacementGroup] = {}
-        """By the gang, as JSON."""
+        """Placement groups by the gang, as JSON."""
         self._served: dict[str, float] = {}
         """Gangs whose nodes have come, and when. The nodes may go again if the gang does not take them."""
         self._asked_at = time.monotonic()

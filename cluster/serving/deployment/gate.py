@@ -89,7 +89,8 @@ def _refusal(error: Exception) -> Response:
 
 @contextmanager
 def _unreadable_is_invalid() -> Iterator[None]:
-    """For parsing a request only: elsewhere a ValidationError is a bug."""
+    """Raises InvalidRequest for a ValidationError. Use it only to parse requests: elsewhere a ValidationError
+    is a bug."""
     try:
         yield
     except ValidationError as error:

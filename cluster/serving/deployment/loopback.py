@@ -9,9 +9,9 @@ _add_port = replica.add_port_to_grpc_server
 
 
 def listen_where_the_node_is() -> None:
-    """To be called first in every replica's constructor. Serve starts a gRPC server in each replica after
-    that, for calls between replicas, and binds it to all interfaces. If the node's address is a loopback
-    address, the server is bound to it instead."""
+    """Binds the gRPC server that Serve starts in each replica, for calls between replicas, to the loopback
+    address if that is the node's address; otherwise to all interfaces. Call this first in every replica's
+    constructor: Serve starts the server after that."""
     address = ip_address(get_node_ip_address())
     if address.is_loopback:
         host = f"[{address}]" if address.version == 6 else str(address)

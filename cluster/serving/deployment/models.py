@@ -112,7 +112,7 @@ class ReplicaModels:
         return [*await self._engines.stats(), *self._encoders.stats()]
 
     async def own_stats(self) -> list[EngineStats]:
-        """Of the engines in this process."""
+        """Statistics of the engines in this process."""
         return await self.stats()
 
     async def check(self) -> None:

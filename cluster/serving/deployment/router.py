@@ -39,7 +39,7 @@ class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for 
 
 
 class OneModelRouter(ModelRouter):
-    """Of a deployment whose replicas all have the same weights, and load them when they start."""
+    """Router of a deployment whose replicas all have the same weights, and load them when they start."""
 
     _load_at_start = True
 

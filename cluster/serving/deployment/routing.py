@@ -1,4 +1,5 @@
-"""Which replica gets a request: one with the model in memory, unless it is much busier than the others."""
+"""Chooses the replica for a request: one with the model in memory, unless it is much busier than the
+others."""
 
 import hashlib
 from collections.abc import Sequence

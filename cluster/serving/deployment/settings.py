@@ -72,10 +72,10 @@ class EngineSettings(ServingSettings):
     hot_tokens_per_second: NonNegativeFloat = Field(
         0.0, validation_alias="TUNERY_ENGINE_HOT_TOKENS_PER_SECOND"
     )
-    """For own deployments of the embedded engine: a LoRA adapter with this many prompt and completion tokens
-    per second, averaged over about five minutes, gets a deployment with the adapter merged into its base,
-    until its rate falls to half of that. An adapter whose merged weights do not compute the same stays
-    unmerged. 0: never."""
+    """Rate at which a LoRA adapter gets a deployment of its own, with the adapter merged into its base, until
+    its rate falls to half of that: prompt and completion tokens per second, averaged over about five minutes.
+    Only for own deployments of the embedded engine. An adapter whose merged weights do not compute the same
+    stays unmerged. 0: never."""
     hot_adapters: PositiveInt = Field(4, validation_alias="TUNERY_ENGINE_HOT_ADAPTERS")
     """Maximum number of merged adapters, each with up to `max_replicas` replicas."""
     actor_options: dict[str, Any] = Field({}, validation_alias="TUNERY_ENGINE_ACTOR_OPTIONS")

@@ -23,7 +23,7 @@ _KEEPS_BY_ROW = hasattr(modeling_utils, "slice_logits_to_keep")
 computes those of all these positions in every row."""
 
 _PASS_TOKENS = {"cpu": 32}
-"""By device: the fixed cost of a forward pass, in tokens, for reading weights and launching kernels."""
+"""Fixed cost of a forward pass by device, in tokens, for reading weights and launching kernels."""
 _PASS_TOKENS_ELSEWHERE = 512
 
 

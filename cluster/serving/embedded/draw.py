@@ -34,7 +34,7 @@ class Draw:
     sampling: Sampling
     seed: int
     choice: int
-    """Which of the request's n choices."""
+    """Number of the choice among the request's n."""
     position: int
     """Number of tokens that the choice already has."""
     counts: Mapping[int, int]

@@ -18,7 +18,7 @@ class FairThread:
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._tenant_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """By tenant, while it has work to do."""
+        """Locks by tenant, while it has work to do."""
         self._is_closed = False
 
     async def run(self, tenant: str, work: Callable[[], T]) -> T:

@@ -32,7 +32,7 @@ class StepShares:
     over_share: frozenset[str]
     """Tenants with more than an equal share of the rows while others have less."""
     skipping: frozenset[str]
-    """Those of them whose rows and prompts skip this step: all or none."""
+    """Tenants whose rows and prompts skip this step: all or none."""
     is_shared: bool
     """Whether other tenants have rows too."""
 

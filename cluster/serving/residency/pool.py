@@ -46,7 +46,7 @@ class EnginePool:
         self._load = load
         self._engines: CacheView[Engine] = CacheView("engine", cache)
         self._estimate_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """By weights, while a task needs it."""
+        """Locks by weights, while a task needs them."""
         self._under_way: set[str] = set()
         """Ids of running requests."""
 

@@ -52,7 +52,7 @@ def _size(pattern: str) -> int:
     """How many parts a pattern has once its counts are expanded. Raises SchemaError for syntax that JSON
     Schema's patterns do not have."""
     sizes, last = [0], 0
-    """Of the groups that are open, and of the part before."""
+    """Sizes of the groups that are open, and of the part before."""
     for part in _PARTS.finditer(pattern):
         if part["extension"] and not _EXTENSION.match(pattern, part.start("extension")):
             raise SchemaError(

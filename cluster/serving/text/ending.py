@@ -1,4 +1,4 @@
-"""Which tokens end an answer, and from when on."""
+"""Finds which tokens end an answer, and from when on."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from cluster.contracts.generation import Sampling
 @dataclass(frozen=True, slots=True)
 class Ending:
     own_tokens: frozenset[int]
-    """Those of the model's own end tokens that end the answer."""
+    """The model's own end tokens that end the answer."""
     tokens: frozenset[int]
     """All tokens that end the answer."""
     min_tokens: int

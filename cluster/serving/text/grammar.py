@@ -15,8 +15,8 @@ from cluster.serving.text.checked import Checks
 from cluster.serving.text.tool_form import ID, ToolForm
 
 _HEAD = '%llguidance {"no_forcing": true}\n'
-"""Without forcing, text that can continue in only one way is still tokenized as the model chooses. Finding
-the tokenizer's own tokens instead takes 50 ms per token if 60,000 characters are forced."""
+"""Turns forcing off, so that text that can continue in only one way is still tokenized as the model chooses.
+Finding the tokenizer's own tokens instead takes 50 ms per token if 60,000 characters are forced."""
 
 _WHITE_SPACE = r"\x20|\x0A[\x20\x09]{0,40}"
 """Allowed once between the parts of a JSON value: a weak model would repeat it for ever."""

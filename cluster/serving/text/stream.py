@@ -92,7 +92,7 @@ class _StopString:
 # The choices of a request share their stop strings.
 @lru_cache(maxsize=64)
 def _borders(string: str) -> tuple[int, ...]:
-    """For each length, how long the longest shorter prefix is that a prefix of this length ends in."""
+    """For each length of a prefix, the length of its longest proper suffix that is also a prefix."""
     borders = [0, 0]
     border = 0
     for character in string[1:]:

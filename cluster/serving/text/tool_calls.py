@@ -28,7 +28,7 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class CallBegun:
     call: int
-    """From 0."""
+    """Number of the call, counted from 0."""
     name: str
 
 

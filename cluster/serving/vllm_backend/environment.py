@@ -29,7 +29,7 @@ print(json.dumps({
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """Those that every worker of a cluster must have."""
+    """Versions that every worker of a cluster must have."""
 
     python: str
     ray: str

@@ -6,7 +6,8 @@ from cluster.contracts.serving_plan import VllmArguments, VllmPlan
 from cluster.serving.limits import EngineLimits
 
 HOST_SHARE = 0.5
-"""Of the free memory, for the adapters of all engines of a node. They are pinned, and cannot be swapped."""
+"""Share of the free host memory for the adapters of all engines of a node. They are pinned, and cannot be
+swapped."""
 
 
 def host_bytes(sizes: VllmArguments, limits: EngineLimits, *, largest: int, free: int) -> int:

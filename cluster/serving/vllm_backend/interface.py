@@ -20,7 +20,7 @@ class Logprob(Protocol):
 
 
 Logprobs = Mapping[int, Logprob]
-"""For one position: the actual token and the k most likely ones."""
+"""Log-probabilities for one position: of the actual token and the k most likely ones."""
 
 
 class CompletionOutput(Protocol):

@@ -212,7 +212,7 @@ class _Started:
     stop_tokens: frozenset[int]
     read: Callable[[WeightsRef], Adapter]
     adapted_numbers: int
-    """Of an adapter of rank 1 on all linear layers."""
+    """Numbers in an adapter of rank 1 on all linear layers."""
     llm: AsyncLLM
     context_length: int
     """Tokens of prompt and answer."""
@@ -237,7 +237,8 @@ def _llm(vllm: Vllm, ref: ModelRef, arguments: dict[str, Any]) -> tuple[AsyncLLM
 
 
 class _TooLittleMemory(Exception):
-    """For a whole context. `context` is the longest one that vLLM has memory for, in tokens."""
+    """vLLM has too little memory for a whole context. `context` is the longest one that vLLM has memory for,
+    in tokens."""
 
     def __init__(self, failure: EngineStartFailed, context: int) -> None:
         super().__init__(failure.message, context)

@@ -46,7 +46,7 @@ class Adapter:
 
     digest: str
     pairs: Mapping[str, LoraPair] = field(default_factory=dict)
-    """By the linear layer's name in the base model."""
+    """LoRA matrices by the linear layer's name in the base model."""
     prefix: Prefix | None = None
 
     @property

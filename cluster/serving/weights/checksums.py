@@ -16,7 +16,7 @@ class Checksums:
     def __init__(self, *, capacity: int = 8192) -> None:
         self._capacity = capacity
         self._known: OrderedDict[Path, dict[str, tuple[_State, str]]] = OrderedDict()
-        """By folder, least recently used first, and file name."""
+        """Checksums by folder, least recently used first, and file name."""
         self._lock = threading.Lock()
 
     def of(self, path: Path) -> str | None:

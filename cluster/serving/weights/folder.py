@@ -53,7 +53,7 @@ class WeightsFolder:
         )
         self._checksums = Checksums()
         self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
-        """By digest, while a thread needs it."""
+        """Locks by digest, while a thread needs them."""
         self._locks_lock = threading.Lock()
 
     @contextmanager

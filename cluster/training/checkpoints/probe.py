@@ -10,11 +10,11 @@ from cluster.contracts.manifest import Probe, ProbeScores
 from cluster.training.data.dataset import Dataset
 
 PROBE_TOKENS = 128
-"""Of a row, at most."""
+"""Maximum tokens of a row."""
 PROBE_ROWS = 16
 """At most: each is a pass of the model at every checkpoint, and a request when the model is published."""
 _ENOUGH_TOKENS = 512
-"""Of all rows, after which no more are taken."""
+"""Tokens of all rows after which no more are taken."""
 
 
 @torch.no_grad()

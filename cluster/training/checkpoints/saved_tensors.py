@@ -1,4 +1,4 @@
-"""Which tensors a set of safetensors files holds, and where: the index that sharded state is found by."""
+"""Finds which tensors a set of safetensors files holds, and where: the index of sharded state."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ class Chunk(FrozenModel):
     """A box of a tensor, stored as a tensor of its own."""
 
     offsets: list[int]
-    """Of the box in the tensor, by dimension."""
+    """Offsets of the box in the tensor, by dimension."""
     sizes: list[int]
     file: str
     key: str

@@ -33,7 +33,7 @@ from cluster.training.world import World
 Saved = CheckpointSaved | ResumeStateSaved
 _POLL_SECONDS = 0.5
 _CLOSING_SHARE = 0.5
-"""Of the time that others wait for a worker, what it may take to store a last checkpoint."""
+"""Share of the time that others wait for a worker, which it may use to store a last checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class CheckpointContext:
     store: ObjectStore
     served: ServedWeights
     parent_sha256: str | None
-    """Of the manifest of the tuned weights that the job began with."""
+    """SHA-256 of the manifest of the tuned weights that the job began with."""
     device: torch.device
     tokenizer: Any
     answer_prompts: list[AnswerPrompt]

@@ -1,4 +1,4 @@
-"""Which examples make up a step, and the tensors of its forward passes.
+"""Chooses which examples make up a step, and makes the tensors of its forward passes.
 
 Everything here is a function of (seed, epoch, step). Every worker therefore knows the whole plan, a resumed
 run continues with exactly the same batches, and workers need not exchange token counts.

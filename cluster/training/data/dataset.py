@@ -38,8 +38,8 @@ class Dataset:
     dropped_lines: list[int]
     """The lines among these that are not trained on at all."""
     class_ids: npt.NDArray[np.int32] | None = None
-    """For encoders: the class of each token, or -1 where the mask is false. A classified text carries its
-    class on its first token, and so does a classified word."""
+    """Class of each token for encoders, or -1 where the mask is false. A classified text carries its class on
+    its first token, and so does a classified word."""
     class_names: tuple[str, ...] = ()
     """The names of the numbers in `class_ids`."""
 

@@ -31,7 +31,7 @@ class Sample(NamedTuple):
     full_length: int
     """The number of tokens in the longest sequence before it was cut."""
     class_ids: list[int] | None = None
-    """For encoders: the class of each token, or NO_CLASS."""
+    """Class of each token for encoders, or NO_CLASS."""
 
     @property
     def has_something_to_learn(self) -> bool:

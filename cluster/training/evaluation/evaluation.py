@@ -19,7 +19,7 @@ class Score(NamedTuple):
     """Nats per learned token, pair or label."""
     accuracy: float
     f1: float | None = None
-    """For classes: the mean F1 over those that occur or were predicted."""
+    """Mean F1 over the classes that occur or were predicted."""
 
 
 class Tally(NamedTuple):

@@ -75,7 +75,7 @@ class Scorer:
     compute: Compute
 
     def n_passes(self) -> int:
-        """Of one model over both sets."""
+        """Number of passes of one model over both sets."""
         return sum(each.n_passes(each.all_examples()) for each in self._sets())
 
     def before(self, before_pass: Callable[[], None]) -> Before | None:

@@ -26,7 +26,7 @@ from cluster.training.importing.weights import layers_of, read_weights
 
 _ROW_TOKENS = 16
 _MAX_PLAIN_RANK = 256
-"""Of TrainingOptions. A larger rank is an option of PEFT's own configuration."""
+"""Maximum rank in TrainingOptions. A larger rank is an option of PEFT's own configuration."""
 
 
 def import_adapter(request: ImportRequest, store: ObjectStore) -> ImportedAdapter:

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 SHARE = 0.92
-"""Of the device's memory that a pass may take: the allocator leaves gaps."""
+"""Share of the device's memory that a pass may take: the allocator leaves gaps."""
 FIRST = 4
 """The first passes have one part in this many of the tokens."""
 
@@ -35,7 +35,7 @@ class CudaMemory:
 
     @property
     def total(self) -> int:
-        """Without what CUDA, NCCL and other processes hold, of which the allocator knows nothing."""
+        """Total without what CUDA, NCCL and other processes hold, of which the allocator knows nothing."""
         free, _ = torch.cuda.mem_get_info(self._device)
         return int(free) + torch.cuda.memory_reserved(self._device)
 

@@ -168,7 +168,7 @@ def train(
 
 
 def plan(data: Batcher, config: TrainingConfig) -> Schedule:
-    """Which examples each step takes."""
+    """Assigns examples to steps."""
     # Packed examples have no padding, so there is nothing to gain from sorting them by length.
     return schedule_of(len(data), config, None if data.layout == "packed" else data.dataset.lengths())
 

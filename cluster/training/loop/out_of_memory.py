@@ -26,8 +26,8 @@ _TEXTS = (
     "Cuda failure 2",
     "Cuda failure 'out of memory'",
 )
-"""Of the CPU's allocator on two systems, and of what takes memory of a GPU beside torch's allocator: kernels,
-cuBLAS, and two releases of NCCL."""
+"""Messages of the CPU's allocator on two systems, and of what takes memory of a GPU beside torch's allocator:
+kernels, cuBLAS, and two releases of NCCL."""
 _ADVICE = (
     "Shorten the longest examples, set training.activation_checkpointing to 'full' or training.optimizer to "
     "'adamw_8bit', use a smaller rank, LoRA or QLoRA in place of full fine-tuning, more workers, or a larger "

@@ -17,7 +17,7 @@ class Work(NamedTuple):
     """What one worker did for one step."""
 
     seconds: float
-    """For its own passes, without waiting for others. 0 if that was not measured."""
+    """Seconds of its own passes, without waiting for others. 0 if that was not measured."""
     tokens: float
 
 

@@ -93,9 +93,9 @@ class FlopCounter:
             if p.ndim >= 2 and id(p) not in embeddings
         )
         self.per_token = 2.0 * linear
-        """Of a forward pass through the linear layers."""
+        """FLOPs per token of a forward pass through the linear layers."""
         self._per_pair = 4.0 * heads * width * config.num_hidden_layers / 2
-        """Per pair of tokens in a sequence: two products, of which the causal mask leaves half."""
+        """FLOPs per pair of tokens in a sequence: two products, of which the causal mask leaves half."""
         self._per_target = 0.0 if head is None else 2.0 * config.vocab_size * config.hidden_size
         # The backward pass costs one forward for activations, and another one for trainable weights.
         self._passes = 3.0 if is_full else 2.0

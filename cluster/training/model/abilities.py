@@ -99,8 +99,8 @@ def _empty(config: Any) -> Any:
 
 
 def _representatives(model: Any) -> list[int]:
-    """For each layer, the number of the first layer of the same sort. If the layers of all sorts cannot be
-    had by leaving out the last ones, each represents itself."""
+    """For each layer, the number of the first layer of the same sort. If a model with all sorts of layers
+    cannot be had by leaving out the last ones, each layer represents itself."""
     _, modules = blocks(model)
     sorts = [_sort(model, number, module) for number, module in enumerate(modules)]
     firsts = [sorts.index(sort) for sort in sorts]

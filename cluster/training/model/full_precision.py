@@ -70,7 +70,7 @@ class BaseFiles:
 
 
 def _layers_in_four_bits(model: Any) -> dict[str, Any]:
-    """By the names that they have without adapters."""
+    """Layers by the names that they have without adapters."""
     layers = {name: module for name, module in model.named_modules() if is_in_four_bits(module)}
     return {name.removesuffix(".base_layer"): layer for name, layer in layers.items()}
 

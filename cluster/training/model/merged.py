@@ -77,7 +77,7 @@ class Stored(NamedTuple):
     """A weight of a model as it is stored."""
 
     like: Tensor
-    """Has its size and type."""
+    """Tensor of the same size and type."""
     read: Callable[[], Tensor]
     """Returns the whole of it. Workers that share the model call this together."""
 

@@ -32,7 +32,7 @@ from cluster.training.parts import parts_aside
 from cluster.training.world import World
 
 CHECKPOINTED_PARAMETERS = 1_000_000_000
-"""From this size on a GPU, `auto` recomputes activations instead of keeping them."""
+"""Number of parameters from which `auto` recomputes activations on a GPU instead of keeping them."""
 
 
 class ActivationCheckpointing(NamedTuple):
@@ -51,7 +51,7 @@ class Trainee:
     """A transformers model, or PEFT's wrapper of one."""
     layout: Layout
     head: Head
-    """For causal models. An encoder's head is part of the model."""
+    """Head of a causal model. An encoder's head is part of the model."""
     form: WeightsForm
     """The form in which its checkpoints are served."""
     notes: list[str]

@@ -32,7 +32,7 @@ def list_keys(
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
     order: Annotated[Literal["asc", "desc"], OrDefault] = "desc",
 ) -> AdminApiKeyList:
-    """The operator's key is among them."""
+    """Lists the admin keys, including the operator's key."""
     with state.database.read() as session:
         organization = get_organization(session, caller.tenant.organization_id)
         page = KeySet.of_admins(session, organization.id).page(after=after, limit=limit, order=order)
@@ -63,8 +63,8 @@ def retrieve(caller: OrganizationAdmin, state: UsesAppState, key_id: str) -> Adm
 
 @router.delete("/{key_id}", operation_id="admin_api_keys_delete", summary="Delete an admin key")
 def delete(caller: OrganizationAdmin, state: UsesAppState, key_id: str) -> DeletedAdminApiKey:
-    """The key is refused from the next request on. The operator's key cannot be deleted, but replaced by
-    setting another one."""
+    """Deletes an admin key, which is refused from the next request. The operator's key cannot be deleted; set
+    another one to replace it."""
     with state.database.write(frees_space=True) as session:
         KeySet.of_admins(session, caller.tenant.organization_id).revoke(key_id)
     return DeletedAdminApiKey(id=key_id)

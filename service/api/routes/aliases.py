@@ -71,7 +71,7 @@ def history(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
 ) -> ModelAliasHistory:
-    """Newest first. The history of a deleted alias is kept."""
+    """Lists the alias's changes, newest first. The history of a deleted alias is kept."""
     with state.database.read() as session:
         found = Aliases(session, caller.tenant).history(alias, before=before, limit=limit)
     data = [
@@ -91,8 +91,8 @@ def history(
 def roll_back(
     caller: Writer, state: UsesAppState, alias: str, body: RollBackBody | None = None
 ) -> ModelAlias:
-    """Lets the alias name an earlier model again. That is a change like any other: rolling back twice leads
-    to where it began."""
+    """Makes the alias name an earlier model again. This is a change like any other: rolling back twice
+    restores the first state."""
     body = body or RollBackBody()
     with state.database.write() as session:
         aliases = Aliases(session, caller.tenant)
@@ -110,7 +110,7 @@ def delete(
         int | Absent, Query(ge=0, description="The version that the alias must have now."), WholeNumber
     ] = None,
 ) -> DeletedAlias:
-    """The model that it names stays."""
+    """Deletes the alias. The model that it names stays."""
     with state.database.write() as session:
         Aliases(session, caller.tenant).point(alias, None, api_key_id=caller.key_id, version=version)
     return DeletedAlias(id=alias)

@@ -43,8 +43,9 @@ def list_entries(
     before: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
 ) -> AuditLogList:
-    """Newest first. Whatever changes the organization is in it: keys, projects, limits, files, jobs, models
-    and what else has a route that changes it. Completions and other uses of models are not."""
+    """Lists the entries, newest first. They record every change of the organization made through the API:
+    keys, projects, limits, files, jobs, models and so on. Completions and other uses of models are not
+    recorded."""
     wanted = AuditFilter(
         event_types=query_list(request, "event_types"),
         project_ids=query_list(request, "project_ids"),

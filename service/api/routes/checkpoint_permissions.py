@@ -34,7 +34,7 @@ def create(
     fine_tuned_model_checkpoint: str,
     body: CheckpointPermissionsBody,
 ) -> CheckpointPermissionList:
-    """The projects may use the model or checkpoint, and continue from it, from now on."""
+    """Allows the projects to use the model or checkpoint and to continue from it."""
     with state.database.write() as session:
         permissions = _permissions(session, caller, fine_tuned_model_checkpoint)
         granted = permissions.grant(body.project_ids)

@@ -26,8 +26,8 @@ _OF_THE_OPERATOR = "/organizations/{organization_id}/projects/{project_id}/encry
     tags=["Projects"],
 )
 def retrieve_own(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> ProjectEncryption:
-    """The key that storage encrypts with what is written for the project. The operator gives it. A Tunery
-    extension."""
+    """Returns the key with which storage encrypts what is written for the project. The operator sets it. A
+    Tunery extension."""
     with state.database.read() as session:
         return _public(Projects(session, caller.tenant.organization_id), project_id)
 

@@ -29,9 +29,9 @@ router = APIRouter(tags=["Exports"], route_class=StrictJsonRoute)
 
 @router.post("/models/{model:path}/exports", operation_id="exports_create", summary="Export a tuned model")
 def create(caller: Writer, state: UsesAppState, model: str, body: ExportModelBody) -> ModelExport:
-    """The cluster makes the files. Wait until the export has `succeeded`, then download them from
-    `/models/{model}/weights` with the same `format`. An export of the same weights that exists is returned
-    instead of a new one, and kept for longer."""
+    """Exports the model's weights. The cluster makes the files. Wait until the export has `succeeded`, then
+    download them from `/models/{model}/weights` with the same `format`. If an export of the same weights
+    exists, it is returned and kept for longer."""
     quantization = quantization_of(body.format, body.quantization)
     with state.database.write() as session:
         # One new export of a project at a time.
@@ -56,7 +56,7 @@ def list_exports(
     after: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
 ) -> ModelExportList:
-    """Newest first."""
+    """Lists exports of the model's weights, newest first."""
     with state.database.read() as session:
         found = resolve_tuned(session, caller.tenant, model, state.catalogue)
         listed = Exports(session, caller.tenant).page(found.adapter, after=after, limit=limit)
@@ -71,7 +71,7 @@ def retrieve(caller: Reader, state: UsesAppState, export_id: str) -> ModelExport
 
 @router.delete("/exports/{export_id}", operation_id="exports_delete", summary="Delete an export")
 def delete(caller: Writer, state: UsesAppState, export_id: str) -> DeletedExport:
-    """Ends it if it is being made. The model stays."""
+    """Deletes the export, or cancels it if it is not finished. The model stays."""
     with state.database.write(frees_space=True) as session:
         Exports(session, caller.tenant).delete(export_id)
     return DeletedExport(id=export_id)

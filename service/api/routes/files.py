@@ -43,8 +43,8 @@ async def create(
         int | Absent, Form(alias="expires_after[seconds]", ge=3600, le=2_592_000), WholeNumber
     ] = None,
 ) -> FileObject:
-    """A file for fine-tuning is checked line by line. Its status is then `processed`, or `error` with the
-    invalid lines and their problems in `status_details`."""
+    """Uploads a file. A file for fine-tuning is checked line by line. Its status is then `processed`, or
+    `error` with the invalid lines and their problems in `status_details`."""
     if (expires_after_anchor is None) != (expires_after_seconds is None):
         raise InvalidRequest("'expires_after' needs both 'anchor' and 'seconds'.", param="expires_after")
     filename = checked_name(file.filename, purpose, param="file")
@@ -106,7 +106,7 @@ def content(caller: Reader, state: UsesAppState, request: Request, file_id: str)
 
 @router.delete("/{file_id}", operation_id="files_delete", summary="Delete a file")
 def delete(caller: Writer, state: UsesAppState, file_id: str) -> Deleted:
-    """Refused while a job that has not ended uses the file."""
+    """Deletes the file. The request is refused while a job that has not ended uses it."""
     with state.database.write(frees_space=True) as session:
         files = Files(session, caller.tenant)
         object_key = files.get(file_id).object_key

@@ -21,7 +21,7 @@ class ReadinessAnswer(Answer):
     """`ok` or a problem for each component (database, storage, serving, scheduler); only `api` while the
     process is shutting down."""
     unavailable_bases: int
-    """How many base models cannot be used now: `/v1/models` names them and says why. They leave the server
+    """How many base models cannot be used now: `/v1/models` names them and says why. The server is still
     ready for the others."""
 
 

@@ -23,8 +23,8 @@ router = APIRouter(prefix="/models/import", tags=["Models"], route_class=StrictJ
 
 @router.post("", operation_id="models_import", summary="Import an adapter")
 def create(caller: Writer, state: UsesAppState, body: ImportModelBody) -> ModelImport:
-    """A plain LoRA adapter in PEFT's format, with safetensors. It is checked against its base and tried in
-    the engine; the model exists once the import has `succeeded`."""
+    """Imports a plain LoRA adapter in PEFT's format, with safetensors. It is checked against its base and
+    tried in the engine; the model exists once the import has `succeeded`."""
     base = state.catalogue.get(body.base)
     if base is None:
         raise InvalidRequest(
@@ -58,7 +58,7 @@ def list_imports(
     after: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
 ) -> ModelImportList:
-    """Newest first."""
+    """Lists imports, newest first."""
     with state.database.read() as session:
         found = Imports(session, caller.tenant).page(after=after, limit=limit)
     return ModelImportList(data=[_public(one) for one in found.data], has_more=found.has_more)

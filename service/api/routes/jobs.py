@@ -41,7 +41,8 @@ _METADATA_PARAMETER: dict[str, Any] = {
     "in": "query",
     "style": "deepObject",
     "explode": True,
-    "description": "`metadata[key]=value`: only jobs with these pairs. `metadata=null`: only jobs without.",
+    "description": "`metadata[key]=value`: only jobs with these pairs. `metadata=null`: only jobs without "
+    "metadata.",
     "schema": {"type": "object", "additionalProperties": {"type": "string"}},
 }
 
@@ -81,9 +82,9 @@ def create(
     x_stainless_retry_count: Annotated[str, Header(include_in_schema=False)] = "",
     x_stainless_read_timeout: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> FineTuningJob:
-    """Returns at once, with a job that is `validating_files`. With an `Idempotency-Key`, the same request
-    creates only one job per day, however often it is sent. Retries of the openai SDK are recognized without
-    it."""
+    """Creates a job, and returns it at once with the status `validating_files`. With an `Idempotency-Key`,
+    the same request creates only one job per day, however often it is sent. Retries of the openai SDK are
+    recognized without it."""
     request = CreateRequest(
         api_key_id=caller.key_id,
         request_sha256=request_sha256(body),
@@ -183,8 +184,8 @@ def resume(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
 def republish(
     caller: Writer, state: UsesAppState, job_id: str, body: RepublishBody | Absent = None
 ) -> FineTuningJob:
-    """Tries at once to publish the trained weights, of a job that failed after its training or that waits for
-    its next try. The job is `running` again until its model is published or refused."""
+    """Tries at once to publish the trained weights of a job that failed after training or that waits for its
+    next try. The job is `running` again until its model is published or refused."""
     wanted = body or RepublishBody()
     if wanted.gate == "skip" and not caller.may("admin"):
         raise PermissionDenied("Only a key with the scope 'admin' may skip the publish gate.", param="gate")

@@ -27,7 +27,7 @@ def list_holds(
     after: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
 ) -> LegalHoldList:
-    """Newest first. A Tunery extension."""
+    """Lists legal holds, newest first. A Tunery extension."""
     with state.database.read() as session:
         tenant = Projects(session, caller.tenant.organization_id).tenant(project_id)
         page = LegalHolds(session, tenant).page(after=after, limit=limit)
@@ -51,7 +51,7 @@ def create(body: LegalHoldBody, caller: OrganizationAdmin, state: UsesAppState, 
 def release(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, hold_id: str
 ) -> ReleasedLegalHold:
-    """What was held can be deleted again. The audit log tells of the hold."""
+    """Ends the hold: what was held can be deleted again. The audit log keeps a record of the hold."""
     with state.database.write() as session:
         tenant = Projects(session, caller.tenant.organization_id).tenant(project_id)
         LegalHolds(session, tenant).release(hold_id)

@@ -76,7 +76,7 @@ def update_project_limits(
 
 @router.delete("/limits", operation_id="project_limits_reset", summary="Reset a project's limits")
 def reset_project_limits(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> ProjectLimits:
-    """The server's limits apply again. Those of single base models stay."""
+    """Resets the project's limits to the server's. Limits for single base models stay."""
     with state.database.write() as session:
         tenant = Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         Limits(session).remove(project_id)
@@ -111,7 +111,7 @@ def update_key_limits(
     project_id: str,
     api_key_id: str,
 ) -> KeyLimits:
-    """They apply beside those of the key's project."""
+    """Sets the key's limits, which apply in addition to those of its project."""
     with state.database.write() as session:
         tenant = _tenant_of_key(session, caller, project_id, api_key_id)
         changes = _given(body)

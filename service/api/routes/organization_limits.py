@@ -39,8 +39,7 @@ _NAMES: dict[str, LimitName] = {
 @router.get("", operation_id="organization_limits_retrieve", summary="Retrieve an organization's limits")
 def retrieve(caller: Operator, state: UsesAppState, organization_id: str) -> OrganizationLimits:
     """Returns the organization's limits and how much of each has been used. They apply in addition to those
-    of its projects, which its own admins set. They apply beside those of its projects, which its own admins
-    set. A Tunery extension; 9007199254740991 means no limit."""
+    of its projects, which its own admins set. A Tunery extension; 9007199254740991 means no limit."""
     with state.database.read() as session:
         return _public(session, organization_id)
 
@@ -49,7 +48,7 @@ def retrieve(caller: Operator, state: UsesAppState, organization_id: str) -> Org
 def update(
     body: UpdateOrganizationLimitsBody, caller: Operator, state: UsesAppState, organization_id: str
 ) -> OrganizationLimits:
-    """What it has already beyond a lower limit stays."""
+    """Sets the organization's limits. What already exceeds a lower limit stays."""
     changes = {_NAMES[field]: cast(int, value) for field, value in body.model_dump(exclude_none=True).items()}
     with state.database.write() as session:
         Organizations(session).get(organization_id)

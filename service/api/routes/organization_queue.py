@@ -68,8 +68,8 @@ def list_pools(_: OrganizationAdmin, state: UsesAppState) -> DevicePoolList:
 
 @router.post("/pools/{name}", operation_id="organization_pools_update", summary="Limit a pool of devices")
 def update_pool(name: str, body: UpdatePoolBody, caller: Operator, state: UsesAppState) -> DevicePool:
-    """Jobs of all organizations then hold no more of its devices. Those that hold more already go on with
-    them. A Tunery extension."""
+    """Limits the devices of this pool that the jobs of all organizations may hold. Jobs that already hold
+    more keep them. A Tunery extension."""
     pool = next((pool for pool in state.settings.pools if pool.name == name), None)
     if pool is None:
         raise NotFound(f"There is no pool '{name}'.", param="name")

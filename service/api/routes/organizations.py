@@ -27,7 +27,7 @@ def list_organizations(
     after: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
 ) -> OrganizationList:
-    """Newest first. A Tunery extension."""
+    """Lists organizations, newest first. A Tunery extension."""
     with state.database.read() as session:
         page = Organizations(session).page(after=after, limit=limit)
     return OrganizationList.of([_public(one) for one in page.data], has_more=page.has_more)

@@ -30,7 +30,7 @@ def list_projects(
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
     include_archived: Annotated[bool, Flag] = False,
 ) -> OrganizationProjectList:
-    """Newest first."""
+    """Lists projects, newest first."""
     with state.database.read() as session:
         projects = Projects(session, caller.tenant.organization_id)
         page = projects.page(after=after, limit=limit, include_archived=include_archived)

@@ -33,7 +33,8 @@ def list_rate_limits(
     before: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 100,
 ) -> ProjectRateLimitList:
-    """One for each base model, which the models tuned from it share. 9007199254740991 means no limit."""
+    """Lists a rate limit for each base model, which the models tuned from it share. 9007199254740991 means no
+    limit."""
     bases = list(state.catalogue)
     start = 0 if after is None else _place(after, bases, "after") + 1
     end = len(bases) if before is None else _place(before, bases, "before")
@@ -80,7 +81,8 @@ def update_rate_limit(
 def reset_rate_limit(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, rate_limit_id: str
 ) -> ProjectRateLimit:
-    """The project's limits for any base model apply again, or else the server's. A Tunery extension."""
+    """Removes the limits for this base model: the project's limits for any base model apply again, or else
+    the server's. A Tunery extension."""
     with state.database.write() as session:
         tenant = Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         base = _base(rate_limit_id, state)

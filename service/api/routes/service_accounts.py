@@ -43,7 +43,7 @@ def list_accounts(
     after: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
 ) -> ProjectServiceAccountList:
-    """Newest first."""
+    """Lists service accounts, newest first."""
     with state.database.read() as session:
         tenant = Projects(session, caller.tenant.organization_id).tenant(project_id)
         page = ServiceAccounts(session, tenant).page(after=after, limit=limit)
@@ -99,7 +99,7 @@ def update(
 def delete(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, service_account_id: str
 ) -> DeletedServiceAccount:
-    """Its keys are refused from the next request on."""
+    """Deletes the service account. Its keys are refused from the next request."""
     with state.database.write(frees_space=True) as session:
         tenant = Projects(session, caller.tenant.organization_id).tenant(project_id)
         ServiceAccounts(session, tenant).delete(service_account_id)

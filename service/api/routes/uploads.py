@@ -54,8 +54,8 @@ def retrieve(caller: Reader, state: UsesAppState, upload_id: str) -> Upload:
 async def complete(
     request: Request, body: CompleteUploadBody, caller: Writer, state: UsesAppState, upload_id: str
 ) -> Upload:
-    """Makes the file. It is checked like a file that is sent whole; for large files this takes minutes. If
-    the connection breaks, send the same request again: it returns the same file."""
+    """Creates the file from the parts. It is checked like a file that is sent whole; for large files this
+    takes minutes. If the connection breaks, send the same request again: it returns the same file."""
     turns: UploadTurns = request.app.state.upload_turns
     work = partial(complete_upload, state, caller.tenant, upload_id, body.part_ids, md5=body.md5)
     waits_until = time.monotonic() + state.settings.queue_timeout_seconds

@@ -40,7 +40,8 @@ _Limit = Annotated[int, Query(ge=1, le=100), WholeNumber]
 
 @router.post("/webhook_endpoints", operation_id="webhooks_create", summary="Create a webhook endpoint")
 def create(body: CreateWebhookEndpointBody, caller: Writer, state: UsesAppState) -> WebhookEndpointWithSecret:
-    """The answer shows the signing secret, once. Events are sent from now on."""
+    """Creates an endpoint, to which events are sent from now on. The signing secret is shown only in this
+    response."""
     state.webhooks.policy.check_url(body.url)
     with state.database.write() as session:
         secret, endpoint = WebhookEndpoints(session, caller.tenant).create(
@@ -53,7 +54,7 @@ def create(body: CreateWebhookEndpointBody, caller: Writer, state: UsesAppState)
 def list_endpoints(
     caller: Writer, state: UsesAppState, after: _After = None, limit: _Limit = 20
 ) -> WebhookEndpointList:
-    """Newest first."""
+    """Lists webhook endpoints, newest first."""
     with state.database.read() as session:
         page = WebhookEndpoints(session, caller.tenant).list(after=after, limit=limit)
     data = [_public(endpoint) for endpoint in page.data]
@@ -117,7 +118,7 @@ def rotate_secret(
     webhook_endpoint_id: str,
     body: RotateWebhookSecretBody | None = None,
 ) -> WebhookEndpointWithSecret:
-    """The answer shows the new secret, once."""
+    """Replaces the signing secret. The new one is shown only in this response."""
     keeps_old = body is not None and bool(body.keep_old_secret_active_for_24_hours)
     with state.database.write() as session:
         secret, endpoint = WebhookEndpoints(session, caller.tenant).rotate_secret(
@@ -134,8 +135,8 @@ def rotate_secret(
 async def test(
     body: TestWebhookBody, caller: Writer, state: UsesAppState, webhook_endpoint_id: str
 ) -> WebhookEndpointTestResult:
-    """Sends it at once, and waits for the answer. It is signed, names no job that exists, and is not
-    repeated."""
+    """Sends a sample event at once, and waits for the response. The event is signed, names no existing job,
+    and is not repeated."""
     if not state.webhook_tests.available_tokens:
         raise Overloaded("Other sample events are being sent. Try again in some seconds.")
     outcome: Outcome = await run_sync(
@@ -156,7 +157,7 @@ async def test(
     summary="Disable a webhook endpoint",
 )
 def disable(caller: Writer, state: UsesAppState, webhook_endpoint_id: str) -> WebhookEndpoint:
-    """Nothing more is sent to it: pending deliveries fail. A Tunery extension."""
+    """Stops sending to the endpoint. Pending deliveries fail. A Tunery extension."""
     with state.database.write() as session:
         return _public(WebhookEndpoints(session, caller.tenant).disable(webhook_endpoint_id))
 
@@ -167,7 +168,7 @@ def disable(caller: Writer, state: UsesAppState, webhook_endpoint_id: str) -> We
     summary="Enable a webhook endpoint",
 )
 def enable(caller: Writer, state: UsesAppState, webhook_endpoint_id: str) -> WebhookEndpoint:
-    """Events from now on are sent to it again. A Tunery extension."""
+    """Sends events to the endpoint again from now on. A Tunery extension."""
     with state.database.write() as session:
         return _public(WebhookEndpoints(session, caller.tenant).enable(webhook_endpoint_id))
 
@@ -184,7 +185,7 @@ def list_deliveries(
     after: _After = None,
     limit: _Limit = 20,
 ) -> WebhookDeliveryList:
-    """Newest first. A Tunery extension."""
+    """Lists deliveries to the endpoint, newest first. A Tunery extension."""
     with state.database.read() as session:
         page = WebhookEndpoints(session, caller.tenant).deliveries(
             webhook_endpoint_id, after=after, limit=limit

@@ -30,7 +30,7 @@ _Format = Annotated[
     _Formats,
     Query(
         description="`original`: as the model was trained. `merged`: a full model, which full fine-tunes are "
-        "already. `gguf`: for llama.cpp. What the model does not have already must be exported before."
+        "already. `gguf`: for llama.cpp. Other formats than the model's own must be exported first."
     ),
     OrDefault,
 ]

@@ -37,8 +37,8 @@ class SetAliasBody(Body):
     tuned model had elsewhere, so that requests with that name keep working: OpenAI's `ft:…`, or Azure's
     `gpt-4o-mini.ft-…`. No model of this server may have it."""
     version: _Version | None = None
-    """The version that the alias must have now, or 0 if it must be new. If it has another one, nothing is
-    changed and the answer is 409 `version_conflict`. Without it, the last writer wins."""
+    """The version that the alias must have now, or 0 if it must be new. Otherwise nothing is changed and the
+    answer is 409 `version_conflict`. If it is left out, the last writer wins."""
 
 
 class RollBackBody(Body):

@@ -10,7 +10,7 @@ from service.api.schemas.base import Answer, Identified, ItemList
 class AuditedProject(Answer):
     id: str
     name: str
-    """At that time."""
+    """Name at the time of the change."""
 
 
 class AuditedServiceAccount(Answer):
@@ -40,11 +40,11 @@ class AuditedSession(Answer):
     issuer: str
     """The identity provider. A Tunery extension, as `subject` is."""
     subject: str
-    """Whom its token names."""
+    """Subject of the token."""
 
 
 class AuditSessionActor(Answer):
-    """Someone with a token of an identity provider."""
+    """The holder of an identity provider's token."""
 
     type: Literal["session"]
     session: AuditedSession

@@ -62,7 +62,7 @@ class UserMessage(Body):
 
 
 class AssistantMessage(Body):
-    """A message that a server answered with can be sent back unchanged."""
+    """A message of the assistant. Messages from responses can be sent back unchanged."""
 
     role: Literal["assistant"]
     content: str | Annotated[list[AnswerPart], Field(fail_fast=True)] | None = None
@@ -189,12 +189,12 @@ class ChatCompletionBody(SamplingBody):
     `response_format` does not change them."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=0)] | None = None
-    """If absent, what the context leaves."""
+    """Maximum tokens of the answer. If absent, as many as the context has room for."""
     max_tokens: Annotated[int, Field(ge=0)] | None = Field(default=None, deprecated=True)
     """The older name of `max_completion_tokens`. Give only one of the two."""
     response_format: ResponseFormat | None = None
     """The format of the answer. With a JSON format, the answer is always valid JSON, or the beginning of it
-    if it is cut off, e.g. by `max_completion_tokens`. by `max_completion_tokens`."""
+    if it is cut off, e.g. by `max_completion_tokens`."""
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     """The chat template shows them to the model, and its calls are parsed in the template's format."""
     tool_choice: ToolChoice | None = None
@@ -403,7 +403,7 @@ class ChatCompletion(Answer):
 
 class FunctionCallDelta(Piece):
     name: str | None = None
-    """Only in the call's first piece."""
+    """Name of the function, only in the call's first piece."""
     arguments: str
     """The next piece of the arguments."""
 

@@ -64,5 +64,5 @@ class Classification(Answer):
     """Unix seconds."""
     model: str
     data: list[ClassifiedText | ClassifiedWords]
-    """In the order of the inputs."""
+    """One result per input, in the order of the inputs."""
     usage: InputUsage

@@ -8,8 +8,8 @@ from service.api.schemas.base import Answer
 
 
 class FileReport(Answer):
-    """What a curator would want to know about a training file. It quotes nothing of the file but labels and
-    short answers, and of those none that looks like a secret or personal data."""
+    """Problems and statistics of a training file. It quotes nothing of the file but labels and short answers,
+    and of those none that looks like a secret or personal data."""
 
     object: Literal["file.report"] = "file.report"
     file_id: str
@@ -29,7 +29,7 @@ class FileReport(Answer):
     warnings: list[Finding] = []
     """What may make the model worse. It never blocks a job."""
     lengths: Lengths | None = None
-    """In tokens of `model`; in characters without one, or if it cannot be trained on such rows."""
+    """Lengths in tokens of `model`; in characters without one, or if it cannot be trained on such rows."""
     overlength: Overlength | None = None
     """Null without `model`."""
     labels: LabelBalance | None = None

@@ -45,6 +45,6 @@ class Embedding(Answer):
 class EmbeddingList(Answer):
     object: Literal["list"] = "list"
     data: list[Embedding]
-    """In the order of the inputs."""
+    """One result per input, in the order of the inputs."""
     model: str
     usage: InputUsage

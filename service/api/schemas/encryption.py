@@ -18,15 +18,15 @@ EncryptionKey = Annotated[
 
 class ProjectEncryptionBody(Body):
     key: EncryptionKey
-    """A key of the store: of AWS's KMS by its ARN, of other stores by its name. No alias, because that may
-    come to mean another key."""
+    """A key of the store: of AWS's KMS by its ARN, of other stores by its name. Aliases are refused, because
+    they may come to name another key."""
 
 
 class ProjectEncryption(Answer):
-    """What was written before stays as it is."""
+    """A project's encryption key. What was written before it was set stays as it is."""
 
     object: Literal["project.encryption"] = "project.encryption"
     id: str
-    """The project's."""
+    """Id of the project."""
     key: str | None
     """null leaves encryption to the store, as its bucket is set up."""

@@ -9,23 +9,23 @@ from service.api.schemas.plans import JobPlan, JobWorkers
 
 class EstimatedRow(Answer):
     line: int
-    """In the training file, counted from 1."""
+    """Line in the training file, counted from 1."""
     tokens: int
     """Tokens of all sequences of the row, after `training.on_overlength` is applied."""
 
 
 class EstimatedTokens(Answer):
-    """Exact: what training will count."""
+    """Exact token counts, as training will count them."""
 
     per_epoch: int
     trained: int
-    """Over all epochs: the job's `trained_tokens`, unless early stopping ends it sooner."""
+    """Tokens over all epochs: the job's `trained_tokens`, unless early stopping ends it sooner."""
     learned_per_epoch: int
     """Tokens that are part of the loss; for an encoder, the labels."""
     held_out: int
-    """In the validation file or the split."""
+    """Tokens in the validation file or the split."""
     longest_rows: list[EstimatedRow]
-    """The longest first."""
+    """The longest rows, longest first."""
 
 
 class EstimatedRows(Answer):
@@ -63,7 +63,7 @@ class EstimatedQueue(Answer):
     jobs_ahead: int
     """Jobs that hold devices, and jobs that are expected to start earlier."""
     seconds: float | None
-    """Until the job starts. Null if that cannot be known: `unknown` says why."""
+    """Seconds until the job starts. Null if that cannot be known: `unknown` says why."""
 
 
 class EstimatedPrice(Answer):

@@ -27,7 +27,7 @@ class ValidatedGrader(Answer):
 
 
 class GraderErrors(Answer):
-    """What went wrong. A grader with an error has the reward 0."""
+    """What went wrong. The reward of a grader with an error is 0."""
 
     formula_parse_error: bool = False
     sample_parse_error: bool = False
@@ -35,7 +35,7 @@ class GraderErrors(Answer):
     truncated_observation_error: bool = False
     unresponsive_reward_error: bool = False
     invalid_variable_error: bool = False
-    """A template names what neither the item nor the sample has."""
+    """A template names a variable that neither the item nor the sample has."""
     other_error: bool = False
     """The formula has no finite value, or a text is too long."""
     python_grader_server_error: bool = False
@@ -61,7 +61,7 @@ class GraderMetadata(Answer):
 
 
 class GraderExtension(Answer):
-    """What Tunery adds."""
+    """Tunery's additions."""
 
     error_details: str | None
     """The first error in words."""

@@ -62,6 +62,6 @@ class JobIntegration(Answer):
     url: str | None
     """Page of the run in the tracker, once it has begun."""
     problem: str | None
-    """Why the tracker gets no more of the job. The job goes on without it."""
+    """Why the tracker receives no more data. The job continues without it."""
     file: str | None
     """Id of the file with the events of a `tensorboard` integration, once the job has succeeded."""

@@ -31,7 +31,7 @@ class HyperparametersBody(Body):
     batch_size: Auto | Annotated[int, Field(ge=1, le=256)] = "auto"
     """Examples per optimizer step."""
     learning_rate_multiplier: Auto | Annotated[float, Field(gt=0, le=MAX_RATE_MULTIPLIER)] = "auto"
-    """Times the base model's own learning rate."""
+    """Multiplies the base model's own learning rate."""
     n_epochs: Auto | Annotated[int, Field(ge=1, le=50)] = "auto"
     """Passes over the training file."""
 
@@ -73,7 +73,7 @@ class DpoMethodBody(Body):
 
 
 class ReinforcementMethodBody(Body):
-    """Another method of OpenAI's: recognized, and refused by name."""
+    """A method of OpenAI's that is not supported: it is recognized, and refused by name."""
 
     type: Literal["reinforcement"]
     reinforcement: JsonObject | None = None
@@ -89,8 +89,8 @@ class CreateJobExtension(Body):
     """Integrations in addition to OpenAI's: MLflow, trackio and files for TensorBoard. At most one of a
     type."""
     priority: Priority = "normal"
-    """Jobs of a higher priority start first, and may have running ones of a lower priority pause. `high`
-    needs the project's right to it."""
+    """Jobs of a higher priority start first, and may pause running jobs of a lower priority. `high` needs the
+    project's right to it."""
     start_by: Annotated[int, Field(ge=0, le=2**40)] | None = None
     """Unix seconds. The job fails if it has not started by then."""
 
@@ -212,7 +212,7 @@ class FineTuningJobCost(Answer):
     device: str
     """`cpu`, or the GPU's name."""
     seconds: float
-    """The sum of the phases."""
+    """Total seconds: the sum of the phases."""
     starting_seconds: float
     """Starting the processes, reading the data and loading the model."""
     training_seconds: float
@@ -229,7 +229,7 @@ class PublishFault(Answer):
 
 
 class JobPublishing(Answer):
-    """How publishing stands. Training is complete and its weights are stored, whatever becomes of it."""
+    """State of publishing. Training is complete and its weights are stored, whatever the outcome."""
 
     weights: str
     """The checkpoint that has the trained weights: `GET /v1/models/{weights}/weights` downloads them."""
@@ -261,10 +261,10 @@ JobState = TypeAliasType(
 
 class RepublishBody(Body):
     gate: Literal["check", "skip"] = "check"
-    """`skip` publishes the model though serving computes other log-probabilities than training. It needs a
+    """`skip` publishes the model even if serving and training disagree on its log-probabilities. It needs a
     key with the scope `admin`."""
     regression: Literal["check", "allow"] = "check"
-    """`allow` publishes the model though it forgot more than `training.max_regression` allows."""
+    """`allow` publishes the model even if it forgot more than `training.max_regression` allows."""
 
 
 QueueReason = TypeAliasType(
@@ -293,7 +293,7 @@ it ends; `backing_off`, after a fault; `pending`, it is new in the queue or far 
 
 
 class JobQueue(Answer):
-    """Where a queued job stands."""
+    """A job's place in the queue."""
 
     position: int
     """Position among the queued jobs of all projects, counted from 1. An estimate: the order depends on
@@ -303,9 +303,9 @@ class JobQueue(Answer):
     """The reason as a sentence."""
     estimated_start: int | None
     estimated_finish: int | None
-    """As if no more jobs were created. Null if it is not known."""
+    """Estimated finish if no more jobs are created. Null if it is not known."""
     retry_at: int | None
-    """Before this time it is not started, because of a fault that its events tell of. Null without one."""
+    """Earliest time of the next start after a fault, which the job's events report. Null without one."""
 
     @classmethod
     def of(cls, place: QueuePlace) -> Self:
@@ -325,14 +325,14 @@ class JobExtension(Answer):
     """Present while the job waits for its devices."""
     priority: Priority
     start_by: int | None
-    """Unless it has started by then, the job fails."""
+    """The job fails if it has not started by this time (Unix seconds)."""
     progress: JobProgress | None
     publishing: JobPublishing | None
     """Present once training is complete and the weights are stored."""
     attempt: int
-    """How many runs have been started."""
+    """Number of runs that have been started."""
     training: TrainingOptions
-    """Including what a continued job has inherited from the one it continues."""
+    """The training options, including those that a continued job inherits."""
     plan: JobPlan | None
     """Present once the files are validated."""
     workers: JobWorkers | None

@@ -103,7 +103,7 @@ class UsedByProject(UsedByKey):
 class KeyLimits(Answer):
     object: Literal["project.api_key.limits"] = "project.api_key.limits"
     id: str
-    """The key's."""
+    """Id of the key."""
     max_requests_per_1_minute: Limit
     max_tokens_per_1_minute: Limit
     max_concurrent_jobs: Limit
@@ -115,7 +115,7 @@ class KeyLimits(Answer):
 class ProjectLimits(Answer):
     object: Literal["project.limits"] = "project.limits"
     id: str
-    """The project's."""
+    """Id of the project."""
     max_requests_per_1_minute: Limit
     max_tokens_per_1_minute: Limit
     max_concurrent_jobs: Limit
@@ -136,7 +136,7 @@ class UsedByOrganization(UsedByProject):
 class OrganizationLimits(Answer):
     object: Literal["organization.limits"] = "organization.limits"
     id: str
-    """The organization's."""
+    """Id of the organization."""
     max_projects: Limit
     max_concurrent_jobs: Limit
     max_jobs_per_1_day: Limit

@@ -8,7 +8,7 @@ from service.api.schemas.provenance import ModelProvenance
 
 
 class Differences(Answer):
-    """Between the log-probabilities of serving and of training on the same tokens, in nats."""
+    """Differences between the log-probabilities of serving and of training on the same tokens, in nats."""
 
     max_abs: float
     mean_abs: float
@@ -22,10 +22,10 @@ class Parity(Differences):
     """How closely serving reproduced the tuned model when it was published."""
 
     noise: Differences | None = None
-    """The same of the base alone: how much rounding explains."""
+    """The same for the base alone, which shows how much is due to rounding."""
     effect: float | None = None
-    """How much of the change that training made serving shows: 1 is all of it. Null if the change is too
-    small, beside the noise, to tell."""
+    """Share of training's effect that the served model shows: 1 is all of it. Null if the effect is too small
+    compared with the noise."""
 
 
 class ModelExtension(Answer):

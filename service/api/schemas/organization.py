@@ -27,7 +27,7 @@ Scopes = Annotated[list[Scope], Field(max_length=16)]
 
 class OrganizationBody(Body):
     name: Name
-    """Need not be unique."""
+    """Name of the organization, which need not be unique."""
 
 
 class PublicOrganization(Identified):
@@ -49,7 +49,7 @@ class OrganizationList(ItemList[PublicOrganization]):
 
 class ProjectBody(Body):
     name: Name
-    """Need not be unique."""
+    """Name of the organization, which need not be unique."""
     external_key_id: Unsupported = None
     geography: Unsupported = None
     residency: Unsupported = None
@@ -138,7 +138,7 @@ class ProjectApiKeyList(ItemList[ProjectApiKey]):
 class ServiceAccountBody(Body):
     name: Name
     create_service_account_only: bool | None = None
-    """Whether to make no key."""
+    """Whether to create no key."""
     scopes: Scopes = []
     """Scopes of the first key. A Tunery extension."""
     expires_in_seconds: Lifetime | None = None

@@ -40,13 +40,13 @@ class DevicePool(Answer):
     kind: Literal["cuda", "cpu"]
     accelerator_type: str | None
     nodes: int
-    """The most that it can have."""
+    """Maximum number of nodes."""
     devices: int
     """Devices of all these nodes."""
     held_devices: int
     """Devices that training holds, for all organizations."""
     max_devices: int | None
-    """The most that jobs may hold at once, if an operator has limited them."""
+    """Maximum number of devices that jobs may hold at once, if an operator has set a limit."""
     price: float
     """Price of one device-second, relative to the other pools' prices."""
 
@@ -66,13 +66,14 @@ class DevicePool(Answer):
 
 class UpdatePoolBody(Body):
     max_devices: int | None = Field(ge=0)
-    """The most devices that jobs may hold at once. With 0, none starts there; null removes the limit."""
+    """Maximum number of devices that jobs may hold at once. With 0, no job starts there; null removes the
+    limit."""
 
 
 class DevicePoolList(Answer):
     object: Literal["list"] = "list"
     data: list[DevicePool]
     slots: int
-    """The most devices that training uses at once, over all pools."""
+    """Maximum number of devices that training uses at once, over all pools."""
     queued_jobs: int
     """Queued jobs of all organizations."""

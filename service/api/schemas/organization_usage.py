@@ -51,7 +51,7 @@ class FineTuningUsage(UsageResult):
 class CostAmount(Answer):
     value: float
     currency: str
-    """In lower case, such as `usd`."""
+    """Currency in lower case, such as `usd`."""
 
 
 class CostsResult(Answer):
@@ -78,13 +78,13 @@ class UsageBucket(Answer):
             Field(discriminator="object"),
         ]
     ]
-    """Empty without usage."""
+    """Usage in this bucket; empty without usage."""
 
 
 class UsagePage(Answer):
     object: Literal["page"] = "page"
     data: list[UsageBucket]
-    """Oldest first, without gaps."""
+    """Buckets, oldest first, without gaps."""
     has_more: bool
     next_page: str | None
     """The `page` to ask for next."""

@@ -9,7 +9,7 @@ class PlannedMemory(Answer):
     """Bytes on each device at the peak of a step: of a GPU, or of the worker's process on a CPU."""
 
     weights: int
-    """As this device holds them: its part of sharded ones."""
+    """Bytes of the weights that this device holds: its part if they are sharded."""
     trained_weights: int
     """Bytes of the adapter's weights. 0 for a full fine-tune, whose weights are all trained."""
     gradients: int
@@ -30,7 +30,7 @@ class WorkersPlan(Answer):
     """How an elastic job runs with one number of workers."""
 
     pool: str | None
-    """Null for any."""
+    """Name of the pool. Null for any pool."""
     num_workers: int
     parallelism: Literal["single", "ddp", "fsdp", "hsdp"]
     activation_checkpointing: Literal["auto", "none", "full", "offload"]
@@ -42,16 +42,16 @@ class JobWorkers(Answer):
     """The workers of an elastic job."""
 
     current: int | None
-    """Null while it holds no devices."""
+    """Number of workers now. Null while the job holds no devices."""
     min: int
     max: int
-    """The fewest and the most that fit, and divide the batch."""
+    """The least and the greatest number of workers that fit and divide the batch."""
     plans: list[WorkersPlan]
-    """One for each number of workers in each pool."""
+    """A plan for each number of workers in each pool."""
 
 
 class JobPlan(Answer):
-    """What every `auto` of `training` about devices became."""
+    """How the job runs: what every `auto` of `training` about devices was resolved to."""
 
     num_workers: int
     """Training processes, each with a device of its own."""

@@ -27,9 +27,10 @@ class PreviewJobBody(CreateJobBody):
 class PreviewedToken(Answer):
     id: int
     token: str
-    """Its text. Bytes that are not whole characters are escaped, as in `logprobs`: `bytes:\\xe4\\xbd`."""
+    """Text of the token. Bytes that are not whole characters are escaped, as in `logprobs`:
+    `bytes:\\xe4\\xbd`."""
     bytes: list[int]
-    """Its UTF-8 bytes. A character may be spread over several tokens."""
+    """UTF-8 bytes of the token. A character may be spread over several tokens."""
     learned: bool
     """Whether the token is part of the loss."""
     label: str | None
@@ -51,7 +52,7 @@ class PreviewProblem(Answer):
 
 class PreviewedRow(Answer):
     line: int
-    """Counted from 1."""
+    """Line number, counted from 1."""
     outcome: Literal["whole", "truncated", "dropped", "error"]
     """Whether training uses the whole row, cuts it at the end, leaves it out (the last two by
     `training.on_overlength`), or refuses the file because of it."""
@@ -70,7 +71,7 @@ class FineTuningJobPreview(Answer):
     max_length: int
     """The largest number of tokens in a sequence: the base's context length."""
     data: list[PreviewedRow]
-    """In the order of the file."""
+    """The rows, in the order of the file."""
     has_more: bool
     """Whether rows that were asked for are left out because the answer would become too large. Ask for them
     with `lines`."""

@@ -9,7 +9,7 @@ class ModelProvenance(Answer):
     base: str
     """Id of the base model."""
     base_sha256: str
-    """Over the base's weight files."""
+    """SHA-256 of the base's weight files."""
     template_sha256: str
     """SHA-256 of the chat template's text."""
     training_sha256: str
@@ -27,6 +27,6 @@ class ModelProvenance(Answer):
     versions: dict[str, str]
     """Versions of Python and of the packages that affect the numbers."""
     code_sha256: str | None
-    """Over the source files of training. Null for models that were trained before it was recorded."""
+    """SHA-256 of the source files of training. Null for models that were trained before it was recorded."""
     device: str | None
     """`cpu`, or the GPU's name."""

@@ -16,7 +16,7 @@ class ResponseEvent(Answer):
 
 
 class ResponseLifecycleEvent(ResponseEvent):
-    """The response is begun (`created`, `in_progress`) or has ended."""
+    """The response has begun (`created`, `in_progress`) or ended."""
 
     type: Literal[
         "response.created",

@@ -29,7 +29,7 @@ InputPart = Annotated[InputText | PastText | RefusalPart, Field(discriminator="t
 
 
 class InputMessage(Body):
-    """A message; one that a server answered with can be sent back unchanged."""
+    """A message. Messages from responses can be sent back unchanged."""
 
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]

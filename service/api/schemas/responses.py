@@ -110,7 +110,7 @@ class ResponsesBody(SamplingExtensions):
     instructions: str | None = None
     """The first message, from the developer."""
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
-    """If absent, what the context leaves."""
+    """Maximum tokens of the answer. If absent, as many as the context has room for."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=128)] | None = None

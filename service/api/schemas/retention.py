@@ -15,7 +15,7 @@ RetentionDays = TypeAliasType(
 
 
 class RetentionBody(Body):
-    """A field that is left out stays as it is."""
+    """Fields that are left out stay as they are."""
 
     files: RetentionDays | None = None
     """Uploaded files, since they were uploaded."""
@@ -56,7 +56,7 @@ class ProjectRetention(RetentionTerms):
 
     object: Literal["project.retention"] = "project.retention"
     id: str
-    """The project's."""
+    """Id of the project."""
 
 
 class OrganizationRetention(RetentionTerms):
@@ -64,7 +64,7 @@ class OrganizationRetention(RetentionTerms):
 
     object: Literal["organization.retention"] = "organization.retention"
     id: str
-    """The organization's."""
+    """Id of the organization."""
 
 
 class DueForDeletion(Answer):
@@ -73,7 +73,7 @@ class DueForDeletion(Answer):
     count: int
     """Files, checkpoints, resume states or exports; rows of events; hours of usage."""
     bytes: int | None
-    """In storage. null if there are too many to look at now."""
+    """Bytes in storage. Null if there are too many objects to look at now."""
     oldest_at: int | None
 
 

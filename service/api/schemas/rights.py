@@ -13,27 +13,27 @@ Aliases = Annotated[list[Annotated[str, Field(max_length=255)]], Field(max_lengt
 
 
 class ProjectRightsBody(Body):
-    """A field that is left out stays as it is."""
+    """Fields that are left out stay as they are."""
 
     models: Aliases | None = None
-    """Base models that the project may train, ask, and import adapters for."""
+    """Base models that the project may train, query, and import adapters for."""
     methods: Annotated[list[Method], Field(fail_fast=True)] | None = None
     training_types: Annotated[list[TrainingType], Field(fail_fast=True)] | None = None
 
 
 class ProjectRights(Answer):
-    """null allows everything, also what is added to the catalogue later."""
+    """Rights of the key. Null allows everything, including what is added to the catalogue later."""
 
     object: Literal["project.rights"] = "project.rights"
     id: str
-    """The project's."""
+    """Id of the project."""
     models: list[str] | None
     methods: list[Method] | None
     training_types: list[TrainingType] | None
 
 
 class OwnRights(Answer):
-    """null allows everything, also what is added to the catalogue later."""
+    """Rights of the key. Null allows everything, including what is added to the catalogue later."""
 
     object: Literal["rights"] = "rights"
     project_id: str

@@ -39,13 +39,13 @@ class SamplingExtensions(Body):
     order."""
 
     top_k: Annotated[int, Field(ge=-1, lt=2**31)] | None = None
-    """Draw from this many of the most likely tokens. -1 and 0 mean all."""
+    """Sample from this many of the most likely tokens. -1 and 0 mean all."""
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Draw only from tokens that are at least this fraction as likely as the most likely one."""
+    """Sample only from tokens that are at least this fraction as likely as the most likely one."""
     repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] | None = None
     """Above 1, tokens of the prompt and of the answer so far become less likely; below 1, more likely."""
     min_tokens: Annotated[int, Field(ge=0)] | None = None
-    """The answer does not end before this many tokens: end tokens are not drawn, and stop strings are
+    """The answer does not end before this many tokens: end tokens are not sampled, and stop strings are
     ordinary text. Has no effect on an answer that must follow a schema or the parameters of tools."""
     stop_token_ids: Annotated[list[TokenId], Field(max_length=MAX_STOP_TOKENS)] | None = None
     """The answer also ends before any of these tokens."""
@@ -67,7 +67,7 @@ class SamplingBody(SamplingExtensions):
     model: str
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     logit_bias: LogitBias | None = None
-    """Ids are of the base model's own vocabulary: OpenAI's tokenizers give them to other tokens."""
+    """Biases by token id in the base model's own vocabulary, which differs from OpenAI's tokenizers."""
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
@@ -75,7 +75,7 @@ class SamplingBody(SamplingExtensions):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    """1 by default, unless the catalogue says otherwise of the base model."""
+    """1 by default, unless the catalogue sets another value for the base model."""
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     """The same."""
     user: str | None = None

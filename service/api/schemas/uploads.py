@@ -49,7 +49,7 @@ class Upload(Answer):
     purpose: FilePurpose
     status: Literal["pending", "completed", "cancelled", "expired"]
     file: FileObject | None
-    """Once the upload is completed, unless the file was deleted or has expired since."""
+    """The file, once the upload is completed, unless it was deleted or has expired since."""
 
 
 class UploadPart(Answer):

@@ -27,7 +27,7 @@ class CreateWebhookEndpointBody(Body):
 
 
 class UpdateWebhookEndpointBody(Body):
-    """What is absent stays as it is."""
+    """Fields that are left out stay as they are."""
 
     name: EndpointName | None = None
     url: Url | None = None
@@ -40,8 +40,8 @@ class UpdateWebhookEndpointBody(Body):
 
 class RotateWebhookSecretBody(Body):
     keep_old_secret_active_for_24_hours: bool | None = None
-    """Whether deliveries are signed with the old secret too for a day, so that receivers can be changed
-    meanwhile. By default, only the new one counts at once."""
+    """Whether deliveries are also signed with the old secret for a day, to give time to update receivers. By
+    default, only the new one is used at once."""
 
 
 class TestWebhookBody(Body):
@@ -50,12 +50,12 @@ class TestWebhookBody(Body):
 
 
 class WebhookEndpointExtension(Answer):
-    """What Tunery adds."""
+    """Tunery's additions."""
 
     status: Literal["enabled", "disabled"]
     disabled_at: int | None
     disabled_reason: str | None
-    """Why nothing is sent any more."""
+    """Why the endpoint is disabled."""
     failures: int
     """Failed tries since the last success."""
 
@@ -100,7 +100,7 @@ class WebhookEndpointTestResult(Answer):
     status_code: int
     """What the receiver answered."""
     success: Literal[True] = True
-    """The receiver has answered, with whatever status."""
+    """Whether the receiver has answered, with any status."""
 
 
 class WebhookEventTypeList(Answer):

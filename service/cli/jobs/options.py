@@ -27,7 +27,9 @@ BatchSize = Annotated[
 LearningRate = Annotated[
     float | None,
     typer.Option(
-        "--learning-rate-multiplier", help="Times the base model's own learning rate.", rich_help_panel=_PANEL
+        "--learning-rate-multiplier",
+        help="Multiplies the base model's own learning rate.",
+        rich_help_panel=_PANEL,
     ),
 ]
 Beta = Annotated[

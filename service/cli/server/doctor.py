@@ -36,9 +36,7 @@ def doctor(
     output: Output,
     job: Annotated[
         bool,
-        typer.Option(
-            "--job", help="Also train a tiny model, query it, and delete it again. It is deleted again."
-        ),
+        typer.Option("--job", help="Also train a tiny model, query it, and delete it again."),
     ] = False,
     model: Annotated[str | None, typer.Option(help="The base of that job; the first one by default.")] = None,
 ) -> None:

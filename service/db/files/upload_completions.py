@@ -37,7 +37,7 @@ class Claim:
     upload: Upload
     owner: str
     parts: list[Part]
-    """In the order of the file."""
+    """The rows, in the order of the file."""
 
 
 class Completions:

@@ -130,6 +130,6 @@ def expire_uploads(session: Session) -> None:
 
 
 def pending_uploads(session: Session, ids: Collection[str]) -> frozenset[str]:
-    """Those of the given uploads, of any tenant, whose parts are still needed."""
+    """The given uploads, of any tenant, whose parts are still needed."""
     row = tables.Upload
     return frozenset(session.scalars(select(row.id).where(row.id.in_(ids), row.status == "pending")))

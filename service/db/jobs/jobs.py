@@ -337,8 +337,8 @@ class Jobs:
         gate: Literal["check", "skip"] = "check",
         regression: Literal["check", "allow"] = "check",
     ) -> Job:
-        """Publishes the job's trained weights again, with the operator's full time limit starting now.
-        Without the publish gate, or the job's own limit on forgetting, if that is asked for.
+        """Publishes the job's trained weights again, with the operator's full time limit starting now. Skips
+        the publish gate, or allows more forgetting than the job's own limit, if asked to.
 
         Raises NotFound, and Conflict: `not_trained`, `job_ended` if it has succeeded or was cancelled, or
         `weights_deleted`."""

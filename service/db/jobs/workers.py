@@ -5,8 +5,8 @@ from typing import Any
 
 
 def num_workers(training: Mapping[str, Any], config: Mapping[str, Any] | None) -> int:
-    """Number of workers by the stored options and configuration. Before the job is planned, as far as the
-    options say: of an elastic job the fewest."""
+    """Number of workers by the stored options and configuration. Before the job is planned, it is what the
+    options say: the minimum for an elastic job."""
     if config is not None:
         return int(config["num_workers"])
     requested = training.get("num_workers", 1)

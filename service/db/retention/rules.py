@@ -14,8 +14,7 @@ KINDS: tuple[RetentionKind, ...] = get_args(RetentionKind)
 DAY_SECONDS = 86_400.0
 
 Days = Mapping[RetentionKind, float | None]
-"""Days by kind; None keeps for good. A kind that is absent is left to the next level. A kind that is absent
-is left to whoever comes next."""
+"""Days by kind; None keeps for good. A kind that is absent is left to the next level."""
 
 
 @dataclass(frozen=True, slots=True)

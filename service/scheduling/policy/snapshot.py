@@ -52,8 +52,8 @@ class QueuedJob:
     """Whether it has left its devices only in order to go on with another number of workers, which its gangs
     do not exceed. It comes before all others."""
     held_seconds: float = 0.0
-    """Seconds that the job has had devices since `queued_at`. Its age in the queue remains, but what it ran
-    was no waiting."""
+    """Seconds that the job has had devices since `queued_at`. The job keeps its age in the queue, but running
+    does not count as waiting."""
 
     def waited(self, at: float) -> float:
         """Seconds without devices."""
@@ -165,8 +165,8 @@ class Rules:
     """A job that has waited for longer comes before all that have not, whatever its priority and project. A
     gang that needs a whole node comes first after a quarter of this time."""
     aged_share: float = 0.5
-    """Share of a pool's devices for aged jobs. Aged jobs come first as long as those that were so started
-    hold no more, so that one project's flood cannot take the cluster by its age."""
+    """Share of a pool's devices for aged jobs. Aged jobs come first while those started in this way hold no
+    more, so that one project's flood of jobs cannot take the cluster by its age."""
     half_life_seconds: float = 3600.0
     """After this time, half of what a project has used is forgotten."""
     may_preempt: bool = True

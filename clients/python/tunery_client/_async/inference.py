@@ -53,7 +53,7 @@ class AsyncChat(AsyncResource):
 
 
 class AsyncClassifications(AsyncResource):
-    """For models tuned from encoders."""
+    """Classifications by models tuned from encoders."""
 
     async def create(self, *, model: str, input: ClassifierInput) -> Classification:
         body = {"model": model, "input": input}
@@ -61,7 +61,7 @@ class AsyncClassifications(AsyncResource):
 
 
 class AsyncEmbeddings(AsyncResource):
-    """For encoders and models tuned from them."""
+    """Embeddings by encoders and models tuned from them."""
 
     async def create(self, *, model: str, input: Prompt, **options: Any) -> EmbeddingList:
         body = {"model": model, "input": input, **options}

@@ -53,7 +53,7 @@ class MergedAdapters:
         """When the last attempt failed, by hot model."""
 
     def counter(self, model: ModelRef) -> Callable[[int], None]:
-        """To be called with the number of tokens in each chunk of one answer of the model."""
+        """Returns a function to call with the number of tokens in each chunk of one answer of the model."""
         if not self._is_on or model.adapter is None or model.adapter.form not in ("lora", "qlora"):
             return lambda num_tokens: None
         key = model.model_dump_json()

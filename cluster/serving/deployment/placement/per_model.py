@@ -53,7 +53,7 @@ class ModelApp:
         self._only = own.name if merges else None
         self._has_gpus = plan is not None
         self._failure: Exception | None = None
-        """Of the load at the start."""
+        """Error of the load at the start."""
         self._start_seconds = settings.start_seconds if plan is not None else None
         self._is_stuck = False
         """Whether the load at the start goes on after its time."""

@@ -1,5 +1,6 @@
-"""Per-model placement: a Serve application for each base, each full fine-tune and each hot adapter, which
-scales to zero, and the small actor that creates and removes them. Those of vLLM reserve their GPUs."""
+"""Places models each in a deployment of its own: a Serve application for each base, each full fine-tune and
+each hot adapter, which scales to zero, and the small actor that creates and removes them. Those of vLLM
+reserve their GPUs."""
 
 import asyncio
 import hashlib
@@ -357,7 +358,7 @@ class Placer:
 class _Failure:
     error: EngineStartFailed
     retry_at: float
-    """By the monotonic clock."""
+    """Time of the next try, by the monotonic clock."""
 
     @property
     def is_recent(self) -> bool:

@@ -26,7 +26,7 @@ class ServingPlans:
         self._settings = settings
         self._read = read or (lambda base: read_config(tokenizer_folder(base)))
         self._plans: dict[str, ServingPlan] = {}
-        """By catalogue entry."""
+        """Plans by catalogue entry."""
 
     async def plan(self, base: BaseSpec) -> ServingPlan:
         """Raises EngineStartFailed if vLLM is to serve the base, and no node has room for it; Unavailable if

@@ -51,7 +51,7 @@ class RemoteModels:
         self._find = find
         self._scale_to_zero_seconds = settings.scale_to_zero_seconds
         self._applications: dict[str, ModelApplication] = {}
-        """By weights and engine."""
+        """Applications by weights and engine."""
         self._placing: dict[str, asyncio.Task[ModelApplication]] = {}
         """Calls of the placer, by the same keys."""
         self._start = LoadTimer(self._ensure_weights)

@@ -1,4 +1,5 @@
-"""Which GPUs the models' own deployments have reserved, and which of these make room for another one."""
+"""Tracks which GPUs the models' own deployments have reserved, and chooses which of these make room for
+another one."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -81,7 +81,7 @@ class Applications(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Has one removed, without waiting until its replicas are gone."""
+        """Removes an application, without waiting until its replicas are gone."""
         ...
 
 

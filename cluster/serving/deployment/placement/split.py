@@ -70,7 +70,7 @@ class SplitModels:
         return await self._own.embed(request, load_timeout_seconds=load_timeout_seconds)
 
     async def own_stats(self) -> list[EngineStats]:
-        """Of the engines in this process."""
+        """Statistics of the engines in this process."""
         return await self._own.stats()
 
     async def stats(self) -> list[EngineStats]:

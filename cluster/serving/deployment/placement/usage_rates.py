@@ -1,4 +1,4 @@
-"""Which adapters are used enough to deserve a deployment of their own, merged into the base."""
+"""Finds adapters that are used enough to deserve a deployment of their own, merged into the base."""
 
 import math
 import time

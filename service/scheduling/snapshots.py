@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from service.db.scheduler.pending_work import HEADS, Holding, PendingWork
+from service.db.scheduler.pending_work import WINDOW_PER_GROUP, Holding, PendingWork
 from service.db.scheduler.queue_window import PlannedGang, WaitingJob
 from service.db.scheduler.standings import ProjectStanding
 from service.db.usage.decay import decayed_use
@@ -61,7 +61,7 @@ def rules_of(settings: Settings) -> Rules:
         # Where models give way to jobs, devices that no job holds are not idle.
         may_resize=settings.preemption and settings.gpu_sharing == "off",
         settle_seconds=settings.elastic_settle_seconds,
-        window=HEADS,
+        window=WINDOW_PER_GROUP,
     )
 
 

@@ -39,14 +39,12 @@ from service.db.transitions import HELD_BY_ATTEMPT, NewEvent, add_events, lock, 
 
 STARTED = "Fine-tuning job started"
 DISPLACED = (
-    "The job makes room for one of a higher priority: it saves a checkpoint, and continues from it later"
+    "Pausing to free devices for a job of a higher priority; training resumes from the saved checkpoint"
 )
-MAINTENANCE = "Maintenance has begun: the job saves a checkpoint, and continues from it after the maintenance"
-FOR_MODELS = (
-    "The job makes room for models that are asked for: it saves a checkpoint, and continues from it later"
-)
-MADE_ROOM = "The job has made room, moving job to queued state"
-RESIZES = "The job has saved its state, moving job to queued state"
+MAINTENANCE = "Pausing for maintenance; training resumes from the saved checkpoint after it"
+FOR_MODELS = "Pausing to free GPUs for model serving; training resumes from the saved checkpoint"
+MADE_ROOM = "Checkpoint saved and devices freed, moving job to queued state"
+RESIZES = "Checkpoint saved, moving job to queued state"
 _state: TypeAdapter[RunnerState] = TypeAdapter(RunnerState)
 
 

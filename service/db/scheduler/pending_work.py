@@ -20,7 +20,7 @@ from service.db.maintenance import Maintenance, current_maintenance
 from service.db.scheduler.pool_limits import pool_limits
 from service.db.scheduler.queue_window import WaitingJob, done_share, planned_gangs, queue_window
 
-HEADS = 64
+WINDOW_PER_GROUP = 64
 """Queued jobs of each project and priority that a tick looks at."""
 _QUEUED_AT_MOST = 1000
 _STEPS_AT_MOST = 100
@@ -108,7 +108,7 @@ def pending_work(session: Session) -> PendingWork:
     return PendingWork(
         at=at,
         validating=_jobs_in(session, JobStatus.VALIDATING_FILES, at),
-        queued=queue_window(session, at, heads=HEADS, at_most=_QUEUED_AT_MOST),
+        queued=queue_window(session, at, window_per_group=WINDOW_PER_GROUP, at_most=_QUEUED_AT_MOST),
         too_late=_too_late(session, at),
         publishing=_jobs_in(session, JobStatus.PUBLISHING, at),
         publishes_soon=_publishes_soon(session, at),

@@ -1,4 +1,4 @@
-"""The heads of the queue: the oldest queued jobs of each project and priority.
+"""The window of the queue that a tick reads: the oldest queued jobs of each project and priority.
 
 However long the queue is, reading them takes a few index lookups for each job that is returned: a recursive
 query walks the index `ix_jobs_queue`, and jumps over the rest of a project's jobs of one priority. Neither
@@ -63,11 +63,11 @@ class WaitingJob:
     """The workers that an elastic job goes on with, which was paused only for that."""
 
 
-def queue_window(session: Session, at: float, *, heads: int, at_most: int) -> list[WaitingJob]:
-    """Up to `heads` jobs of each project and priority, but fewer if those were more than `at_most`. Jobs that
-    pause after a fault are left out."""
+def queue_window(session: Session, at: float, *, window_per_group: int, at_most: int) -> list[WaitingJob]:
+    """Up to `window_per_group` jobs of each project and priority, but at most `at_most` in all if that
+    leaves one for each. Jobs that pause after a fault are left out."""
     groups = session.scalar(select(func.count()).select_from(_walk(1))) or 1
-    walked = _walk(max(1, min(heads, at_most // groups)))
+    walked = _walk(max(1, min(window_per_group, at_most // groups)))
     job = tables.Job
     rows = session.execute(
         select(
@@ -118,9 +118,9 @@ def done_share(resume_step: int, progress: dict[str, Any] | None) -> float:
 
 
 @lru_cache(maxsize=16)
-def _walk(heads: int) -> CTE:
-    """Ids, in the order of the index, of the first `heads` jobs of each project and priority. Composing the
-    query takes longer than running it, and ticks ask for few different numbers."""
+def _walk(window_per_group: int) -> CTE:
+    """Ids, in the order of the index, of the first `window_per_group` jobs of each project and priority.
+    Composing the query takes longer than running it, and ticks ask for few different numbers."""
     job = aliased(tables.Job)
     walked = (
         select(job.id, job.project_id, job.priority, job.queued_at, literal(1).label("place"))
@@ -130,7 +130,7 @@ def _walk(heads: int) -> CTE:
     here, then = walked.c, aliased(tables.Job)
     # An index serves one range, after columns with equal values.
     following = func.coalesce(
-        case((here.place < heads, _next(lambda job: _is_behind(job, here)))),
+        case((here.place < window_per_group, _next(lambda job: _is_behind(job, here)))),
         _next(lambda job: and_(job.project_id == here.project_id, job.priority > here.priority)),
         _next(lambda job: job.project_id > here.project_id),
     )

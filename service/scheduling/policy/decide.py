@@ -19,7 +19,7 @@ from functools import cached_property
 
 from service.scheduling.policy.fair_order import RANKS, Ageing, FairOrder, by_age, expected_end
 from service.scheduling.policy.forecast import Waiting, forecast
-from service.scheduling.policy.placement import Devices
+from service.scheduling.policy.placement import PoolAllocation
 from service.scheduling.policy.preemption import make_room
 from service.scheduling.policy.resizing import growth, is_changeable, shrink_for
 from service.scheduling.policy.snapshot import (
@@ -50,7 +50,9 @@ class _Round:
         for job in snapshot.running:
             if job.pool in running:
                 running[job.pool].append(job)
-        self._pools = {pool.name: Devices(pool, running[pool.name], snapshot.at) for pool in snapshot.pools}
+        self._pools = {
+            pool.name: PoolAllocation(pool, running[pool.name], snapshot.at) for pool in snapshot.pools
+        }
         present = {job.priority for job in snapshot.running if rules.may_preempt}
         self._lowest = min((RANKS[priority] for priority in present), default=len(RANKS))
         """Jobs of a higher rank may preempt."""
@@ -120,8 +122,8 @@ class _Round:
             for pool, devices in self._pools.items()
         )
 
-    def _is_in_vain(self, job: QueuedJob) -> bool:
-        """Whether the job can only wait, as far as a glance tells: most of a long queue does."""
+    def _cannot_start(self, job: QueuedJob) -> bool:
+        """Whether a quick check shows that the job can only wait, as most of a long queue does."""
         if self._explains:
             return False
         for gang in job.gangs:
@@ -153,7 +155,7 @@ class _Round:
         for job in self._order.jobs(others):
             if self._is_settled(RANKS[job.priority]):
                 break
-            if not self._is_in_vain(job):
+            if not self._cannot_start(job):
                 self._consider(job)
 
     def _consider(self, job: QueuedJob, *, is_aged: bool = False) -> None:
@@ -170,7 +172,7 @@ class _Round:
         elif not any(self._starts_in(self._pools[gang.pool], gang, job, quota) for gang in within):
             self._wait(job, within, *self._make_way(job, within), is_aged)
 
-    def _starts_in(self, devices: Devices, gang: Gang, job: QueuedJob, quota: int) -> bool:
+    def _starts_in(self, devices: PoolAllocation, gang: Gang, job: QueuedJob, quota: int) -> bool:
         for workers in gang.sizes:
             if workers > min(quota, devices.total_free):
                 continue
@@ -198,7 +200,7 @@ class _Round:
         for gang in gangs:
             devices = self._pools[gang.pool]
             if not devices.has_head and devices.can_hold(gang.fewest):
-                devices.keep_for(gang.fewest)
+                devices.reserve_for(gang.fewest)
                 break
         return self._why(gangs[0]) if self._explains else (WaitReason.POOL_FULL, "")
 
@@ -221,7 +223,7 @@ class _Round:
         return WaitReason.POOL_FULL, f"{detail}."
 
     def _may_shrink_for(self, job: QueuedJob, gang: Gang) -> bool:
-        """Whether running jobs could shrink for it, as far as a glance tells."""
+        """Whether running jobs could shrink for it, by a quick check."""
         if not self._has_elastic:
             return False
         rank = RANKS[job.priority] - self._order.is_over(job)
@@ -232,7 +234,7 @@ class _Round:
             return False
         at, rules, devices = self._snapshot.at, self._rules, self._pools[gang.pool]
         rank = RANKS[job.priority] - self._order.is_over(job)
-        chosen = self._told()
+        chosen = self._making_room()
 
         def may_shrink(running: RunningJob) -> bool:
             is_lower = RANKS[running.priority] < RANKS[job.priority]
@@ -249,7 +251,7 @@ class _Round:
             return False
         places, shrinking = room
         freed = sum(each.workers - workers for each, workers in shrinking)
-        devices.keep_preempted(places, _seconds(gang, gang.fewest), freed)
+        devices.reserve_preempted(places, _seconds(gang, gang.fewest), freed)
         self._shrinks.extend(
             Resize(each.job_id, gang.pool, each.workers, workers, expected_end(each, at) - at)
             for each, workers in shrinking
@@ -258,7 +260,7 @@ class _Round:
 
     def _grow(self) -> None:
         at, rules = self._snapshot.at, self._rules
-        started, told = {start.job_id for start in self._starts}, self._told()
+        started, making_room = {start.job_id for start in self._starts}, self._making_room()
         wanted: set[str] = set()
         short_projects: set[str] = set()
         """Jobs of these wait for their own projects' devices."""
@@ -276,7 +278,7 @@ class _Round:
                 each
                 for each in devices.standing()
                 if is_changeable(each[0], at, rules)
-                and each[0].job_id not in told
+                and each[0].job_id not in making_room
                 and each[0].project_id not in short_projects
             ]
             growing.sort(key=lambda each: (-RANKS[each[0].priority], each[0].workers, each[0].job_id))
@@ -289,8 +291,8 @@ class _Round:
                     self._order.held[running.project_id] += resize.workers - running.workers
                     self._growths.append(resize)
 
-    def _told(self) -> set[str]:
-        """The running jobs that make room."""
+    def _making_room(self) -> set[str]:
+        """Ids of the running jobs that pause or shrink by this decision."""
         return {each.job_id for each in self._preempts} | {each.job_id for each in self._shrinks}
 
     def _quota(self, project_id: str) -> int:
@@ -299,15 +301,15 @@ class _Round:
         return sys.maxsize if hard is None else hard - self._order.held.get(project_id, 0)
 
     def _may_preempt_in(self, pool: str, workers: int, rank: int) -> bool:
-        """Whether running jobs could pause for such a gang, as far as a glance tells. If none can for one
-        worker, none can for any gang of this rank or a lower one."""
+        """Whether running jobs could pause for such a gang, by a quick check. If none can for one worker,
+        none can for any gang of this rank or a lower one."""
         return rank > self._lowest and workers < self._failed.get((pool, rank), sys.maxsize)
 
     def _preempts_for(self, job: QueuedJob, gang: Gang) -> bool:
         if not (job.may_preempt and self._may_preempt_in(gang.pool, gang.fewest, RANKS[job.priority])):
             return False
         at, rank, devices = self._snapshot.at, RANKS[job.priority], self._pools[gang.pool]
-        chosen = self._told()
+        chosen = self._making_room()
 
         def may_leave(running: RunningJob) -> bool:
             return (
@@ -323,7 +325,7 @@ class _Round:
             return False
         places, leaving = room
         freed = sum(each.workers for each in leaving)
-        devices.keep_preempted(places, _seconds(gang, gang.fewest), freed)
+        devices.reserve_preempted(places, _seconds(gang, gang.fewest), freed)
         self._preempts.extend(Preempt(each.job_id, job.job_id) for each in leaving)
         return True
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.scheduling.policy.fair_order import FairOrder, expected_end
-from service.scheduling.policy.placement import Devices
+from service.scheduling.policy.placement import PoolAllocation
 from service.scheduling.policy.snapshot import Gang, QueuedJob, Snapshot, Wait, WaitReason
 
 
@@ -19,7 +19,7 @@ class Waiting:
 
 
 def forecast(
-    snapshot: Snapshot, order: FairOrder, pools: Mapping[str, Devices], waiting: Sequence[Waiting]
+    snapshot: Snapshot, order: FairOrder, pools: Mapping[str, PoolAllocation], waiting: Sequence[Waiting]
 ) -> dict[str, Wait]:
     """Expected waits by job id. Jobs start one after the other in the order of the policy, as if nobody sent
     more. Charges what is expected to `order`."""
@@ -57,7 +57,7 @@ _Places = list[tuple[int, int]]
 class _FreeAt:
     """When each device of each node of a pool is free, in order."""
 
-    def __init__(self, devices: Devices, at: float) -> None:
+    def __init__(self, devices: PoolAllocation, at: float) -> None:
         self._per_node = devices.pool.devices_per_node
         self._nodes = [[at] * free for free in devices.free]
         for job, places in devices.standing():

@@ -11,9 +11,12 @@ Places = list[tuple[int, int]]
 """Nodes, by their index in the pool, and the devices on each."""
 
 
-class Devices:
-    """A gang that fits into one node stands on one node; a larger one takes whole nodes, and for the rest a
-    part of one. The fullest node that has room is taken, so that whole nodes stay free."""
+class PoolAllocation:
+    """What a decision has given out of a pool's devices, and keeps for jobs to come.
+
+    A gang that fits into one node stands on one node; a larger one takes whole nodes, and for the rest a part
+    of one. The fullest node that has room is taken, so that whole nodes stay free.
+    """
 
     def __init__(self, pool: PoolState, running: Sequence[RunningJob], at: float) -> None:
         self.pool = pool
@@ -74,7 +77,7 @@ class Devices:
         if places is None:
             return None
         if self._head is not None:
-            self._keep_for_head(self._head)
+            self._reserve_for_head(self._head)
             self._head = None
         if not self._kept:
             return places
@@ -146,7 +149,7 @@ class Devices:
         if self._head_room is not None and self._head_room.until < ends_at:
             self._head_room.spare -= workers
 
-    def keep_for(self, workers: int) -> None:
+    def reserve_for(self, workers: int) -> None:
         """Keeps the devices on which a gang can start first. Which ones is found out when another gang
         wants some."""
         self._head, self.has_head = workers, True
@@ -155,9 +158,9 @@ class Devices:
         """How many more devices running jobs must give up before such a gang may start, wherever they are."""
         return max(0, workers - self.room - self._room_soon)
 
-    def keep_preempted(self, places: Places, seconds: float, freed: int) -> None:
-        """Keeps devices for a gang that starts there once jobs have left. Those that are told so now give up
-        `freed` devices."""
+    def reserve_preempted(self, places: Places, seconds: float, freed: int) -> None:
+        """Keeps devices for a gang that starts there once the jobs that now give up `freed` devices have left
+        them."""
         soon, ends_at = self.free_soon(), self._at + seconds
         for index, devices in places:
             self._kept[index] = _Kept(self._at, max(0, soon[index] - devices))
@@ -203,7 +206,7 @@ class Devices:
                 unexplained[index] -= held
             yield job, places
 
-    def _keep_for_head(self, workers: int) -> None:
+    def _reserve_for_head(self, workers: int) -> None:
         """Lets the running jobs end one after the other until the gang fits."""
         free = [0 if index in self._kept else now for index, now in enumerate(self.free)]
         releases = [

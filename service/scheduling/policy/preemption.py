@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from service.scheduling.policy.fair_order import RANKS
-from service.scheduling.policy.placement import Devices, Places
+from service.scheduling.policy.placement import Places, PoolAllocation
 from service.scheduling.policy.snapshot import RunningJob
 
 _Cost = tuple[int, float]
@@ -11,7 +11,7 @@ _Cost = tuple[int, float]
 
 
 def make_room(
-    devices: Devices, workers: int, at: float, may_leave: Callable[[RunningJob], bool]
+    devices: PoolAllocation, workers: int, at: float, may_leave: Callable[[RunningJob], bool]
 ) -> tuple[Places, list[RunningJob]] | None:
     """Where a gang can stand once jobs have left, and which ones of those that may must do so: first those
     of the lowest priority, then those that lose the fewest device-seconds since they saved their state. None

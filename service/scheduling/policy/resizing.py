@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from service.scheduling.policy.fair_order import RANKS, expected_end
-from service.scheduling.policy.placement import Devices, Places, fit
+from service.scheduling.policy.placement import Places, PoolAllocation, fit
 from service.scheduling.policy.snapshot import Resize, Rules, RunningJob
 
 _WORTH = 2.0
@@ -37,7 +37,7 @@ def is_worth_it(resize: Resize, rules: Rules) -> bool:
 
 
 def growth(
-    devices: Devices, job: RunningJob, places: Places, at: float, rules: Rules, quota: int
+    devices: PoolAllocation, job: RunningJob, places: Places, at: float, rules: Rules, quota: int
 ) -> tuple[Resize, Places] | None:
     """The most workers that the job could go on with, at most `quota`, and where; None if growing is not
     worth it."""
@@ -53,7 +53,7 @@ def growth(
 
 
 def shrink_for(
-    devices: Devices, workers: int, at: float, may_shrink: Callable[[RunningJob], bool]
+    devices: PoolAllocation, workers: int, at: float, may_shrink: Callable[[RunningJob], bool]
 ) -> tuple[Places, list[tuple[RunningJob, int]]] | None:
     """Where a gang can stand once elastic jobs go on with fewer workers, and which ones do, with how many:
     those of the lowest priority first, then those that lose the least, as many workers as possible left to

@@ -18,7 +18,7 @@ from cluster.contracts.jobs import PRIORITIES
 from service.db import tables
 from service.db.database import Database
 from service.db.scheduler.leases import Leases
-from service.db.scheduler.pending_work import HEADS
+from service.db.scheduler.pending_work import WINDOW_PER_GROUP
 from service.db.scheduler.store import LEASE, SchedulerStore
 from service.scheduling.cluster.cluster_pools import ClusterPools
 from service.scheduling.cluster.pool_states import Limits
@@ -130,7 +130,7 @@ def _ticks(database: Database, options: argparse.Namespace) -> dict[str, Any]:
         session.execute(update(tables.Lease).values(expires_at=0.0))
         epoch = Leases(session).acquire(LEASE, "ticks", seconds=3600)
     assert epoch is not None
-    store, rules = SchedulerStore(database, epoch), Rules(window=HEADS)
+    store, rules = SchedulerStore(database, epoch), Rules(window=WINDOW_PER_GROUP)
     pools = ClusterPools(None, (), Limits(_SLOTS, "cpu"))
     seconds: dict[str, list[float]] = {"read": [], "decide": [], "explain": []}
     for _ in range(options.ticks):

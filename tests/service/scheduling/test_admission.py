@@ -67,8 +67,8 @@ def test_a_running_job_makes_room_for_a_higher_priority_and_then_continues(world
         assert (row.faults, row.retry_at, row.displacements) == (0, None, 1)
     told = [message for message in world.messages(low) if "room" in message]
     assert told == [
-        "The job makes room for one of a higher priority: it saves a checkpoint, and continues from it later",
-        "The job has made room, moving job to queued state",
+        "Pausing to free devices for a job of a higher priority; training resumes from the saved checkpoint",
+        "Checkpoint saved and devices freed, moving job to queued state",
     ]
     assert high.id not in " ".join(world.messages(low))
     world.train(high)

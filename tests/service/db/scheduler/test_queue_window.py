@@ -1,4 +1,4 @@
-"""A tick reads the heads of the queue, on both databases."""
+"""A tick reads a window of the queue, on both databases."""
 
 from collections import Counter
 
@@ -11,9 +11,9 @@ from service.db.scheduler.queue_window import WaitingJob, queue_window
 from tests.service.db.rows import OTHER, TENANT, add_file, add_tenants
 
 
-def window(database: Database, *, heads: int = 3, at_most: int = 100) -> list[WaitingJob]:
+def window(database: Database, *, window_per_group: int = 3, at_most: int = 100) -> list[WaitingJob]:
     with database.read() as session:
-        return queue_window(session, 1e9, heads=heads, at_most=at_most)
+        return queue_window(session, 1e9, window_per_group=window_per_group, at_most=at_most)
 
 
 def fill(database: Database, each: int, **columns: object) -> None:
@@ -53,18 +53,20 @@ def test_an_empty_queue_has_no_heads(database: Database) -> None:
 
 def test_each_project_and_priority_brings_its_oldest_jobs(database: Database) -> None:
     fill(database, 8)
-    found = window(database, heads=3)
+    found = window(database, window_per_group=3)
     assert Counter((job.project_id, job.priority) for job in found) == {
         (tenant.project_id, priority): 3 for tenant in (TENANT, OTHER) for priority in PRIORITIES
     }
     assert {job.job_id[-1] for job in found} == {"0", "1", "2"}
-    assert len(window(database, heads=100)) == 48
+    assert len(window(database, window_per_group=100)) == 48
 
 
 def test_many_projects_share_what_a_tick_may_read(database: Database) -> None:
     fill(database, 8)
-    assert len(window(database, heads=8, at_most=13)) == 12
-    assert len(window(database, heads=8, at_most=1)) == 6, "one of each, so that nobody is left out"
+    assert len(window(database, window_per_group=8, at_most=13)) == 12
+    assert len(window(database, window_per_group=8, at_most=1)) == 6, (
+        "one of each, so that nobody is left out"
+    )
 
 
 def test_jobs_that_pause_after_a_fault_are_left_out(database: Database) -> None:

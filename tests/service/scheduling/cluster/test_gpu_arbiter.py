@@ -249,7 +249,7 @@ def test_a_running_job_pauses_for_models_without_using_an_attempt(world: World) 
     scheduler.tick()
     scheduler.tick()
     assert world.status(job) == JobStatus.PAUSING
-    assert any("makes room for models" in message for message in world.messages(job))
+    assert any("GPUs for model serving" in message for message in world.messages(job))
 
 
 def test_the_scheduler_starts_a_job_when_the_gpus_are_free_and_says_what_it_waits_for(world: World) -> None:

@@ -166,7 +166,7 @@ def sweep(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show which objects nobody needs; delete nothing.")
+        bool, typer.Option("--dry-run", help="Show objects that are no longer needed; delete nothing.")
     ] = False,
 ) -> None:
     """Delete what projects' retention keeps no longer, and remove what deleted files, deleted models, ended

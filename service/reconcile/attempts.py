@@ -57,6 +57,6 @@ def _orphan(store: ObjectStore, ray: RayJobs, id: str, *, fixes: bool) -> Findin
         return Finding("attempts", "warning", id, found)
     if fixes:
         ray.stop(id)
-        return Finding("attempts", "fixed", id, "Ray ran it, and no attempt knew it. It was stopped.")
-    found = "Ray runs it, and no attempt knows it. It holds devices in vain; --fix stops it."
+        return Finding("attempts", "fixed", id, "Ray ran it, but it belonged to no attempt. It was stopped.")
+    found = "Ray runs it, but it belongs to no attempt. It holds devices needlessly; --fix stops it."
     return Finding("attempts", "failed", id, found)

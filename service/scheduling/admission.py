@@ -138,8 +138,8 @@ class Admission:
 
 def _why_shrinks(resize: Resize) -> str:
     return (
-        f"The job goes on with {resize.workers} of its {resize.before} workers, because another one waits "
-        f"for devices of pool {resize.pool}: it saves a checkpoint first"
+        f"Shrinking from {resize.before} to {resize.workers} workers because another job waits for devices "
+        f"of pool {resize.pool}; training resumes from the saved checkpoint"
     )
 
 
@@ -147,9 +147,9 @@ def _why_grows(resize: Resize, rules: Rules) -> str:
     idle = duration(rules.settle_seconds)
     saved = duration(round(saved_seconds(resize.seconds_left, resize.before, resize.workers, rules)))
     return (
-        f"The job goes on with {resize.workers} instead of {resize.before} workers, because devices of "
-        f"pool {resize.pool} have been idle for {idle}: it saves a checkpoint first, and ends about {saved} "
-        "earlier"
+        f"Growing from {resize.before} to {resize.workers} workers because devices of pool {resize.pool} "
+        f"have been idle for {idle}; training resumes from the saved checkpoint, and should end about "
+        f"{saved} earlier"
     )
 
 

@@ -30,7 +30,7 @@ Types = Annotated[
     list[str] | None,
     typer.Option(
         "--type",
-        help="Only these, such as project.created.",
+        help="Only entries of these types, such as project.created.",
         metavar="TYPE",
         autocompletion=lambda incomplete: [type for type in AUDIT_TYPES if type.startswith(incomplete)],
     ),

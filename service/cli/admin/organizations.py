@@ -76,7 +76,7 @@ def encryption(
 ) -> None:
     """Show or change with which key storage encrypts what is written for a project from now on.
 
-    A project's encryption key. What was written before it was set stays as it is."""
+    What was written before stays as it is."""
     if key is not None and remove:
         raise CommandFailed("--remove takes the key away: give no --key with it.", USAGE)
     path = f"{_ROOT}/{quote(organization, safe='')}/projects/{quote(project, safe='')}/encryption"

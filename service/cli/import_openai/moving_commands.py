@@ -181,7 +181,7 @@ def apply(
             remark=output.remark,
         )
     except KeyboardInterrupt:
-        output.remark("The jobs go on. Run the command again to give the old names to their models.")
+        output.remark("The jobs continue. Run the command again to give the old names to their models.")
         raise
     output.items([asdict(result) for result in results], _APPLIED)
     if any(result.problem for result in results):

@@ -82,7 +82,7 @@ def harvest(
     max_tokens: Annotated[int, typer.Option(help="The longest answer.", min=1)] = DEFAULT_MAX_TOKENS,
     max_requests: Annotated[int | None, typer.Option(help="Answers at most, in all runs.", min=1)] = None,
     max_total_tokens: Annotated[
-        int | None, typer.Option(help="Ask no more after so many tokens, in all runs.", min=1)
+        int | None, typer.Option(help="Stop after this many tokens, over all runs.", min=1)
     ] = None,
     concurrency: Workers = 4,
 ) -> None:

@@ -35,8 +35,8 @@ def watch(api: Api, job_id: str) -> dict[str, Any]:
         return job
     except KeyboardInterrupt:
         raise CommandFailed(
-            f"Detached: {job_id} goes on. Follow it again with `tunery jobs wait {job_id}`, or stop it with "
-            f"`tunery jobs cancel {job_id}`.",
+            f"Detached: {job_id} continues. Follow it again with `tunery jobs wait {job_id}`, or stop it "
+            f"with `tunery jobs cancel {job_id}`.",
             DETACHED,
         ) from None
 

@@ -35,7 +35,7 @@ def restore(
     maintenance: Annotated[
         bool,
         typer.Option(
-            "--maintenance", help="Begin maintenance: no job goes on before `tunery maintenance off`."
+            "--maintenance", help="Begin maintenance: no job continues before `tunery maintenance off`."
         ),
     ] = False,
     encryption_key: Annotated[

@@ -116,8 +116,8 @@ def test_an_elastic_job_grows_when_a_node_joins_and_shrinks_when_one_leaves(worl
     (told,) = [event for event in world.log(job) if event.data.get("reason") == "resized"]
     assert told.data["num_workers"] == 2
     assert told.message.startswith(
-        "The job goes on with 2 instead of 1 workers, because devices of pool training have been idle for "
-        "0s: it saves a checkpoint first, and ends about 29m"
+        "Growing from 1 to 2 workers because devices of pool training have been idle for 0s; training "
+        "resumes from the saved checkpoint, and should end about 29m"
     )
     world.train(job)
     tick(world, "a")

@@ -51,7 +51,7 @@ class Chat(Resource):
 
 
 class Classifications(Resource):
-    """For models tuned from encoders."""
+    """Classifications by models tuned from encoders."""
 
     def create(self, *, model: str, input: ClassifierInput) -> Classification:
         body = {"model": model, "input": input}
@@ -59,7 +59,7 @@ class Classifications(Resource):
 
 
 class Embeddings(Resource):
-    """For encoders and models tuned from them."""
+    """Embeddings by encoders and models tuned from them."""
 
     def create(self, *, model: str, input: Prompt, **options: Any) -> EmbeddingList:
         body = {"model": model, "input": input, **options}

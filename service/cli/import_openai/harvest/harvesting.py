@@ -67,7 +67,7 @@ def _answered(source: Source, model: str, request: Mapping[str, Any], reference:
         return row | ask(source, model, request)
     except Refused as error:
         if error.status in (404, 410):
-            raise CommandFailed(f"{model} answers no more: {error}", error.exit_code) from error
+            raise CommandFailed(f"{model} stopped answering: {error}", error.exit_code) from error
         if not error.is_about_the_request:
             raise
         return row | {"error": {"status": error.status, "message": str(error)}}

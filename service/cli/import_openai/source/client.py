@@ -115,7 +115,7 @@ class Source:
 
     def _wait(self, seconds: float) -> None:
         if self._is_stopped.wait(seconds):
-            raise CommandFailed(f"Nothing more is asked of {self.account.host}.")
+            raise CommandFailed(f"No more requests are sent to {self.account.host}.")
 
     def _hold(self) -> None:
         with self._lock:

@@ -167,7 +167,7 @@ def test_ctrl_c_detaches_and_wait_attaches_again(live: LiveApi, file: Path, tmp_
         terminal.interrupt()
         assert terminal.wait() == 130
     assert (
-        f"Detached: {job_id} goes on. Follow it again with `tunery jobs wait {job_id}`"
+        f"Detached: {job_id} continues. Follow it again with `tunery jobs wait {job_id}`"
         in terminal.text.replace("\n", " ")
     )
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", terminal.raw), "NO_COLOR"

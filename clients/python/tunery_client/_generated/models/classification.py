@@ -29,7 +29,7 @@ class Classification:
         object_ (Literal['classification']):  Default: 'classification'.
         created (int): Unix seconds.
         model (str):
-        data (list[ClassifiedText | ClassifiedWords]): In the order of the inputs.
+        data (list[ClassifiedText | ClassifiedWords]): One result per input, in the order of the inputs.
         usage (InputUsage): Tokens of all inputs. No text is generated.
     """
 

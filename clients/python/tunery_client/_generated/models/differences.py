@@ -11,7 +11,7 @@ T = TypeVar("T", bound="Differences")
 
 @_attrs_define
 class Differences:
-    """Between the log-probabilities of serving and of training on the same tokens, in nats.
+    """Differences between the log-probabilities of serving and of training on the same tokens, in nats.
 
     Attributes:
         max_abs (float):

@@ -25,7 +25,7 @@ class EmbeddingList:
     """
     Attributes:
         object_ (Literal['list']):  Default: 'list'.
-        data (list[Embedding]): In the order of the inputs.
+        data (list[Embedding]): One result per input, in the order of the inputs.
         model (str):
         usage (InputUsage): Tokens of all inputs. No text is generated.
     """

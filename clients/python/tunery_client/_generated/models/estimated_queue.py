@@ -15,7 +15,7 @@ class EstimatedQueue:
 
     Attributes:
         jobs_ahead (int): Jobs that hold devices, and jobs that are expected to start earlier.
-        seconds (float | None): Until the job starts. Null if that cannot be known: `unknown` says why.
+        seconds (float | None): Seconds until the job starts. Null if that cannot be known: `unknown` says why.
     """
 
     jobs_ahead: int

@@ -13,7 +13,7 @@ T = TypeVar("T", bound="EstimatedRow")
 class EstimatedRow:
     """
     Attributes:
-        line (int): In the training file, counted from 1.
+        line (int): Line in the training file, counted from 1.
         tokens (int): Tokens of all sequences of the row, after `training.on_overlength` is applied.
     """
 

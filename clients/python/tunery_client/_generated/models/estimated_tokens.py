@@ -15,14 +15,14 @@ T = TypeVar("T", bound="EstimatedTokens")
 
 @_attrs_define
 class EstimatedTokens:
-    """Exact: what training will count.
+    """Exact token counts, as training will count them.
 
     Attributes:
         per_epoch (int):
-        trained (int): Over all epochs: the job's `trained_tokens`, unless early stopping ends it sooner.
+        trained (int): Tokens over all epochs: the job's `trained_tokens`, unless early stopping ends it sooner.
         learned_per_epoch (int): Tokens that are part of the loss; for an encoder, the labels.
-        held_out (int): In the validation file or the split.
-        longest_rows (list[EstimatedRow]): The longest first.
+        held_out (int): Tokens in the validation file or the split.
+        longest_rows (list[EstimatedRow]): The longest rows, longest first.
     """
 
     per_epoch: int

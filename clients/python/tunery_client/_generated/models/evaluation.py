@@ -17,13 +17,15 @@ T = TypeVar("T", bound="Evaluation")
 class Evaluation:
     """
     Attributes:
-        held_out (EvaluationComparison | None): On the validation file or the split. Null if the job has neither.
+        held_out (EvaluationComparison | None): Comparison on the validation file or the split. Null if the job has
+            neither.
         trained_loss (float | None): The tuned model's loss on the held-out examples, as measured in training.
             `held_out.tuned_loss` is
             measured on the model as it is served. The two differ after QLoRA, which trains on the base in 4 bits, if
             the model is served on the base in full precision.
-        general (EvaluationComparison | None): On a general set, which covers what the job did not train for. Null if
-            there is none for the base.
+        general (EvaluationComparison | None): Comparison on a general set, which covers what the job did not train for.
+            Null if there is none for the
+            base.
         general_kl (float | None): How far the model has moved on the general set: mean KL(base || tuned) of the next
             token, in nats.
         regression (float | None): What the model has forgotten: the increase of the loss on the general set, in nats.

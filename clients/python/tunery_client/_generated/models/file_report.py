@@ -31,8 +31,8 @@ T = TypeVar("T", bound="FileReport")
 
 @_attrs_define
 class FileReport:
-    """What a curator would want to know about a training file. It quotes nothing of the file but labels and
-    short answers, and of those none that looks like a secret or personal data.
+    """Problems and statistics of a training file. It quotes nothing of the file but labels and short answers,
+    and of those none that looks like a secret or personal data.
 
         Attributes:
             object_ (Literal['file.report']):  Default: 'file.report'.
@@ -46,8 +46,8 @@ class FileReport:
             n_examples (int | None): Lines that are valid rows.
             errors (list[Finding]): Broken rules that keep the file from being trained on.
             warnings (list[Finding]): What may make the model worse. It never blocks a job.
-            lengths (Lengths | None): In tokens of `model`; in characters without one, or if it cannot be trained on such
-                rows.
+            lengths (Lengths | None): Lengths in tokens of `model`; in characters without one, or if it cannot be trained on
+                such rows.
             overlength (None | Overlength): Null without `model`.
             labels (LabelBalance | None): Null if the file has neither labels nor short repeated answers.
             sampled (list[SampledCheck]): Checks that looked at a part of a large file only.

@@ -13,8 +13,8 @@ class FindingPlace:
     """Where a rule is broken.
 
     Attributes:
-        line (int): From 1; 0 means the file as a whole.
-        column (int): In characters, from 1. Default: 1.
+        line (int): Line number from 1; 0 means the file as a whole.
+        column (int): Column in characters, counted from 1. Default: 1.
         param (None | str): The value in the line, e.g. `messages[2].content`.
         related_line (int | None): The line that this one repeats or contradicts.
         hint (None | str): What is expected here, or a number that says more.

@@ -15,7 +15,7 @@ class FineTuningJobCost:
 
     Attributes:
         device (str): `cpu`, or the GPU's name.
-        seconds (float): The sum of the phases.
+        seconds (float): Total seconds: the sum of the phases.
         starting_seconds (float): Starting the processes, reading the data and loading the model.
         training_seconds (float): Seconds of training, including validation and checkpoints.
         evaluation_seconds (float):

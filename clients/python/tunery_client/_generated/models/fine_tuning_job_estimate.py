@@ -40,9 +40,9 @@ class FineTuningJobEstimate:
             resolved.
         steps (int):
         rows (EstimatedRows):
-        tokens (EstimatedTokens): Exact: what training will count.
+        tokens (EstimatedTokens): Exact token counts, as training will count them.
         time (EstimatedTime | None):
-        plan (JobPlan): What every `auto` of `training` about devices became.
+        plan (JobPlan): How the job runs: what every `auto` of `training` about devices was resolved to.
         workers (JobWorkers | None): Workers of an elastic job.
         measured_memory_bytes (int | None): The largest peak of the runs that `time` is based on.
         queue (EstimatedQueue): Estimated wait by the scheduler's own policy, with the jobs that are there now.

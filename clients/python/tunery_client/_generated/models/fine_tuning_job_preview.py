@@ -31,7 +31,7 @@ class FineTuningJobPreview:
         object_ (Literal['fine_tuning.job.preview']):  Default: 'fine_tuning.job.preview'.
         format_ (FineTuningJobPreviewFormat):
         max_length (int): The largest number of tokens in a sequence: the base's context length.
-        data (list[PreviewedRow]): In the order of the file.
+        data (list[PreviewedRow]): The rows, in the order of the file.
         has_more (bool): Whether rows that were asked for are left out because the answer would become too large. Ask
             for them
             with `lines`.

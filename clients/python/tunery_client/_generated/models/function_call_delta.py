@@ -16,7 +16,7 @@ class FunctionCallDelta:
     """
     Attributes:
         arguments (str): The next piece of the arguments.
-        name (None | str | Unset): Only in the call's first piece.
+        name (None | str | Unset): Name of the function, only in the call's first piece.
     """
 
     arguments: str

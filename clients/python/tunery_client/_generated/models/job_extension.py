@@ -36,10 +36,10 @@ class JobExtension:
         state (JobState):
         queue (JobQueue | None): Present while the job waits for its devices.
         priority (JobExtensionPriority):
-        start_by (int | None): Unless it has started by then, the job fails.
+        start_by (int | None): The job fails if it has not started by this time (Unix seconds).
         progress (JobProgress | None):
         publishing (JobPublishing | None): Present once training is complete and the weights are stored.
-        attempt (int): How many runs have been started.
+        attempt (int): Number of runs that have been started.
         training (TrainingOptions): Tunery's `training` extension of the create request: how the weights are adapted.
         plan (JobPlan | None): Present once the files are validated.
         workers (JobWorkers | None): Workers of an elastic job, once the files are validated.

@@ -17,7 +17,7 @@ class JobIntegration:
     Attributes:
         type_ (JobIntegrationType):
         url (None | str): Page of the run in the tracker, once it has begun.
-        problem (None | str): Why the tracker gets no more of the job. The job goes on without it.
+        problem (None | str): Why the tracker receives no more data. The job continues without it.
         file (None | str): Id of the file with the events of a `tensorboard` integration, once the job has succeeded.
     """
 

@@ -29,7 +29,7 @@ T = TypeVar("T", bound="JobPlan")
 
 @_attrs_define
 class JobPlan:
-    """What every `auto` of `training` about devices became.
+    """How the job runs: what every `auto` of `training` about devices was resolved to.
 
     Attributes:
         num_workers (int): Training processes, each with a device of its own.

@@ -15,7 +15,7 @@ T = TypeVar("T", bound="JobPublishing")
 
 @_attrs_define
 class JobPublishing:
-    """How publishing stands. Training is complete and its weights are stored, whatever becomes of it.
+    """State of publishing. Training is complete and its weights are stored, whatever the outcome.
 
     Attributes:
         weights (str): The checkpoint that has the trained weights: `GET /v1/models/{weights}/weights` downloads them.

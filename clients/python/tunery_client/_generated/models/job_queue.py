@@ -13,7 +13,7 @@ T = TypeVar("T", bound="JobQueue")
 
 @_attrs_define
 class JobQueue:
-    """Where a queued job stands.
+    """A job's place in the queue.
 
     Attributes:
         position (int): Position among the queued jobs of all projects, counted from 1. An estimate: the order depends
@@ -22,8 +22,8 @@ class JobQueue:
         reason (QueueReason):
         message (str): The reason as a sentence.
         estimated_start (int | None):
-        estimated_finish (int | None): As if no more jobs were created. Null if it is not known.
-        retry_at (int | None): Before this time it is not started, because of a fault that its events tell of. Null
+        estimated_finish (int | None): Estimated finish if no more jobs are created. Null if it is not known.
+        retry_at (int | None): Earliest time of the next start after a fault, which the job's events report. Null
             without one.
     """
 

@@ -18,10 +18,10 @@ class JobWorkers:
     """The workers of an elastic job.
 
     Attributes:
-        current (int | None): Null while it holds no devices.
+        current (int | None): Number of workers now. Null while the job holds no devices.
         min_ (int):
-        max_ (int): The fewest and the most that fit, and divide the batch.
-        plans (list[WorkersPlan]): One for each number of workers in each pool.
+        max_ (int): The least and the greatest number of workers that fit and divide the batch.
+        plans (list[WorkersPlan]): A plan for each number of workers in each pool.
     """
 
     current: int | None

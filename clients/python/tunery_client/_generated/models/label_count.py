@@ -12,7 +12,7 @@ T = TypeVar("T", bound="LabelCount")
 class LabelCount:
     """
     Attributes:
-        label (None | str): None for a text that looks like a secret or personal data.
+        label (None | str): The label. Null for a text that looks like a secret or personal data.
         count (int):
     """
 

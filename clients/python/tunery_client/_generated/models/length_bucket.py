@@ -12,7 +12,7 @@ T = TypeVar("T", bound="LengthBucket")
 class LengthBucket:
     """
     Attributes:
-        up_to (int): The longest length that is counted here. The bucket begins after that of the one before.
+        up_to (int): The greatest length in this bucket, which begins after that of the previous one.
         count (int):
     """
 

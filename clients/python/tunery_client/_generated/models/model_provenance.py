@@ -20,7 +20,7 @@ class ModelProvenance:
 
     Attributes:
         base (str): Id of the base model.
-        base_sha256 (str): Over the base's weight files.
+        base_sha256 (str): SHA-256 of the base's weight files.
         template_sha256 (str): SHA-256 of the chat template's text.
         training_sha256 (str): SHA-256 of the training file.
         validation_sha256 (None | str):
@@ -30,8 +30,8 @@ class ModelProvenance:
         seed (int):
         config (JsonObject):
         versions (ModelProvenanceVersions): Versions of Python and of the packages that affect the numbers.
-        code_sha256 (None | str): Over the source files of training. Null for models that were trained before it was
-            recorded.
+        code_sha256 (None | str): SHA-256 of the source files of training. Null for models that were trained before it
+            was recorded.
         device (None | str): `cpu`, or the GPU's name.
     """
 

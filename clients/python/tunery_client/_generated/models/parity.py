@@ -22,10 +22,10 @@ class Parity:
         mean_abs (float):
         p99_abs (float | None): 99 of 100 tokens differ by no more.
         same_top (float | None): The share of places where both find the same token most likely.
-        noise (Differences | None): The same of the base alone: how much rounding explains.
-        effect (float | None): How much of the change that training made serving shows: 1 is all of it. Null if the
-            change is too
-            small, beside the noise, to tell.
+        noise (Differences | None): The same for the base alone, which shows how much is due to rounding.
+        effect (float | None): Share of training's effect that the served model shows: 1 is all of it. Null if the
+            effect is too small
+            compared with the noise.
     """
 
     max_abs: float

@@ -14,7 +14,7 @@ class PlannedMemory:
     """Bytes on each device at the peak of a step: of a GPU, or of the worker's process on a CPU.
 
     Attributes:
-        weights (int): As this device holds them: its part of sharded ones.
+        weights (int): Bytes of the weights that this device holds: its part if they are sharded.
         trained_weights (int): Bytes of the adapter's weights. 0 for a full fine-tune, whose weights are all trained.
         gradients (int):
         optimizer (int):

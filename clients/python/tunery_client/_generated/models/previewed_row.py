@@ -23,7 +23,7 @@ T = TypeVar("T", bound="PreviewedRow")
 class PreviewedRow:
     """
     Attributes:
-        line (int): Counted from 1.
+        line (int): Line number, counted from 1.
         outcome (PreviewedRowOutcome): Whether training uses the whole row, cuts it at the end, leaves it out (the last
             two by
             `training.on_overlength`), or refuses the file because of it.

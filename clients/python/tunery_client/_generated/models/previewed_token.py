@@ -14,8 +14,9 @@ class PreviewedToken:
     """
     Attributes:
         id (int):
-        token (str): Its text. Bytes that are not whole characters are escaped, as in `logprobs`: `bytes:\\xe4\\xbd`.
-        bytes_ (list[int]): Its UTF-8 bytes. A character may be spread over several tokens.
+        token (str): Text of the token. Bytes that are not whole characters are escaped, as in `logprobs`:
+            `bytes:\\xe4\\xbd`.
+        bytes_ (list[int]): UTF-8 bytes of the token. A character may be spread over several tokens.
         learned (bool): Whether the token is part of the loss.
         label (None | str): The class that an encoder learns at this token. Null everywhere else.
     """

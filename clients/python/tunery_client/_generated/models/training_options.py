@@ -63,9 +63,9 @@ class TrainingOptions:
         use_dora (bool | Unset): Learns the magnitude of each weight column separately from its direction (Liu et al.,
             2024,
             arXiv:2402.09353). The tuned model is served merged. Default: False.
-        peft_config (None | TrainingOptionsPeftConfigType0 | Unset): With type `peft`: `peft_type`, and fields of that
-            PEFT configuration. Adapters other than plain LoRA
-            are served merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt.
+        peft_config (None | TrainingOptionsPeftConfigType0 | Unset): Fields of the PEFT configuration, including
+            `peft_type`, with type `peft`. Adapters other than plain
+            LoRA are served merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt.
         max_seq_length (int | None | Unset): Tokens of the longest example, or of each answer of a pair. By default the
             base's context, which is
             also the most. A smaller number makes a job fit into less memory.
@@ -93,14 +93,14 @@ class TrainingOptions:
             compiler where training runs, which Tunery's images have. Default: False.
         from_checkpoint (None | str | Unset): Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-
             step-N`) of the same base.
-        restore_optimizer (bool | Unset): With `from_checkpoint`: also restores the optimizer state. That of a job's
-            newest step is kept, until a
-            day after the job has ended, unless this server is configured otherwise. Default: False.
+        restore_optimizer (bool | Unset): Also restores the optimizer state, with `from_checkpoint`. The optimizer state
+            of a job's newest step
+            is kept until a day after the job has ended, unless this server is configured otherwise. Default: False.
         source_job (None | str | Unset): Repeats this job: what the request leaves out (validation file, seed, method,
             hyperparameters and
             training options) is taken from it, resolved as it was. On the same hardware and software the losses are
             the same; on CPUs, bit by bit.
-        allow_changed_base (bool | Unset): With `source_job`: repeats the job even if the base model's weights are no
+        allow_changed_base (bool | Unset): Repeats the job, with `source_job`, even if the base model's weights are no
             longer the same. Default: False.
         validation_split (float | Unset): Share of the training file to hold out for validation if there is no
             validation file; 0 holds out

@@ -35,7 +35,7 @@ class Upload:
         filename (str):
         purpose (FilePurpose):
         status (UploadStatus):
-        file (FileObject | None): Once the upload is completed, unless the file was deleted or has expired since.
+        file (FileObject | None): The file, once the upload is completed, unless it was deleted or has expired since.
     """
 
     id: str

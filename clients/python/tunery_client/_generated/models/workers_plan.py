@@ -23,7 +23,7 @@ class WorkersPlan:
     """How an elastic job runs with one number of workers.
 
     Attributes:
-        pool (None | str): Null for any.
+        pool (None | str): Name of the pool. Null for any pool.
         num_workers (int):
         parallelism (WorkersPlanParallelism):
         activation_checkpointing (WorkersPlanActivationCheckpointing):

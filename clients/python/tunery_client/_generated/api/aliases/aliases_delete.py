@@ -65,7 +65,7 @@ def sync_detailed(
 ) -> Response[DeletedAlias | ErrorAnswer]:
     """Delete an alias
 
-     The model that it names stays.
+     Deletes the alias. The model that it names stays.
 
     Args:
         alias (str):
@@ -99,7 +99,7 @@ def sync(
 ) -> DeletedAlias | ErrorAnswer | None:
     """Delete an alias
 
-     The model that it names stays.
+     Deletes the alias. The model that it names stays.
 
     Args:
         alias (str):
@@ -128,7 +128,7 @@ async def asyncio_detailed(
 ) -> Response[DeletedAlias | ErrorAnswer]:
     """Delete an alias
 
-     The model that it names stays.
+     Deletes the alias. The model that it names stays.
 
     Args:
         alias (str):
@@ -160,7 +160,7 @@ async def asyncio(
 ) -> DeletedAlias | ErrorAnswer | None:
     """Delete an alias
 
-     The model that it names stays.
+     Deletes the alias. The model that it names stays.
 
     Args:
         alias (str):

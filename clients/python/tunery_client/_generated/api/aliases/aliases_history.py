@@ -69,7 +69,7 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | ModelAliasHistory]:
     """List an alias's changes
 
-     Newest first. The history of a deleted alias is kept.
+     Lists the alias's changes, newest first. The history of a deleted alias is kept.
 
     Args:
         alias (str):
@@ -106,7 +106,7 @@ def sync(
 ) -> ErrorAnswer | ModelAliasHistory | None:
     """List an alias's changes
 
-     Newest first. The history of a deleted alias is kept.
+     Lists the alias's changes, newest first. The history of a deleted alias is kept.
 
     Args:
         alias (str):
@@ -138,7 +138,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | ModelAliasHistory]:
     """List an alias's changes
 
-     Newest first. The history of a deleted alias is kept.
+     Lists the alias's changes, newest first. The history of a deleted alias is kept.
 
     Args:
         alias (str):
@@ -173,7 +173,7 @@ async def asyncio(
 ) -> ErrorAnswer | ModelAliasHistory | None:
     """List an alias's changes
 
-     Newest first. The history of a deleted alias is kept.
+     Lists the alias's changes, newest first. The history of a deleted alias is kept.
 
     Args:
         alias (str):

@@ -49,7 +49,7 @@ class OrganizationList(ItemList[PublicOrganization]):
 
 class ProjectBody(Body):
     name: Name
-    """Name of the organization, which need not be unique."""
+    """Name of the project, which need not be unique."""
     external_key_id: Unsupported = None
     geography: Unsupported = None
     residency: Unsupported = None

@@ -65,7 +65,7 @@ def test_a_running_job_makes_room_for_a_higher_priority_and_then_continues(world
     with world.database.read() as session:
         row = session.get_one(tables.Job, low.id)
         assert (row.faults, row.retry_at, row.displacements) == (0, None, 1)
-    told = [message for message in world.messages(low) if "room" in message]
+    told = [message for message in world.messages(low) if "devices" in message]
     assert told == [
         "Pausing to free devices for a job of a higher priority; training resumes from the saved checkpoint",
         "Checkpoint saved and devices freed, moving job to queued state",

@@ -17,11 +17,11 @@ _A_ROUND = 256
 @dataclass(frozen=True, slots=True)
 class Reencrypted:
     objects: int
-    """That had another key than their project, or none."""
+    """Objects that had another key than their project, or none."""
     bytes: int
-    """Of these."""
+    """Bytes of these objects."""
     kept_objects: int
-    """That had the right one."""
+    """Objects that already had the right key."""
 
 
 def reencrypt(

@@ -20,7 +20,7 @@ CPU together: over gRPC, with 16 streams, 64 tokens in 130 ms cost 11.3 ms one b
 _MOST_CHUNK_SECONDS = 0.1
 """More would no longer read as a stream."""
 _CHUNKS_PER_SECOND = 400
-"""Of all streams of a process. A replica of `engine` forwards about 500 (deploy/README.md)."""
+"""Chunks of all streams of a process. A replica of `engine` forwards about 500 (deploy/README.md)."""
 
 _EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
 _log = logging.getLogger(__name__)

@@ -41,7 +41,7 @@ _PROBE_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class Replicas:
-    """Those of one application that Serve wants to keep."""
+    """Replicas of one application that Serve wants to keep."""
 
     running: frozenset[str] = frozenset()
     """Ids of those that take requests."""

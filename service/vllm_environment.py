@@ -6,10 +6,11 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cluster
+from cluster.requirements import requirements
 
 _SAME = ("ray", "torch", "peft", "tokenizers", "safetensors")
 """Packages that must have the versions that Tunery has: Ray because its processes talk to each other, the
@@ -39,7 +40,7 @@ def install_vllm(folder: Path, *, package: str = "vllm", run: Run | None = None)
     try:
         run([sys.executable, "-m", "venv", str(environment)])
         pip = [str(python), "-m", "pip", "install", "--constraint", str(constraints)]
-        run([*pip, *_requirements(), package])
+        run([*pip, *requirements(), package])
     except (OSError, subprocess.CalledProcessError) as error:
         shutil.rmtree(environment, ignore_errors=True)
         raise InstallationFailed(f"{environment} could not be made: {error}") from error
@@ -58,12 +59,6 @@ def _constraints() -> Iterator[str]:
             yield f"{name}=={version(name).partition('+')[0]}"
         except PackageNotFoundError:
             continue
-
-
-def _requirements() -> list[str]:
-    """What `tunery[cluster]` requires."""
-    marked = [line.partition(";") for line in requires("tunery") or ()]
-    return [name.strip() for name, _, marker in marked if 'extra == "cluster"' in marker.replace("'", '"')]
 
 
 def _run(command: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ ALLOWED = {
     "cluster.garbage": (),
     "cluster.logs": (),
     "cluster.niceness": (),
+    "cluster.requirements": (),
     "cluster.scratch": (),
     "cluster.tracing": (),
     "cluster.worker_resources": ("cluster.contracts",),
@@ -49,6 +50,7 @@ ALLOWED = {
     ),
     "cluster.serving": (
         "cluster.contracts",
+        "cluster.requirements",
         "cluster.scratch",
         "cluster.storage",
         "cluster.tracing",
@@ -195,7 +197,7 @@ ALLOWED = {
         "service.up",
         "service.vllm_environment",
     ),
-    # It installs the package, and imports it for its path alone.
+    # It installs the package, and imports it for its path and its requirements.
     "service.vllm_environment": ("cluster",),
     "service.data_folder": ("cluster.bases.catalogue", "service.permissions"),
     "service.local_devices": ("cluster.contracts",),

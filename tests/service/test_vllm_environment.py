@@ -3,7 +3,7 @@
 import subprocess
 import sysconfig
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,10 @@ def test_it_has_vllm_with_the_clusters_ray_and_finds_tunery_alone(tmp_path: Path
     assert install[0] == str(python)
     assert install[-1] == "vllm==0.29.0"
     assert any(requirement.startswith("ray[") for requirement in install)
+    # What both halves of Tunery need has no marker.
+    base = [line for line in requires("tunery") or () if ";" not in line]
+    assert "orjson>=3.13" in base
+    assert set(base) <= set(install)
     assert not any(requirement.startswith("fastapi") for requirement in install)
     assert f"ray=={version('ray')}" in commands.constraints.splitlines()
     assert "+" not in commands.constraints

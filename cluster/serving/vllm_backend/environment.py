@@ -1,11 +1,14 @@
-"""The environment that vLLM runs in: whether its interpreter has what it needs, before Ray starts it."""
+"""The environment that vLLM runs in: whether its interpreter has what it needs, before Ray starts it, and the
+variables that it reads."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 from typing import Any
 
 from cluster.contracts.errors import EngineStartFailed
@@ -65,6 +68,17 @@ def check_environment(python: str, cluster: Versions, needed: Sequence[str] | No
         raise _no_environment("its interpreter does not find Tunery's package `cluster`")
     if missing := found["missing"]:
         raise _no_environment(f"its interpreter has no {', '.join(missing)}, which Tunery needs")
+
+
+def complete_variables(variables: MutableMapping[str, str]) -> None:
+    """Sets what vLLM and its processes read, apart from what is set."""
+    # Otherwise vLLM compiles FlashInfer's sampler when it starts, which needs the CUDA toolkit.
+    variables.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
+    # Packages put programs there, such as ninja, which compiles kernels.
+    programs = str(Path(sys.executable).parent)
+    path = variables.get("PATH", os.defpath).split(os.pathsep)
+    if programs not in path:
+        variables["PATH"] = os.pathsep.join([programs, *path])
 
 
 def _required() -> list[str]:

@@ -6,11 +6,13 @@ add_lora, remove_lora, errored, shutdown), `vllm.AsyncEngineArgs`, `vllm.config.
 `vllm.inputs.tokens_input`, and the `RequestOutput`s that generate yields (`vllm.outputs`, `vllm.logprobs`).
 """
 
+import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cluster.contracts.errors import EngineStartFailed
+from cluster.serving.vllm_backend.environment import complete_variables
 
 
 class Logprob(Protocol):
@@ -79,6 +81,7 @@ class Vllm:
 
 def import_vllm() -> Vllm:
     """Raises EngineStartFailed (`no_environment`) if vLLM is not installed."""
+    complete_variables(os.environ)
     try:
         from vllm import AsyncEngineArgs, SamplingParams
         from vllm.config import StructuredOutputsConfig

@@ -35,6 +35,25 @@ _KNOWN: tuple[tuple[str, StartFailure, str], ...] = (
         "out_of_memory",
         "it wanted {0} more of a device with {1}, of which {2} were free",
     ),
+    (
+        r"NVIDIA driver on your system is too old|driver version is insufficient",
+        "wrong_versions",
+        "its node has an NVIDIA driver that is too old for its build of torch, which needs version 580 or "
+        "newer for CUDA 13, and 525 or newer for CUDA 12",
+    ),
+    (
+        r"Could not find nvcc",
+        "no_environment",
+        "it has to compile a kernel, and its node has no CUDA toolkit. Install one, with nvcc on PATH or "
+        "below CUDA_HOME, or choose other kernels by vLLM's variables, such as "
+        "VLLM_USE_FLASHINFER_SAMPLER=0",
+    ),
+    (
+        r"No such file or directory: '(?:\S*/)?ninja'|Ninja is required",
+        "no_environment",
+        "it has to compile a kernel, and its environment has no ninja. Make the environment anew with "
+        "`tunery vllm install`, or install ninja on its node",
+    ),
     (r"out of memory|OutOfMemoryError", "out_of_memory", "its device has too little memory"),
     (
         r"Model architectures? \[?'?(\w+).{1,60}?(?:not supported|was supported)",

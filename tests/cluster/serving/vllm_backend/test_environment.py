@@ -1,6 +1,7 @@
 """vLLM's interpreter is asked before Ray starts a replica with it, and what is wrong with it is told."""
 
 import json
+import os
 import platform
 import sys
 from importlib.metadata import version
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster.contracts.errors import EngineStartFailed
-from cluster.serving.vllm_backend.environment import Versions, check_environment
+from cluster.serving.vllm_backend.environment import Versions, check_environment, complete_variables
 
 HERE = Versions("3.11.7", "2.60.0")
 
@@ -74,3 +75,15 @@ def test_a_replica_finds_what_tunery_requires(tmp_path: Path) -> None:
     needed = ["pydantic-settings", "no-such-package"]
     with pytest.raises(EngineStartFailed, match="its interpreter has no no-such-package, which"):
         check_environment(str(python), here, needed)
+
+
+def test_vllm_compiles_no_sampler_and_finds_the_programs_of_its_environment() -> None:
+    programs = str(Path(sys.executable).parent)
+    variables = {"PATH": "/usr/bin"}
+    for _ in range(2):
+        complete_variables(variables)
+        expected = {"PATH": f"{programs}{os.pathsep}/usr/bin", "VLLM_USE_FLASHINFER_SAMPLER": "0"}
+        assert variables == expected
+    variables["VLLM_USE_FLASHINFER_SAMPLER"] = "1"
+    complete_variables(variables)
+    assert variables["VLLM_USE_FLASHINFER_SAMPLER"] == "1"

@@ -64,6 +64,23 @@ ABOVE = RuntimeError("Engine core initialization failed. See root cause above. F
             "unsupported_model",
             "30 attention heads cannot be divided among 4 devices",
         ),
+        (
+            "RuntimeError: The NVIDIA driver on your system is too old (found version 12080). Please update "
+            "your GPU driver by downloading and installing a new version",
+            "wrong_versions",
+            "needs version 580 or newer for CUDA 13",
+        ),
+        (
+            "RuntimeError: Could not find nvcc and default cuda_home='/usr/local/cuda' doesn't exist",
+            "no_environment",
+            "has no CUDA toolkit",
+        ),
+        (
+            "FileNotFoundError: [Errno 2] No such file or directory: 'ninja'",
+            "no_environment",
+            "has no ninja",
+        ),
+        ("RuntimeError: Ninja is required to load C++ extensions", "no_environment", "has no ninja"),
         ("Segmentation fault in /home/secret/path", "crashed", "the log of its replica"),
     ],
 )

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -539,6 +539,15 @@ def test_the_host_keeps_adapters_for_all_of_a_large_models_places_unless_told_ot
     # A copy in each of four processes of an adapter of rank 64 on all layers of a model of 70B.
     largest = 4 * 64 * 2 * 80 * 161_792
     assert host_bytes(plan, loader._limits, largest=largest, free=220 * 10**9) // largest == kept
+
+
+def test_vllm_is_imported_with_its_variables_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.defpath)
+    monkeypatch.setenv("VLLM_USE_FLASHINFER_SAMPLER", "")
+    monkeypatch.delenv("VLLM_USE_FLASHINFER_SAMPLER")
+    with suppress(EngineStartFailed):
+        import_vllm()
+    assert os.environ["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
 
 
 def test_without_vllm_the_setting_is_named() -> None:

@@ -8,11 +8,15 @@ from importlib.metadata import requires
 def requirements() -> Iterator[str]:
     """What `tunery[cluster]` requires, each as pip takes it. Raises PackageNotFoundError where Tunery is not
     installed, but only found on the path."""
+    yield from (line for line in requires("tunery") or () if "extra" not in line.partition(";")[2])
+    yield from requirements_of_extra("cluster")
+
+
+def requirements_of_extra(extra: str) -> Iterator[str]:
+    """What only this extra requires. Raises PackageNotFoundError like `requirements`."""
     for line in requires("tunery") or ():
         requirement, _, marker = line.partition(";")
-        if "extra" not in marker:
-            yield line
-        elif 'extra == "cluster"' in marker.replace("'", '"'):
+        if f'extra == "{extra}"' in marker.replace("'", '"'):
             yield requirement.strip()
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cluster
-from cluster.requirements import requirements
+from cluster.requirements import requirements, requirements_of_extra
 
 _SAME = ("ray", "torch", "peft", "tokenizers", "safetensors")
 """Packages that must have the versions that Tunery has: Ray because its processes talk to each other, the
@@ -28,9 +28,10 @@ def vllm_python(folder: Path) -> Path:
     return folder.absolute() / "vllm" / "bin" / "python"
 
 
-def install_vllm(folder: Path, *, package: str = "vllm", run: Run | None = None) -> Path:
+def install_vllm(folder: Path, *, package: str = "", run: Run | None = None) -> Path:
     """Makes the environment in a data folder, or makes it anew. Returns its interpreter. `package` is a
-    requirement such as `vllm==0.29.0`. Raises InstallationFailed."""
+    requirement such as `vllm==0.29.0`, by default what Tunery's extra `vllm` requires. Raises
+    InstallationFailed."""
     run = run or _run
     python = vllm_python(folder)
     environment, constraints = python.parent.parent, folder.absolute() / "vllm-constraints.txt"
@@ -40,7 +41,7 @@ def install_vllm(folder: Path, *, package: str = "vllm", run: Run | None = None)
     try:
         run([sys.executable, "-m", "venv", str(environment)])
         pip = [str(python), "-m", "pip", "install", "--constraint", str(constraints)]
-        run([*pip, *requirements(), package])
+        run([*pip, *requirements(), *([package] if package else requirements_of_extra("vllm"))])
     except (OSError, subprocess.CalledProcessError) as error:
         shutil.rmtree(environment, ignore_errors=True)
         raise InstallationFailed(f"{environment} could not be made: {error}") from error

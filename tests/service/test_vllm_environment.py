@@ -53,6 +53,16 @@ def test_it_has_vllm_with_the_clusters_ray_and_finds_tunery_alone(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["vllm"]
 
 
+def test_it_has_no_older_vllm_than_tunery_works_with(tmp_path: Path) -> None:
+    commands = Commands()
+    install_vllm(tmp_path, run=commands)
+    (least,) = (
+        line.partition(";")[0].strip() for line in requires("tunery") or () if line.startswith("vllm")
+    )
+    assert least.startswith("vllm>=")
+    assert commands.ran[-1][-1] == least
+
+
 def test_it_can_be_made_anew(tmp_path: Path) -> None:
     for _ in range(2):
         install_vllm(tmp_path, run=Commands())

@@ -11,7 +11,13 @@ app = typer.Typer(help="Manage the environment of vLLM, which serves models on G
 @app.command()
 def install(
     data: Annotated[Path, typer.Option(help="Data folder of `tunery up`.")] = Path(".tunery"),
-    package: Annotated[str, typer.Option(help="What pip installs, for example vllm==0.29.0.")] = "vllm",
+    package: Annotated[
+        str,
+        typer.Option(
+            help="What pip installs, for example vllm==0.29.0.",
+            show_default="a version that Tunery works with",
+        ),
+    ] = "",
 ) -> None:
     """Make an environment with vLLM in the data folder, with this one's versions of Ray and torch."""
     from service.vllm_environment import InstallationFailed, install_vllm

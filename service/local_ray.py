@@ -16,6 +16,8 @@ from service.log_rotation import BACKUP_COUNT, MAX_LOG_BYTES, archive_ray_logs
 _FOLDERS = Path("/tmp")  # noqa: S108 - sockets below it need short paths
 _PREFIX = "tunery-ray-"
 _KILL_SECONDS = 3.0
+_FOLDER_VARIABLE = "TUNERY_RAY_FOLDER"
+_NO_REPORTS = ("VLLM_NO_USAGE_STATS", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,10 @@ def ray_command(ports: RayPorts, folder: Path) -> list[str]:
 
 
 def ray_environment(
-    inherited: Mapping[str, str], shared: Mapping[str, str], *, training_slots: int
+    inherited: Mapping[str, str], shared: Mapping[str, str], folder: Path, *, training_slots: int
 ) -> dict[str, str]:
-    """`inherited` with `shared` over it, and what Ray, its workers and its replicas need. The database's URL
-    is left out: the cluster must not reach it."""
+    """`inherited` with `shared` over it, and what Ray, its workers and its replicas need. `folder` is Ray's
+    temporary folder. The database's URL is left out: the cluster must not reach it."""
     return {
         **{name: value for name, value in inherited.items() if name != "TUNERY_DATABASE_URL"},
         **shared,
@@ -78,6 +80,12 @@ def ray_environment(
         "RAY_DASHBOARD_STARTUP_TIMEOUT_S": inherited.get("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "300"),
         # Nothing collects the metrics, and their ports would answer anyone who reaches them.
         "RAY_enable_metrics_collection": "0",
+        # What vLLM, the hub's client and others would report of their use.
+        **{name: inherited.get(name, "1") for name in _NO_REPORTS},
+        # Names the folder in the environment of every process, which keeps it there when it gives itself
+        # another title.
+        _FOLDER_VARIABLE: str(folder),
+        "SPT_NOENV": "1",
         # There is no other node that could take over during the 30 s of draining.
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     }
@@ -118,12 +126,13 @@ def _is_ours(private: Path) -> bool:
 
 
 def _end_processes(private: Path) -> None:
-    """Ends the processes that have the folder in their commands, as all of Ray's own have: workers end with
-    their raylet."""
+    """Ends the processes that have the folder in their commands, as all of Ray's own have, or in their
+    environment, as what workers have started has, whatever title it gives itself."""
     left = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if any(f"{private}/" in argument for argument in process.cmdline()):
+            places = [*process.cmdline(), process.environ().get(_FOLDER_VARIABLE, "")]
+            if any(f"{private}/" in place for place in places):
                 process.kill()
                 left.append(process)
     psutil.wait_procs(left, timeout=_KILL_SECONDS)

@@ -148,7 +148,7 @@ class _Plan:
             internal_port=internal,
             ray_argv=ray_command(ray_ports, ray_folder),
             ray_environment=ray_environment(
-                inherited, shared, training_slots=int(devices.training["TUNERY_TRAINING_SLOTS"])
+                inherited, shared, ray_folder, training_slots=int(devices.training["TUNERY_TRAINING_SLOTS"])
             ),
             service_environment={
                 **(_VLLM_SERVICE if devices.serving else {}),

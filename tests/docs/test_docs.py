@@ -21,7 +21,7 @@ from tests.docs.generate import generated
 from tests.docs.tables import OTHERS, settings_names
 from tests.documents import PAGES, ROOT, blocks
 
-INTERNAL_VARIABLES = {"TUNERY_JOB_SPEC"}
+INTERNAL_VARIABLES = {"TUNERY_JOB_SPEC", "TUNERY_RAY_FOLDER"}
 """Set by one part of Tunery for another."""
 MAX_GLOSSARY_WORDS = 40
 

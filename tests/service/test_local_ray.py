@@ -1,11 +1,14 @@
+import os
 import secrets
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
-from service.local_ray import RayPorts, ray_command, temporary_ray_folder
+from service.local_ray import RayPorts, ray_command, ray_environment, temporary_ray_folder
 
 
 def test_rays_folder_is_private_and_its_logs_outlive_it(tmp_path: Path) -> None:
@@ -41,6 +44,40 @@ def test_a_process_of_ray_that_a_killed_process_left_behind_is_ended_and_no_othe
             rays.wait(60)
             assert other.poll() is None
         other.communicate(b"\n", timeout=60)
+
+
+def test_what_a_worker_of_ray_has_started_is_ended_whatever_its_title_is(tmp_path: Path) -> None:
+    killed = temporary_ray_folder(tmp_path)
+    left = killed.__enter__()
+    # As vLLM does, and as its environment may be overwritten by.
+    renamed = (
+        "import ray; ray._raylet.setproctitle('VLLM::EngineCore'); print('renamed', flush=True); input()"
+    )
+    environment = ray_environment(os.environ, {}, left, training_slots=1)
+    other = ray_environment(os.environ, {}, Path(f"{left.parent}-other/ray"), training_slots=1)
+    with ExitStack() as started:
+        orphan, of_other = (
+            started.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", renamed], env=each, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                )
+            )
+            for each in (environment, other)
+        )
+        for process in (orphan, of_other):
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"renamed\n"
+        assert psutil.Process(orphan.pid).cmdline()[0] == "VLLM::EngineCore"
+        with temporary_ray_folder(tmp_path):
+            orphan.wait(60)
+            assert of_other.poll() is None
+        of_other.communicate(b"\n", timeout=60)
+
+
+def test_nothing_reports_its_use_unless_the_operator_wants_it(tmp_path: Path) -> None:
+    found = ray_environment({"VLLM_NO_USAGE_STATS": "0"}, {}, tmp_path, training_slots=1)
+    names = ("VLLM_NO_USAGE_STATS", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+    assert [found[name] for name in names] == ["0", "1", "1"]
 
 
 @pytest.mark.parametrize("record", ["", ".", "/", "/tmp", "tunery-ray-x", "/tmp/tunery-ray-x/.."])

@@ -14,6 +14,7 @@ from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.serving_plan import GpuSharing, ServingPool
 
 _QUERY = ["--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
+_DRIVER_QUERY = ["--query-gpu=driver_version", "--format=csv,noheader"]
 _NO_DEVICES = "No devices were found"
 _HIDES_ALL = ("-1", "NoDevFiles", "void", "none")
 """Values of CUDA_VISIBLE_DEVICES that stand for no device."""
@@ -134,6 +135,15 @@ def gpu_bytes(given: Mapping[str, str], run: Run | None = None) -> list[int]:
         return [size for _, size in found.values()]
     # nvidia-smi shows what the variable hides, and Ray starts nothing there.
     return [_size_of(name, found) for name in _shown(visible)]
+
+
+def driver_version(run: Run | None = None) -> int | None:
+    """The major version of NVIDIA's driver, such as 580. None if nvidia-smi does not say it."""
+    try:
+        # A line for each GPU.
+        return int((run or _nvidia_smi)(_DRIVER_QUERY).partition(".")[0])
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
 
 
 def host_bytes(limit: Path = _CGROUP) -> int:

@@ -39,12 +39,13 @@ from pydantic import TypeAdapter
 from cluster.bases.catalogue import load_catalogue
 from cluster.contracts.errors import Unavailable
 from cluster.contracts.serving_plan import ServingPool
+from cluster.nvidia_driver import cuda_of_torch, least_driver
 from cluster.planning.serving_settings import ServingSettings
 from service.data_folder import catalogue_path, create_catalogue, database_url, storage_url
 from service.db.database import Database
 from service.db.organization.api_keys import ApiKeys
 from service.db.scheduler.attempts import put_back_all
-from service.local_devices import LocalDevices, divide_devices, gpu_bytes
+from service.local_devices import LocalDevices, divide_devices, driver_version, gpu_bytes
 from service.local_ray import RayPorts, ray_command, ray_environment, temporary_ray_folder
 from service.permissions import UMASK, make_private_folder, write_private_file
 from service.ports import free_ports
@@ -205,6 +206,8 @@ class _Plan:
 
     def remarks(self, folder: Path) -> Iterator[str]:
         """What a person should know about this machine's GPUs."""
+        if self.devices.serving or self.service_environment["TUNERY_TRAINING_DEVICE"] == "cuda":
+            yield from driver_remarks(driver_version(), cuda_of_torch())
         if not self.devices.serving:
             return
         count = sum(pool.all_devices for pool in self.devices.serving if pool.kind == "cuda")
@@ -219,6 +222,16 @@ class _Plan:
                 "vLLM is not installed, so that models of more than 1 GB cannot be served: run "
                 f"`tunery vllm install --data {folder}`."
             )
+
+
+def driver_remarks(driver: int | None, cuda: str | None) -> Iterator[str]:
+    """`driver` is the major version of NVIDIA's driver, and `cuda` what torch is built for."""
+    least = least_driver(cuda) if cuda else None
+    if driver and least and driver < least:
+        yield (
+            f"NVIDIA's driver is too old for torch: it is version {driver}, and CUDA {cuda} needs {least} or "
+            "newer. Until it is updated, every job and every model on GPUs fails."
+        )
 
 
 def _announce(plan: _Plan, supervisor: Supervisor, say: Callable[[str], None]) -> None:

@@ -18,6 +18,7 @@ from cluster.contracts.jobs import Failed, JobSpec, RunnerEvent, StepMetrics, Wo
 from cluster.garbage import without_collections
 from cluster.logs import configure_logs
 from cluster.niceness import yield_to_others
+from cluster.nvidia_driver import least_driver
 from cluster.storage.location import open_store
 from cluster.tracing import configure_tracing, span, stop_tracing
 from cluster.training.failure import failed_state
@@ -136,16 +137,28 @@ def _own_gpu(seat: Seat, control: "_ControlClient") -> Any:
     import torch
 
     if not torch.cuda.is_available():
-        error = Unavailable(
-            "A training worker has no GPU that torch can use, although TUNERY_TRAINING_DEVICE is cuda. Its "
-            "node needs NVIDIA's driver, and a build of torch for CUDA.",
-            code="no_gpu",
-        )
+        error = no_gpu(torch.version.cuda)
         control.finish(failed_state(error))
         raise error
     device = torch.device("cuda", seat.local_rank)
     torch.cuda.set_device(device)
     return device
+
+
+def no_gpu(cuda: str | None) -> Unavailable:
+    """`cuda` is the version of CUDA that torch is built for."""
+    if cuda is None:
+        needed = "a build of torch for CUDA, which its own is not"
+    else:
+        least = least_driver(cuda)
+        needed = (
+            f"NVIDIA's driver{f', version {least} or newer' if least else ''}: torch is built for CUDA {cuda}"
+        )
+    return Unavailable(
+        "A training worker has no GPU that torch can use, although TUNERY_TRAINING_DEVICE is cuda. Its node "
+        f"needs {needed}.",
+        code="no_gpu",
+    )
 
 
 def _end_hung(control: "_ControlClient", seconds: float) -> None:

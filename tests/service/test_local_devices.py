@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster.contracts.errors import InvalidConfiguration
-from service.local_devices import divide_devices, gpu_bytes, host_bytes, local_pool
+from service.local_devices import divide_devices, driver_version, gpu_bytes, host_bytes, local_pool
 
 GPUS = "0, GPU-aa01, 100\n1, GPU-bb02, 200\n2, GPU-cc03, 300\n"
 
@@ -62,6 +62,19 @@ def test_nvidia_smi_is_believed_unless_it_fails(
         return
     with pytest.raises(InvalidConfiguration, match=r"could not talk to the driver\. Mend it"):
         gpu_bytes({})
+
+
+@pytest.mark.parametrize(
+    ("answer", "version"),
+    [("570.124.06\n570.124.06\n", 570), ("", None), ("[N/A]\n", None), (OSError(), None)],
+)
+def test_the_driver_has_a_major_version(answer: str | Exception, version: int | None) -> None:
+    def run(_: Sequence[str]) -> str:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert driver_version(run) == version
 
 
 def test_a_gpu_without_memory_of_its_own_has_the_hosts() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.contracts.errors import InvalidConfiguration
 from service.data_folder import catalogue_path, create_catalogue
-from service.up import _Plan, up
+from service.up import _Plan, driver_remarks, up
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
@@ -64,6 +64,21 @@ def test_gpus_are_found_and_kept_from_the_replica_that_has_none(
     shared, missing = plan.remarks(tmp_path)
     assert "in turn (training_first)" in shared
     assert f"tunery vllm install --data {tmp_path}" in missing
+
+
+def test_a_driver_that_is_too_old_for_torch_is_told_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nvidia-smi").write_text(
+        '#!/bin/sh\ncase "$1" in *driver*) echo 570.124.06;; *) echo 0, GPU-aa01, 81559;; esac\n'
+    )
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("service.up.cuda_of_torch", lambda: "13.0")
+    plan = _Plan.make(tmp_path, "127.0.0.1", 9000, tmp_path / "ray")
+    assert "it is version 570, and CUDA 13.0 needs 580 or newer" in next(plan.remarks(tmp_path))
+    for driver, cuda in ((580, "13.0"), (570, "12.8"), (None, "13.0"), (570, None)):
+        assert list(driver_remarks(driver, cuda)) == []
 
 
 def test_without_gpus_nothing_is_said_about_them(tmp_path: Path) -> None:

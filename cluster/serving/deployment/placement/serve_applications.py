@@ -1,6 +1,7 @@
 """The applications of single models in Ray Serve: how they are created, and what their replicas reserve."""
 
 import platform
+import shlex
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -170,11 +171,13 @@ def actor_options(settings: EngineSettings, vllm: VllmPlan | None) -> dict[str, 
         # Nodes without GPUs would have no room for it.
         own = {"num_cpus": 0.5} if has_gpus else without_gpus(settings, 0.5)
         return {**own, **settings.actor_options}
-    options: dict[str, Any] = {"num_cpus": 1, "num_gpus": vllm.tensor_parallel_size}
+    # No CPUs: training may have reserved all of them, and the GPUs are what is scarce.
+    options: dict[str, Any] = {"num_cpus": 0, "num_gpus": vllm.tensor_parallel_size}
     if vllm.pool.selector:
         options["label_selector"] = vllm.pool.selector
     if settings.vllm_python:
-        options["runtime_env"] = {"py_executable": settings.vllm_python}
+        # Ray takes it for the beginning of a shell's command.
+        options["runtime_env"] = {"py_executable": shlex.quote(settings.vllm_python)}
     return {**options, **settings.actor_options}
 
 

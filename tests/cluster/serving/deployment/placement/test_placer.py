@@ -189,7 +189,7 @@ def named(number: int) -> ModelRef:
 async def test_a_base_of_vllm_reserves_gpus_of_its_pool_in_its_own_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    on_gpus(monkeypatch)
+    on_gpus(monkeypatch, python="/var/my data/vllm/bin/python")
     applications = Applications()
     placer = await started(applications)
     name = await placer.place(MODEL.model_dump_json())
@@ -197,10 +197,11 @@ async def test_a_base_of_vllm_reserves_gpus_of_its_pool_in_its_own_environment(
     settings = EngineSettings.read()
     plan = (await ServingPlans(settings, lambda base: CONFIG).plan(BASE)).vllm
     assert actor_options(settings, plan) == {
-        "num_cpus": 1,
+        # All CPUs may be training's.
+        "num_cpus": 0,
         "num_gpus": 1,
         "label_selector": {"pool": "serve"},
-        "runtime_env": {"py_executable": "/opt/vllm/bin/python"},
+        "runtime_env": {"py_executable": "'/var/my data/vllm/bin/python'"},
     }
     # Once for each start.
     await placer.place(MODEL.model_dump_json())

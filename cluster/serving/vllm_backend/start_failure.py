@@ -95,6 +95,22 @@ def start_failure(alias: str, error: BaseException, output: str) -> EngineStartF
     )
 
 
+def replica_failure(alias: str, said: str) -> EngineStartFailed:
+    """The error for replicas that end before vLLM is asked to start. `said` is the message of Ray Serve, of
+    which no more than a module's name is shown."""
+    if found := re.search(r"No module named '([\w.]+)'", said):
+        return EngineStartFailed(
+            f"vLLM cannot start {alias}: its environment has no module {found[1]}. Make it anew with "
+            "`tunery vllm install`, or install what Tunery's extras `cluster` and `vllm` require.",
+            cause="no_environment",
+        )
+    return EngineStartFailed(
+        f"vLLM cannot start {alias}: its replicas end before they load it, for a reason that the log of the "
+        "model server has.",
+        cause="crashed",
+    )
+
+
 def longest_context(error: BaseException, output: str) -> int | None:
     """The tokens of the longest context that vLLM has memory for, if it did not start because it measured
     less memory than a whole context takes."""

@@ -30,6 +30,7 @@ from cluster.serving.deployment.placement.training_claims import TrainingClaims,
 from cluster.serving.deployment.placement.usage_rates import UsageRates, models_to_merge
 from cluster.serving.deployment.reserved_gpus import hide_unreserved_gpus
 from cluster.serving.deployment.settings import EngineSettings
+from cluster.serving.vllm_backend.start_failure import replica_failure
 
 _log = logging.getLogger(__name__)
 
@@ -183,6 +184,8 @@ class Placer:
         if plan is not None:
             self._planned[name] = model, plan
         async with self._locks.setdefault(name, asyncio.Lock()):
+            if plan is not None:
+                await self._give_up_broken(name, model)
             # If an application's first replicas fail, Serve starts no others until it is recreated.
             if name not in await asyncio.to_thread(self._applications.alive):
                 run = partial(self._applications.run, name, model, self._settings, merges=merges, vllm=plan)
@@ -192,6 +195,17 @@ class Placer:
                     await self._reserve(name, model, plan, run)
             self._used[name] = time.monotonic()
         return name
+
+    async def _give_up_broken(self, name: str, model: ModelRef) -> None:
+        """Removes an application whose replicas end before they can tell why, as they do if the environment
+        of vLLM lacks a module. Raises EngineStartFailed with the reason."""
+        said = await asyncio.to_thread(self._applications.start_failure, name)
+        if said and name not in self._leaving:
+            _log.error("The replicas of %s do not start: %s", name, said)
+            error = replica_failure(model.base.alias, said)
+            self._failures[model.weights] = _failed_now(error)
+            self._remove(name)
+            raise error
 
     async def _vllm_plan(self, model: ModelRef) -> VllmPlan | None:
         """None if the embedded engine serves the model."""

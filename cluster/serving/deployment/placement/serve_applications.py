@@ -15,6 +15,8 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import (
     ApplicationDetails,
     ApplicationStatus,
+    DeploymentDetails,
+    DeploymentStatusTrigger,
     ReplicaDetails,
     ReplicaState,
     ServeInstanceDetails,
@@ -81,6 +83,11 @@ class Applications(Protocol):
         """Raises EngineStartFailed if vLLM cannot be started on the nodes of the plan's pool."""
         ...
 
+    def start_failure(self, name: str) -> str:
+        """What Serve says of an application whose replicas end before they are ready, and of which none runs.
+        Empty for any other."""
+        ...
+
     def delete(self, name: str) -> None:
         """Removes an application, without waiting until its replicas are gone."""
         ...
@@ -132,6 +139,10 @@ class ServeApplications:
         with self._lock:
             serve.run_many([target], wait_for_applications_running=False)
 
+    def start_failure(self, name: str) -> str:
+        found = self._found().get(name)
+        return "\n".join(filter(None, map(said_of_start, found.deployments.values()))) if found else ""
+
     def delete(self, name: str) -> None:
         # Serve's own wait ends after 60 s, whether or not the replicas are gone.
         with self._lock:
@@ -162,6 +173,13 @@ def replicas_of(found: Iterable[ReplicaDetails]) -> Replicas:
         by_state.setdefault(replica.state, []).append(replica.replica_id)
     running = frozenset(id_ for state in _RUNNING for id_ in by_state.get(state, ()))
     return Replicas(running, starting=len(by_state.get(ReplicaState.STARTING, ())))
+
+
+def said_of_start(deployment: DeploymentDetails) -> str:
+    """Serve's message, with the error of the replica that it has tried last, if none of them starts."""
+    has_failed = deployment.status_trigger == DeploymentStatusTrigger.REPLICA_STARTUP_FAILED
+    is_running = bool(replicas_of(deployment.replicas).running)
+    return deployment.message if has_failed and not is_running else ""
 
 
 def actor_options(settings: EngineSettings, vllm: VllmPlan | None) -> dict[str, Any]:

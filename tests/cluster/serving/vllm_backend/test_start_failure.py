@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cluster.serving.vllm_backend.start_failure import captured_output, start_failure
+from cluster.serving.vllm_backend.start_failure import captured_output, replica_failure, start_failure
 
 ABOVE = RuntimeError("Engine core initialization failed. See root cause above. Failed core proc(s): {}")
 
@@ -88,6 +88,28 @@ def test_the_cause_is_named_with_its_numbers_and_nothing_else_is_shown(
     printed: str, cause: str, words: str
 ) -> None:
     error = start_failure("our-8b", ABOVE, f"INFO loading /home/secret/path\n{printed}\nTraceback: the end")
+    assert error.cause == cause
+    assert words in error.message
+    assert "our-8b" in error.message
+    assert "/home/secret" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("said", "cause", "words"),
+    [
+        (
+            'The deployment failed to start 3 times in a row. Error:\n  File "/home/secret/x.py"\n'
+            "ModuleNotFoundError: No module named 'pydantic_settings'",
+            "no_environment",
+            "has no module pydantic_settings",
+        ),
+        ("The actor died in /home/secret/x.py", "crashed", "the log of the model server"),
+    ],
+)
+def test_a_replica_that_ends_before_it_loads_a_model_names_the_module_that_is_missing(
+    said: str, cause: str, words: str
+) -> None:
+    error = replica_failure("our-8b", said)
     assert error.cause == cause
     assert words in error.message
     assert "our-8b" in error.message

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 import pytest
-from ray.serve.schema import ReplicaDetails, ReplicaState
+from ray.serve.schema import DeploymentDetails, DeploymentStatusTrigger, ReplicaDetails, ReplicaState
 
 from cluster.contracts.devices import ClaimAnswer, TrainingClaim
 from cluster.contracts.errors import EngineStartFailed, Unavailable
@@ -16,7 +16,12 @@ from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment.placement.placer import Placer, application_name, forget, unused
 from cluster.serving.deployment.placement.plans import ServingPlans
 from cluster.serving.deployment.placement.reservations import Reservation
-from cluster.serving.deployment.placement.serve_applications import Replicas, actor_options, replicas_of
+from cluster.serving.deployment.placement.serve_applications import (
+    Replicas,
+    actor_options,
+    replicas_of,
+    said_of_start,
+)
 from cluster.serving.deployment.settings import EngineSettings
 from tests.api import BASE
 
@@ -47,6 +52,8 @@ class Applications:
         self.made: list[str] = []
         self.checks = 0
         self.broken: EngineStartFailed | None = None
+        self.said: dict[str, str] = {}
+        """What Serve says of applications whose replicas do not start."""
 
     def alive(self) -> set[str]:
         return set(self.names)
@@ -77,7 +84,11 @@ class Applications:
         if self.broken is not None:
             raise self.broken
 
+    def start_failure(self, name: str) -> str:
+        return self.said.get(name, "")
+
     def delete(self, name: str) -> None:
+        self.said.pop(name, None)
         self.names.discard(name)
         if self.drains:
             self.draining.add(name)
@@ -287,6 +298,51 @@ async def test_a_failed_start_gives_its_gpus_back_and_a_later_success_clears_it(
     assert await placer.failures() == {}
     assert await placer.contexts() == {MODEL.weights: 4864}
     await placer.place(MODEL.model_dump_json())
+
+
+@pytest.mark.parametrize("is_alive", [False, True])
+async def test_replicas_that_end_before_they_can_tell_why_are_told_of_by_serve(
+    monkeypatch: pytest.MonkeyPatch, is_alive: bool
+) -> None:
+    on_gpus(monkeypatch)
+    applications = Applications()
+    placer = await started(applications)
+    name = await placer.place(MODEL.model_dump_json())
+    applications.said = {name: "Error:\nModuleNotFoundError: No module named 'orjson'"}
+    if not is_alive:
+        applications.names.remove(name)
+    for _ in range(2):
+        with pytest.raises(EngineStartFailed, match="has no module orjson") as failed:
+            await placer.place(MODEL.model_dump_json())
+        await asyncio.gather(*placer._leaving.values())
+    assert failed.value.cause == "no_environment"
+    assert (applications.names, applications.made) == (set(), [name])
+    assert await placer.failures() == {MODEL.weights: failed.value.message}
+    placer._failures.clear()
+    await placer.place(MODEL.model_dump_json())
+    assert applications.names == {name}
+
+
+@pytest.mark.parametrize(
+    ("trigger", "states", "said"),
+    [
+        (DeploymentStatusTrigger.REPLICA_STARTUP_FAILED, [], "no module"),
+        (DeploymentStatusTrigger.REPLICA_STARTUP_FAILED, [ReplicaState.STARTING], "no module"),
+        (DeploymentStatusTrigger.REPLICA_STARTUP_FAILED, [ReplicaState.RUNNING], ""),
+        (DeploymentStatusTrigger.CONFIG_UPDATE_STARTED, [ReplicaState.STARTING], ""),
+    ],
+)
+def test_serve_is_asked_only_why_no_replica_starts(
+    trigger: DeploymentStatusTrigger, states: list[ReplicaState], said: str
+) -> None:
+    replicas = [
+        ReplicaDetails(actor_name="x", replica_id=state.value, state=state, start_time_s=0)
+        for state in states
+    ]
+    details = DeploymentDetails.model_construct(
+        status_trigger=trigger, message="no module", replicas=replicas
+    )
+    assert said_of_start(details) == said
 
 
 UNREACHABLE = EngineStartFailed("The storage does not answer.", cause="crashed")

@@ -1,6 +1,7 @@
 """The trainer's scores of a few rows. Serving must reproduce them before a model is published."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from cluster.contracts.manifest import Probe, ProbeScores
 from cluster.training.data.dataset import Dataset
+from cluster.training.model.interleaving import Interleaving
 
 PROBE_TOKENS = 128
 """Maximum tokens of a row."""
@@ -18,16 +20,18 @@ _ENOUGH_TOKENS = 512
 
 
 @torch.no_grad()
-def score_probe(model: Any, data: Dataset, *, most_rows: int = PROBE_ROWS) -> Probe:
+def score_probe(
+    model: Any, data: Dataset, interleaving: Interleaving = Interleaving(), *, most_rows: int = PROBE_ROWS
+) -> Probe:
     """Scores the first sequences of `data`, as many as have some 512 tokens, each cut to PROBE_TOKENS: the
     log-probabilities of each next token, or of an encoder's classes. Uses the model's own forward in
-    evaluation mode, one row at a time, and restores the model's mode."""
+    evaluation mode, a row for each pass that `interleaving` runs, and restores the model's mode."""
     rows = _rows(data, most_rows)
     inputs = [torch.tensor([row], device=model.device) for row in rows]
     was_training = model.training
     model.eval()
     if data.class_ids is None:
-        scores = _token_scores(model, inputs)
+        scores = _token_scores(model, inputs, interleaving)
     else:
         scores = ProbeScores(logprobs=[_class_logprobs(model, token_ids) for token_ids in inputs])
     model.train(was_training)
@@ -69,15 +73,15 @@ def _row(data: Dataset, index: int) -> list[int]:
     return [int(token) for token in data.token_ids[start : min(end, start + PROBE_TOKENS)]]
 
 
-def _token_scores(model: Any, inputs: list[Tensor]) -> ProbeScores:
-    logprobs, top_ids = [], []
-    for token_ids in inputs:
+def _token_scores(model: Any, inputs: list[Tensor], interleaving: Interleaving) -> ProbeScores:
+    def score(token_ids: Tensor) -> tuple[list[float], list[int]]:
         logits = model(input_ids=token_ids, use_cache=False).logits[0]
         # Virtual tokens before the row have logits too.
         scores = logits[-token_ids.shape[1] : -1].float().log_softmax(-1)
-        logprobs.append(scores.gather(-1, token_ids[0, 1:, None])[:, 0].tolist())
-        top_ids.append(scores.argmax(-1).tolist())
-    return ProbeScores(logprobs=logprobs, top_ids=top_ids)
+        return scores.gather(-1, token_ids[0, 1:, None])[:, 0].tolist(), scores.argmax(-1).tolist()
+
+    rows = list(interleaving.run(partial(score, token_ids) for token_ids in inputs))
+    return ProbeScores(logprobs=[logprobs for logprobs, _ in rows], top_ids=[ids for _, ids in rows])
 
 
 def _class_logprobs(model: Any, token_ids: Tensor) -> list[float]:

@@ -13,6 +13,7 @@ from cluster.training.loop.compute import Compute
 from cluster.training.loop.objectives import Objective, inside
 from cluster.training.loop.out_of_memory import in_fitting_passes
 from cluster.training.model.head import Head
+from cluster.training.model.interleaving import Interleaving
 
 ROWS = 256
 """How many positions are read at once. Each takes rows of logits."""
@@ -64,6 +65,7 @@ def read_tokens(
     visit: Callable[[Tensor, Tensor, Tensor], Tensor],
     *,
     before_pass: Callable[[], None],
+    interleaving: Interleaving = Interleaving(),
 ) -> Tensor:
     """The float64 sum of what `visit(places, targets, logprobs)` returns for this worker's share of a data
     set. It is given the numbers of N learned tokens among all, the tokens, and the log-probabilities
@@ -81,11 +83,16 @@ def read_tokens(
                 logprobs = head.logits(objective.model, rows[some]).log_softmax(-1)
                 total = total + visit(places[some], batch.targets[some], logprobs)
 
-        for microbatch in batcher.microbatches(batcher.all_examples()):
+        def read_one(microbatch: Microbatch) -> None:
             before_pass()
             places = batcher.places(microbatch).to(compute.device)
             with compute.autocast():
                 inside(objective, partial(read, microbatch.to(compute.device), places))
+
+        for _ in interleaving.run(
+            partial(read_one, each) for each in batcher.microbatches(batcher.all_examples())
+        ):
+            pass
         return total
 
-    return in_fitting_passes(batcher, compute, read_all)
+    return in_fitting_passes(batcher, compute, read_all, interleaving)

@@ -1,17 +1,19 @@
 """Scoring a model on a data set without training it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from cluster.contracts.errors import TrainingFailed
-from cluster.training.data.batches import Batcher
+from cluster.training.data.batches import Batcher, Microbatch
 from cluster.training.data.dataset import Indices
 from cluster.training.loop.compute import Compute
 from cluster.training.loop.objectives import Objective, Sums
 from cluster.training.loop.out_of_memory import can_go_on, in_fitting_passes
+from cluster.training.model.interleaving import Interleaving
 
 
 class Score(NamedTuple):
@@ -76,21 +78,25 @@ def tally(
     compute: Compute,
     *,
     before_pass: Callable[[], None],
+    interleaving: Interleaving = Interleaving(),
 ) -> Tally:
     """Scores this worker's share of `examples`, with the errors of `in_fitting_passes`."""
 
+    def sums_of(microbatch: Microbatch) -> tuple[Sums, Tensor]:
+        before_pass()
+        batch = microbatch.to(compute.device)
+        with compute.autocast():
+            return objective(batch), batch.targets
+
     def score() -> Tally:
         found = Tally.empty(batcher, compute)
-        for microbatch in batcher.microbatches(examples):
-            before_pass()
-            batch = microbatch.to(compute.device)
-            with compute.autocast():
-                sums = objective(batch)
+        passes = (partial(sums_of, each) for each in batcher.microbatches(examples))
+        for sums, targets in interleaving.run(passes):
             found.totals.add_(torch.stack([sums.loss.double(), sums.correct.double()]))
-            _count(found.confusion, sums, batch.targets)
+            _count(found.confusion, sums, targets)
         return found
 
-    return in_fitting_passes(batcher, compute, score)
+    return in_fitting_passes(batcher, compute, score, interleaving)
 
 
 def macro_f1(confusion: Tensor) -> float:

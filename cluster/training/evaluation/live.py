@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cluster.bases.resolve import base_folder
@@ -30,12 +31,16 @@ from cluster.training.loop.reporting import PassProgress
 from cluster.training.model.adapters import changes_base, trains_base, without_adapter
 from cluster.training.model.full_precision import BaseFiles, in_full_precision
 from cluster.training.model.head import Head
+from cluster.training.model.interleaving import Interleaving
 from cluster.training.model.merged import ReadWeight, as_merged, weight_from
 from cluster.training.model.trainee import Trainee, is_served_quantized, layers, load_decoder
 from cluster.training.starting_point import StartingPoint
 
 _BEFORE, _BASE, _BEST = "before/", "base_probe/", "best_scores"
 """How the names of what is kept with a job begin."""
+_AT_ONCE = 8
+"""Passes under way at once where each would read all of a base's files. Without gradients, a pass that waits
+holds one layer's activations. A training pass holds all layers', or their inputs and one layer's."""
 
 
 @dataclass(slots=True)
@@ -58,8 +63,8 @@ class LiveModel:
         self.base_probe = probe_scores_of_tensors(_named(kept, _BASE)) or base_probe
         if self.base_probe is None and self.spec.base.architecture == "decoder":
             is_quantized = self.trainee.form == "qlora"
-            with self._as_served(is_quantized=is_quantized, is_adapter_off=self._is_off_at_start):
-                self.base_probe = self._probe(PROBE_ROWS)
+            with self._as_served(is_quantized, is_adapter_off=self._is_off_at_start) as interleaving:
+                self.base_probe = self._probe(interleaving, PROBE_ROWS)
         self._before = Before.of_tensors(_named(kept, _BEFORE))
         if self._before is None and not self._shows_start:
             self._before = self._measure_before("Scoring the examples before training")
@@ -82,8 +87,8 @@ class LiveModel:
         base = self.base_probe
         # Of a job that began with an earlier release, the base has been scored on fewer rows.
         most_rows = PROBE_ROWS if base is None else len(base.logprobs)
-        with self._as_served(is_quantized=self._is_quantized):
-            probe = self._probe(most_rows)
+        with self._as_served(self._is_quantized) as interleaving:
+            probe = self._probe(interleaving, most_rows)
         return probe if base is None else with_base(probe, base)
 
     @property
@@ -130,45 +135,48 @@ class LiveModel:
     def _measure_before(self, what: str) -> Before | None:
         is_quantized = self.start.adapter is not None and self.start.form == "qlora"
         is_off = self.start.adapter is None and self._is_off_at_start
-        with self._as_served(is_quantized=is_quantized, is_adapter_off=is_off):
-            return self.scorer.before(self._progress(what))
+        with self._as_served(is_quantized, is_adapter_off=is_off) as interleaving:
+            return self.scorer.before(self._progress(what), interleaving)
 
     def _measure_after(self) -> Scores | None:
         before = self._find_before()
         if before is None:
             return None
-        with self._as_served(is_quantized=self._is_quantized):
-            return self.scorer.after(before, self._progress("Evaluation"))
+        with self._as_served(self._is_quantized) as interleaving:
+            return self.scorer.after(before, self._progress("Evaluation"), interleaving)
 
     def _progress(self, what: str) -> PassProgress:
         progress = PassProgress(self.hooks, what)
         progress.expect(self.scorer.n_passes())
         return progress
 
-    def _probe(self, most_rows: int) -> Probe:
+    def _probe(self, interleaving: Interleaving, most_rows: int) -> Probe:
         is_whole = self.trainee.form == "full"
         return _probe(
             self.objective,
             self._model,
             self.data,
             self.scorer.compute,
+            interleaving,
             is_whole=is_whole,
             most_rows=most_rows,
         )
 
     @contextmanager
-    def _as_served(self, *, is_quantized: bool, is_adapter_off: bool = False) -> Iterator[None]:
+    def _as_served(self, is_quantized: bool, *, is_adapter_off: bool = False) -> Iterator[Interleaving]:
         """Within the context, the model computes as serving will. With `is_quantized`, on weights in 4 bits,
-        if it has them."""
+        if it has them. Yields how to run its passes: several at once if they read weights from files."""
+        reads = self.spec.config.type == "qlora" and not is_quantized
+        interleaving = _interleaving(self.spec, self.scorer.compute.device) if reads else Interleaving()
         with ExitStack() as stack:
             dtype = DTYPES[self.spec.base.dtype]
-            if self.spec.config.type == "qlora" and not is_quantized:
-                stack.enter_context(in_full_precision(self._model, self.start.weights, dtype))
+            if reads:
+                stack.enter_context(in_full_precision(self._model, self.start.weights, dtype, interleaving))
             if is_adapter_off:
                 stack.enter_context(without_adapter(self._model))
             elif self.trainee.form == "full" and is_adapted(self._model):
-                stack.enter_context(as_merged(self._model, dtype, self.read_weight))
-            yield
+                stack.enter_context(as_merged(self._model, dtype, self.read_weight, interleaving))
+            yield interleaving
 
 
 def base_scores(spec: JobSpec, data: Datasets, compute: Compute) -> ProbeScores:
@@ -187,8 +195,15 @@ def _base_scores(spec: JobSpec, data: Datasets, compute: Compute) -> ProbeScores
     objective = LanguageObjective(model, Head())
     if compute.world.is_sharded:
         compute.world.shard(objective, layers(model), device, dtype)
-    with in_full_precision(model, folder, dtype):
-        return _probe(objective, model, data, compute, is_whole=True)
+    interleaving = _interleaving(spec, device) if frozen == "qlora" else Interleaving()
+    with in_full_precision(model, folder, dtype, interleaving):
+        return _probe(objective, model, data, compute, interleaving, is_whole=True)
+
+
+def _interleaving(spec: JobSpec, device: torch.device) -> Interleaving:
+    """Runs passes of a model in 4 bits, which workers never share."""
+    # Compiled layers are kept to one thread.
+    return Interleaving(1 if spec.config.compile else _AT_ONCE, device)
 
 
 def _probe(
@@ -196,6 +211,7 @@ def _probe(
     model: Any,
     data: Datasets,
     compute: Compute,
+    interleaving: Interleaving,
     *,
     is_whole: bool,
     most_rows: int = PROBE_ROWS,
@@ -204,7 +220,7 @@ def _probe(
     computing = compute.autocast if is_whole else nullcontext
     rows = data.training if data.held_out is None else data.held_out
     with computing():
-        return inside(objective, partial(score_probe, model, rows, most_rows=most_rows))
+        return inside(objective, partial(score_probe, model, rows, interleaving, most_rows=most_rows))
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

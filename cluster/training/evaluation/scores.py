@@ -20,6 +20,7 @@ from cluster.training.loop.compute import Compute
 from cluster.training.loop.objectives import Objective
 from cluster.training.loop.out_of_memory import can_go_on
 from cluster.training.model.head import Head
+from cluster.training.model.interleaving import Interleaving
 
 
 class Scores(NamedTuple):
@@ -65,7 +66,8 @@ class Before(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """Scores the model in `objective` as it is when a method is called. All workers call it together."""
+    """Scores the model in `objective` as it is when a method is called, in passes that `interleaving` runs.
+    All workers call it together."""
 
     objective: Objective
     head: Head
@@ -78,7 +80,9 @@ class Scorer:
         """Number of passes of one model over both sets."""
         return sum(each.n_passes(each.all_examples()) for each in self._sets())
 
-    def before(self, before_pass: Callable[[], None]) -> Before | None:
+    def before(
+        self, before_pass: Callable[[], None], interleaving: Interleaving = Interleaving()
+    ) -> Before | None:
         """The model before training. For preferences it is the reference, which prefers neither answer. An
         encoder's base has no classes yet: its scores are those of guessing by how often each class occurs in
         the training file. None if there is not enough memory."""
@@ -94,7 +98,7 @@ class Scorer:
             kept[0].keep(places, logprobs)
             return torch.zeros((), device=self.compute.device)
 
-        found = self._score(self.held_out if given is None else None, keep, before_pass)
+        found = self._score(self.held_out if given is None else None, keep, before_pass, interleaving)
         if found is None:
             return None
         for values in kept[0] if kept else ():
@@ -102,7 +106,9 @@ class Scorer:
         scores = found if given is None else found._replace(held_out=given)
         return Before(scores, kept[0] if kept else None)
 
-    def after(self, before: Before, before_pass: Callable[[], None]) -> Scores | None:
+    def after(
+        self, before: Before, before_pass: Callable[[], None], interleaving: Interleaving = Interleaving()
+    ) -> Scores | None:
         """The tuned model. None if there is not enough memory."""
 
         def compare(places: Tensor, logprobs: Tensor) -> Tensor:
@@ -111,13 +117,14 @@ class Scorer:
 
         if before.distributions is not None:
             on_device = Distributions(*(each.to(self.compute.device) for each in before.distributions))
-        return self._score(self.held_out, compare, before_pass)
+        return self._score(self.held_out, compare, before_pass, interleaving)
 
     def _score(
         self,
         held_out: Batcher | None,
         diverge: Callable[[Tensor, Tensor], Tensor],
         before_pass: Callable[[], None],
+        interleaving: Interleaving,
     ) -> Scores | None:
         """`diverge(places, logprobs)` returns the divergence summed over some tokens of the general set."""
         totals = torch.zeros(6, dtype=torch.float64, device=self.compute.device)
@@ -125,10 +132,17 @@ class Scorer:
             try:
                 if held_out is not None:
                     everything = held_out.all_examples()
-                    found = tally(self.objective, held_out, everything, self.compute, before_pass=before_pass)
+                    found = tally(
+                        self.objective,
+                        held_out,
+                        everything,
+                        self.compute,
+                        before_pass=before_pass,
+                        interleaving=interleaving,
+                    )
                     totals[:2] = found.totals
                 if self.general is not None:
-                    totals[2:5] = self._on_general(self.general, diverge, before_pass)
+                    totals[2:5] = self._on_general(self.general, diverge, before_pass, interleaving)
             except TrainingFailed as error:
                 if not can_go_on(error, self.compute):
                     raise
@@ -147,13 +161,22 @@ class Scorer:
         general: Batcher,
         diverge: Callable[[Tensor, Tensor], Tensor],
         before_pass: Callable[[], None],
+        interleaving: Interleaving,
     ) -> Tensor:
         def count(places: Tensor, targets: Tensor, logprobs: Tensor) -> Tensor:
             loss = -logprobs.gather(1, targets[:, None]).sum()
             correct = (logprobs.argmax(1) == targets).sum()
             return torch.stack([loss.double(), correct.double(), diverge(places, logprobs).double()])
 
-        return read_tokens(self.objective, self.head, general, self.compute, count, before_pass=before_pass)
+        return read_tokens(
+            self.objective,
+            self.head,
+            general,
+            self.compute,
+            count,
+            before_pass=before_pass,
+            interleaving=interleaving,
+        )
 
     def _given(self) -> Score | None:
         """The score on the held-out examples that needs no model."""

@@ -14,6 +14,7 @@ from cluster.contracts.errors import PassesTooLarge, TrainingFailed
 from cluster.training.data.batches import Batcher
 from cluster.training.data.dataset import Indices
 from cluster.training.loop.compute import Compute
+from cluster.training.model.interleaving import Interleaving
 
 Found = TypeVar("Found")
 
@@ -55,9 +56,15 @@ def typed_out_of_memory() -> Iterator[None]:
         raise TrainingFailed(f"Not enough memory to train this way. {_ADVICE}", code=CODE) from error
 
 
-def in_fitting_passes(batcher: Batcher, compute: Compute, score: Callable[[], Found]) -> Found:
-    """What `score` finds in passes over `batcher` without gradients. If one does not fit, `score` is called
-    again, with passes of half as many tokens.
+def in_fitting_passes(
+    batcher: Batcher,
+    compute: Compute,
+    score: Callable[[], Found],
+    interleaving: Interleaving = Interleaving(),
+) -> Found:
+    """What `score` finds in passes over `batcher` without gradients, as many at once as `interleaving` says.
+    If they do not fit, `score` is called again with half as many at once, or with passes of half as many
+    tokens.
 
     Raises PassesTooLarge if workers share the model, and TrainingFailed (`out_of_memory`) if a pass is of a
     single example.
@@ -70,14 +77,16 @@ def in_fitting_passes(batcher: Batcher, compute: Compute, score: Callable[[], Fo
                 raise
             # The frames of its traceback hold the tensors that did not fit.
             failure = error.with_traceback(None)
-        if compute.world.is_sharded or not batcher.can_halve:
+        is_halved = interleaving.halve()
+        if compute.world.is_sharded or not (is_halved or batcher.can_halve):
             can_repeat = not compute.world.is_sharded
             raise failure_of_passes(
                 batcher, batcher.all_examples(), "score", can_repeat=can_repeat
             ) from failure
         if compute.device.type == "cuda":
             torch.cuda.empty_cache()
-        batcher.halve()
+        if not is_halved:
+            batcher.halve()
 
 
 def can_go_on(error: TrainingFailed, compute: Compute) -> bool:

@@ -1,7 +1,7 @@
 """A model in 4 bits that computes with full-precision weights, as serving has them. One layer's are in memory
-at a time: they are read from the base's files whenever the layer runs."""
+at a time: they are read from the base's files whenever the layer runs, once for all passes under way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,18 +16,22 @@ from cluster.bases.configs import weight_files
 from cluster.bases.pretrained import LOADING, read_config
 from cluster.contracts.errors import CorruptArtefact
 from cluster.training.model.head import causal_model
+from cluster.training.model.interleaving import Interleaving
 
 
 @contextmanager
-def in_full_precision(model: Any, folder: Path, dtype: torch.dtype) -> Iterator[None]:
+def in_full_precision(
+    model: Any, folder: Path, dtype: torch.dtype, interleaving: Interleaving = Interleaving()
+) -> Iterator[None]:
     """Within the context, the layers in 4 bits compute with the weights of the transformers model in
     `folder`, rounded to `dtype`. Adapters are applied as before. `model` may be PEFT's wrapper, and may have
-    no such layer. Raises CorruptArtefact if a weight is not in the files."""
+    no such layer. Passes that `interleaving` runs share what is read. Raises CorruptArtefact if a weight is
+    not in the files."""
     layers = _layers_in_four_bits(causal_model(model))
     files = BaseFiles(folder) if layers else None
     for name, layer in layers.items():
         assert files is not None
-        layer.forward = partial(_forward, layer, partial(files.read, f"{name}.weight"), dtype)
+        layer.forward = partial(_forward, layer, f"{name}.weight", files, dtype, interleaving)
     try:
         yield
     finally:
@@ -80,7 +84,9 @@ def is_in_four_bits(module: torch.nn.Module) -> bool:
     return getattr(getattr(module, "weight", None), "quant_state", None) is not None
 
 
-def _forward(layer: Any, read: Callable[[], Tensor], dtype: torch.dtype, x: Tensor) -> Tensor:
-    weight = read().to(x.device, dtype)
+def _forward(
+    layer: Any, name: str, files: BaseFiles, dtype: torch.dtype, interleaving: Interleaving, x: Tensor
+) -> Tensor:
+    weight = interleaving.shared(name, lambda: files.read(name).to(x.device, dtype))
     bias = None if layer.bias is None else layer.bias.to(dtype)
     return functional.linear(x.to(dtype), weight, bias)

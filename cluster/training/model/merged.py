@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from cluster.training.model.full_precision import BaseFiles, is_in_four_bits
 from cluster.training.model.head import causal_model
+from cluster.training.model.interleaving import Interleaving
 from cluster.training.world import whole
 
 ReadWeight = Callable[[str, nn.Module], Tensor]
@@ -60,12 +61,15 @@ def merged_layer(name: str, layer: Any, read: ReadWeight) -> dict[str, Tensor]:
 
 
 @contextmanager
-def as_merged(model: Any, dtype: torch.dtype, read: ReadWeight) -> Iterator[None]:
-    """Within the context, the model computes as its merged weights do once they are rounded to `dtype`."""
+def as_merged(
+    model: Any, dtype: torch.dtype, read: ReadWeight, interleaving: Interleaving = Interleaving()
+) -> Iterator[None]:
+    """Within the context, the model computes as its merged weights do once they are rounded to `dtype`.
+    Passes that `interleaving` runs share what is merged."""
     named = causal_model(model).named_modules()
     layers: dict[str, Any] = {name: module for name, module in named if _is_adapted(module)}
     for name, layer in layers.items():
-        layer.forward = partial(_forward, name, layer, dtype, read)
+        layer.forward = partial(_forward, name, layer, dtype, read, interleaving)
     try:
         yield
     finally:
@@ -155,8 +159,19 @@ def _join(name: str, own: str) -> str:
     return f"{name}.{own}" if name else own
 
 
-def _forward(name: str, layer: Any, dtype: torch.dtype, read: ReadWeight, *args: Any, **kwargs: Any) -> Any:
-    weights = {own: value.to(dtype) for own, value in merged_layer(name, layer, read).items()}
+def _forward(
+    name: str,
+    layer: Any,
+    dtype: torch.dtype,
+    read: ReadWeight,
+    interleaving: Interleaving,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    def merge() -> dict[str, Tensor]:
+        return {own: value.to(dtype) for own, value in merged_layer(name, layer, read).items()}
+
+    weights = interleaving.shared(name, merge)
     base = layer.get_base_layer()
     if is_in_four_bits(base):
         return functional.linear(args[0].to(dtype), weights["weight"], weights.get("bias"))

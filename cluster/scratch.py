@@ -1,11 +1,16 @@
-"""Temporary folders that are removed even if their process is killed."""
+"""Temporary folders that are removed even if their process is killed, and the room for them."""
 
 import contextlib
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from cluster.contracts.errors import Unavailable
+
+_GB = 1e9
 
 
 @contextlib.contextmanager
@@ -16,6 +21,20 @@ def scratch_folder() -> Iterator[Path]:
     # A file that is still written when a failed run ends is left to a later process.
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
         yield Path(name)
+
+
+def require_space(folder: Path, needed: int, what: str, *, present: int = 0) -> None:
+    """Raises Unavailable (`insufficient_scratch`) if the disk of `folder` has no room for `needed` bytes, of
+    which `present` are there already. `what` they are for is part of the message."""
+    free = shutil.disk_usage(folder).free
+    if free + present < needed:
+        raise Unavailable(
+            f"Node {socket.gethostname()} has {free / _GB:.1f} GB free in {folder}, and needs "
+            f"{(needed - present) / _GB:.1f} GB there for {what}. Free space on it, or set TMPDIR of Ray's "
+            "nodes to a folder on a larger disk.",
+            code="insufficient_scratch",
+            retry_after_seconds=60.0,
+        )
 
 
 def _prefix_after_sweep() -> str:

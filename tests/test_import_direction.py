@@ -24,7 +24,7 @@ ALLOWED = {
     "cluster.niceness": (),
     "cluster.nvidia_driver": (),
     "cluster.requirements": (),
-    "cluster.scratch": (),
+    "cluster.scratch": ("cluster.contracts",),
     "cluster.tracing": (),
     "cluster.worker_resources": ("cluster.contracts",),
     "cluster.storage": ("cluster.contracts",),

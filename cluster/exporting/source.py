@@ -12,8 +12,9 @@ from cluster.contracts.errors import CorruptArtefact
 from cluster.contracts.exports import ExportRequest
 from cluster.exporting.merging import merged_tensors
 from cluster.exporting.tensors import DTYPES, StoredTensors, Tensors, not_available
+from cluster.scratch import require_space
 from cluster.storage.store import ObjectStore
-from cluster.training.checkpoints.checkpoint import download
+from cluster.training.checkpoints.checkpoint import download, read_manifest
 
 _DTYPES = {"float32": DTYPES["F32"], "bfloat16": DTYPES["BF16"]}
 
@@ -35,6 +36,8 @@ def open_source(request: ExportRequest, store: ObjectStore, scratch: Path) -> So
     the base is not what it was when they were trained; CorruptArtefact if they are not the published ones;
     and what storage and the base raise."""
     base = base_folder(request.base)
+    stored, _ = read_manifest(store, request.weights.manifest_key)
+    require_space(scratch, sum(file.bytes for file in stored.files), "the tuned weights")
     manifest, ref = download(store, request.weights.manifest_key, scratch)
     if ref.digest != request.weights.digest:
         raise CorruptArtefact("The stored weights are not the published ones.")

@@ -35,6 +35,7 @@ from cluster.training.loop.reporting import changes_of, kept_alive, message, rep
 from cluster.training.loop.throughput import memory_bytes
 from cluster.training.node_folder import node_folder
 from cluster.training.run import Run
+from cluster.training.scratch_space import require_scratch
 from cluster.training.starting_point import StartingPoint, find_starting_point
 from cluster.training.world import World, joined_world
 
@@ -47,8 +48,9 @@ def run_attempt(
     """Trains as `spec` says and stores checkpoints under the attempt's own keys.
 
     Every worker of the gang calls this; only the first one reports, writes, and returns the final state.
-    Raises the errors of `loop.train` and of storage, InvalidDataset, and CorruptArtefact if data or
-    checkpoint are not what the specification names."""
+    Raises the errors of `loop.train` and of storage, InvalidDataset, CorruptArtefact if data or checkpoint
+    are not what the specification names, and Unavailable (`insufficient_scratch`) if this node has no room
+    for the files of checkpoints."""
     store = store.encrypted_with(spec.encryption_key)
     world = joined_world(spec.config.parallelism)
     together = world.patient_group()
@@ -66,6 +68,7 @@ def run_attempt(
         fetching = report_if_slow(hooks.report, "Fetching the weights to begin with")
         with span("fetch weights"), fetching:
             check_trainable(spec.base, _fetched_base(spec.base, hooks))
+            require_scratch(spec, store, world, shared_folder)
             start = find_starting_point(spec, copies, data.training)
         hooks.heartbeat()
         if together is not None:

@@ -671,6 +671,18 @@ def test_what_the_gpu_overlay_renders_matches_the_schemas_and_confines_its_pods(
         assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} <= volumes
 
 
+def test_nodes_have_scratch_space_of_their_own_where_temporary_files_are() -> None:
+    for pod in (group["template"]["spec"] for group in GPU_RAY["workerGroupSpecs"]):
+        (container,) = pod["containers"]
+        assert "TMPDIR" not in {one["name"] for one in container["env"]}
+        (mount,) = (mount for mount in container["volumeMounts"] if mount["mountPath"] == "/tmp")
+        (volume,) = (volume for volume in pod["volumes"] if volume["name"] == mount["name"])
+        claim = volume["ephemeral"]["volumeClaimTemplate"]["spec"]
+        size = claim["resources"]["requests"]["storage"]
+        # A quarter of 70B's weights in fp32, with AdamW's moments, and in bf16.
+        assert int(size.removesuffix("Gi")) * 2**30 > 70.6e9 * (12 + 2) / 4
+
+
 def test_pods_that_serve_have_time_to_end_running_answers() -> None:
     for group in GPU_RAY["workerGroupSpecs"]:
         pod = group["template"]["spec"]

@@ -28,7 +28,6 @@ from torch.distributed.checkpoint.metadata import (
 )
 from torch.distributed.checkpoint.planner import LoadPlan, LoadPlanner, ReadItem, SavePlan, SavePlanner
 from torch.distributed.checkpoint.storage import StorageReader, StorageWriter, WriteResult
-from torch.distributed.tensor import DTensor
 from torch.futures import Future
 
 from cluster.contracts.errors import TuneryError
@@ -42,25 +41,6 @@ class Finish(Protocol):
     def __call__(self, files: list[ManifestFile], index: dict[str, SavedTensor], sent: list[Any]) -> None:
         """Called on the first worker once all workers are done, with the files of the parts, what they hold,
         and what each worker's `send_others` returned."""
-
-
-class Staging:
-    """Copies this worker's parts of tensors to the host's memory, into the same buffers each time."""
-
-    def __init__(self) -> None:
-        self._buffers: dict[str, Tensor] = {}
-
-    @torch.no_grad()
-    def copy(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        staged = {}
-        for name, tensor in tensors.items():
-            part = tensor.to_local() if isinstance(tensor, DTensor) else tensor
-            buffer = self._buffers.get(name)
-            if buffer is None or (buffer.shape, buffer.dtype) != (part.shape, part.dtype):
-                buffer = torch.empty(part.shape, dtype=part.dtype)
-            staged[name] = buffer.copy_(part)
-        self._buffers = staged
-        return dict(staged)
 
 
 def save(

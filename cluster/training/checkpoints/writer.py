@@ -28,6 +28,7 @@ from cluster.training.checkpoints.resume_state import ResumeManifest, TrainingSt
 from cluster.training.checkpoints.saved_tensors import SavedTensor
 from cluster.training.checkpoints.served_files import ShardedFiles, write_index
 from cluster.training.checkpoints.served_weights import ServedWeights
+from cluster.training.checkpoints.staging import Staging, page_lock
 from cluster.training.world import World
 
 Saved = CheckpointSaved | ResumeStateSaved
@@ -69,7 +70,7 @@ class CheckpointWriter:
         self._context, self._root = context, folder
         self.stored: dict[int, WeightsRef] = dict(resumed)
         """The served weights in storage, by step, as far as this worker knows: the first knows all."""
-        self._staging = distributed_store.Staging()
+        self._staging = Staging(page_lock(context.device, context.spec.config.footprint))
         self._group = context.world.patient_group()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._storing: Future[list[Saved]] | None = None
@@ -123,6 +124,7 @@ class CheckpointWriter:
         if self._storing is not None:
             wait([self._storing], timeout=None if patience is None else _CLOSING_SHARE * patience)
         self._thread.shutdown(wait=False, cancel_futures=True)
+        self._staging.close()
 
     def _write_served(self, state: TrainingState, metrics: StepMetrics, folder: Path) -> "_Served":
         context = self._context

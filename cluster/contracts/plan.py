@@ -28,6 +28,9 @@ multiplications would be too small."""
 PAIR_LOGITS = 1 << 26
 """Logits for which log-probabilities, such as those of pairs, are computed at once: 256 MB in fp32."""
 
+SERVED_FILE_BYTES = 2 << 30
+"""A file of a whole model's weights has about this size."""
+
 
 class DeviceMemory(FrozenModel):
     """Bytes on each device at the peak of a step: of a GPU, or of the worker's process on a CPU."""

@@ -12,6 +12,7 @@ from cluster.contracts.plan import (
     LEAST_LOSS_ROWS,
     LOSS_LOGITS,
     PAIR_LOGITS,
+    SERVED_FILE_BYTES,
     ActivationCheckpointing,
     DeviceMemory,
     Footprint,
@@ -81,7 +82,9 @@ def footprint(task: Task, way: Way, pool: Pool) -> Footprint:
     if pool.kind == "cpu":
         host = on_node * device.total
     else:
-        host = on_node * (_PROCESS + copied + _offloaded(task, way))
+        # One file of served weights is written while the next one is gathered.
+        files = min(2 * SERVED_FILE_BYTES, served) if form == "full" else 0
+        host = on_node * (_PROCESS + copied + files + _offloaded(task, way))
     return Footprint(
         pool=pool,
         form=form,

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -12,13 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cluster.contracts.plan import SERVED_FILE_BYTES
 from cluster.training.checkpoints.export import DTYPES
 from cluster.training.model.head import causal_model
 from cluster.training.model.merged import ReadWeight, Stored, stored_state, weight_from
 from cluster.training.world import World
 
-SHARD_BYTES = 2 << 30
-"""A file of weights has about this size. No worker gathers more at once."""
 INDEX_FILE = "model.safetensors.index.json"
 _LAYER = re.compile(r"(.*?\.\d+)\.")
 
@@ -40,34 +40,41 @@ def write_sharded(
     heartbeat: Callable[[], None] = lambda: None,
     read: ReadWeight = weight_from(None),
 ) -> ShardedFiles:
-    """Writes a transformers model's weights in `dtype` as safetensors of at most SHARD_BYTES, or one layer,
-    with its adapter merged into them if `model` is PEFT's wrapper. `read` returns weights of layers in 4
-    bits. All workers call this, and share the files among them. Each tensor is gathered when its turn comes,
-    so that no worker ever holds more than one file of them."""
+    """Writes a transformers model's weights in `dtype` as safetensors of at most SERVED_FILE_BYTES, or one
+    layer, with its adapter merged into them if `model` is PEFT's wrapper. `read` returns weights of layers in
+    4 bits. All workers call this, and share the files among them. Each tensor is gathered when its turn
+    comes, while each worker's thread writes the file before: workers that share the weights then write at the
+    same time, and none ever holds more than two files of them."""
     inner = causal_model(model)
     shards = list(_shards(stored_state(model, read), inner, DTYPES[dtype]))
     places: dict[str, str] = {}
     total = 0
-    for number, shard in enumerate(shards):
-        is_ours = number % world.size == world.rank
-        tensors = {}
-        for name, weight in shard.items():
-            # Parts of a sharded weight are gathered from all workers. Others are merged by one of them.
-            full = weight.read() if is_ours or world.is_sharded else None
+    writing: Future[None] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="served-files") as thread:
+        for number, shard in enumerate(shards):
+            is_ours = number % world.size == world.rank
+            tensors = {}
+            for name, weight in shard.items():
+                # Parts of a sharded weight are gathered from all workers. Others are merged by one of them.
+                full = weight.read() if is_ours or world.is_sharded else None
+                if is_ours:
+                    assert full is not None
+                    kept = DTYPES[dtype] if full.is_floating_point() else full.dtype
+                    tensors[name] = full.to("cpu", kept, copy=True).contiguous()
+                heartbeat()
             if is_ours:
-                assert full is not None
-                kept = DTYPES[dtype] if full.is_floating_point() else full.dtype
-                tensors[name] = full.to("cpu", kept, copy=True).contiguous()
-            heartbeat()
-        if is_ours:
-            name = "model.safetensors"
-            if len(shards) > 1:
-                name = f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
-            stored = _as_loaded(inner, tensors)
-            save_file(stored, folder / name, metadata={"format": "pt"})
-            places |= dict.fromkeys(stored, name)
-            total += sum(tensor.nbytes for tensor in stored.values())
-            heartbeat()
+                file = "model.safetensors"
+                if len(shards) > 1:
+                    file = f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
+                stored = _as_loaded(inner, tensors)
+                if writing is not None:
+                    writing.result()
+                writing = thread.submit(save_file, stored, folder / file, metadata={"format": "pt"})
+                places |= dict.fromkeys(stored, file)
+                total += sum(tensor.nbytes for tensor in stored.values())
+                heartbeat()
+        if writing is not None:
+            writing.result()
     return ShardedFiles(places, total)
 
 
@@ -121,7 +128,7 @@ def _shards(state: Mapping[str, Stored], model: Any, dtype: torch.dtype) -> Iter
             like.numel() * (dtype if like.is_floating_point() else like.dtype).itemsize
             for like, _ in layer.values()
         )
-        if shard and size + layer_bytes > SHARD_BYTES:
+        if shard and size + layer_bytes > SERVED_FILE_BYTES:
             yield shard
             shard, size = {}, 0
         shard |= layer

@@ -535,9 +535,12 @@ class ModelImport(Table):
     error: Mapped[dict[str, Any] | None]
     """code, message, param."""
     created_at: Mapped[int]
-    first_tried_at: Mapped[float | None]
-    """When its validation began for the first time. Null while it waits for its turn."""
-    last_tried_at: Mapped[float | None]
+    faults: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Platform faults so far."""
+    waiting_since: Mapped[float | None]
+    """When it was first found that something it needs does not answer."""
+    retry_at: Mapped[float | None]
+    """After a fault or a wait, the time before which it is not tried again."""
     finished_at: Mapped[int | None]
 
 
@@ -576,6 +579,9 @@ class ModelExport(Table):
     """SHA-256 of the export's manifest, once the export has succeeded."""
     faults: Mapped[int]
     """Platform faults so far."""
+    waiting_since: Mapped[float | None]
+    """As of an import, and so is `retry_at`."""
+    retry_at: Mapped[float | None]
     error: Mapped[dict[str, Any] | None]
     """code, message, param."""
     created_at: Mapped[int]

@@ -9,27 +9,16 @@ from dataclasses import dataclass
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from cluster.contracts.errors import (
-    Conflict,
-    CorruptArtefact,
-    InternalError,
-    InvalidConfiguration,
-    InvalidRequest,
-    Overloaded,
-    TrainingFailed,
-    TuneryError,
-    Unavailable,
-)
+from cluster.contracts.errors import Conflict, Unavailable
 from cluster.tracing import span
 from service.db.jobs.jobs import Job
 from service.db.scheduler.store import SchedulerStore
+from service.db.troubles import triage
 
 _log = structlog.get_logger()
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 """Pauses between two tries of a step while something does not answer. After a fault, the pause in the
 database may be longer."""
-_REFUSALS = (InvalidRequest, InvalidConfiguration, CorruptArtefact, TrainingFailed)
-"""Errors that would recur for the same job. Any other error, including a bug of ours, is a platform fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +83,17 @@ def _attempt(jobs: SchedulerStore, job: Job, step: BackgroundStep) -> bool:
     try:
         with span(step.name.lower(), parent=job.traceparent, job=job.id):
             step.run()
-    except (Unavailable, Overloaded) as error:
-        _log.warning("step is waiting", job=job.id, step=step.name, error=error.message)
-        jobs.note_wait(job, step.name, error, timeout_seconds=step.timeout_seconds)
-        return False
     except Conflict:
         raise
-    except _REFUSALS as error:
-        _log.warning("job rejected", job=job.id, code=error.code, error=error.message)
-        jobs.reject(job, code=error.code or "internal_error", message=error.message, param=error.param)
     except Exception as error:
-        fault = error if isinstance(error, TuneryError) else InternalError.of(step.name)
-        _log.exception("step failed", job=job.id, step=step.name, error=fault.message)
-        jobs.retry(job, f"{step.name} failed: {fault.message}")
-        return False
+        trouble = triage(error, step.name)
+        log = _log.exception if trouble.kind == "fault" else _log.warning
+        log("step failed", job=job.id, step=step.name, code=trouble.code, error=trouble.error.message)
+        if trouble.kind == "wait":
+            jobs.note_wait(job, step.name, trouble.error, timeout_seconds=step.timeout_seconds)
+        elif trouble.kind == "fault":
+            jobs.retry(job, f"{step.name} failed: {trouble.error.message}")
+        else:
+            jobs.reject(job, code=trouble.code, message=trouble.error.message, param=trouble.error.param)
+        return trouble.kind == "refusal"
     return True

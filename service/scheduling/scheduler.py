@@ -29,10 +29,11 @@ from service.scheduling.exporting import Exporter
 from service.scheduling.importing import Importer
 from service.scheduling.interfaces import ClusterView, RayJobs, ServingClient
 from service.scheduling.launching import Launcher
+from service.scheduling.periodic import Periodic
 from service.scheduling.policy.snapshot import Start
 from service.scheduling.publishing.publish import try_to_publish
 from service.scheduling.snapshots import rules_of
-from service.scheduling.sweeping.superseding import Superseder
+from service.scheduling.sweeping.superseding import delete_superseded
 from service.scheduling.sweeping.sweeper import Sweeper
 from service.scheduling.validation import validate
 from service.scheduling.watching import Watcher
@@ -40,6 +41,7 @@ from service.settings import Settings
 
 _log = structlog.get_logger()
 _HANG_SECONDS = 60.0
+_SUPERSEDED_CHECK_SECONDS = 2.0
 _TOO_LATE = (
     "The job had not started by its tunery.start_by, {}. Create it again with a later one, or with none."
 )
@@ -98,12 +100,11 @@ class Scheduler:
         self._sweeper = Sweeper(
             dependencies.database, dependencies.store, settings, workers, dependencies.metrics, name=name
         )
-        self._superseder = Superseder(
-            dependencies.database,
-            dependencies.store,
+        self._superseding = Periodic(
+            "deletion of superseded checkpoints",
+            self._delete_superseded,
             workers,
-            dependencies.metrics,
-            grace_seconds=settings.superseded_seconds,
+            pause_seconds=_SUPERSEDED_CHECK_SECONDS,
         )
         self._importer = Importer(
             dependencies.database,
@@ -194,7 +195,7 @@ class Scheduler:
         self._importer.begin()
         self._exporter.begin()
         self._sweeper.begin_if_due()
-        self._superseder.begin_if_due()
+        self._superseding.begin_if_due()
         held = self._watcher.watch(jobs, pending)
         for job in pending.too_late:
             jobs.reject(job, code="start_by_passed", message=_TOO_LATE.format(job.start_by))
@@ -227,6 +228,12 @@ class Scheduler:
         begun = time.monotonic()
         outcome = try_to_publish(job, jobs, dependencies.store, dependencies.serving, dependencies.bases)
         dependencies.metrics.tried_to_publish(outcome, time.monotonic() - begun)
+
+    def _delete_superseded(self) -> None:
+        dependencies, seconds = self._dependencies, self._settings.superseded_seconds
+        if freed := delete_superseded(dependencies.database, dependencies.store, grace_seconds=seconds):
+            dependencies.metrics.superseded(freed)
+            _log.info("superseded checkpoints deleted", bytes=freed)
 
     def _start(self, jobs: SchedulerStore, start: Start) -> None:
         claim = jobs.claim(start.job_id, start.pool, start.workers, start.nodes)

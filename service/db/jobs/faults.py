@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import MODEL_NOT_AVAILABLE, Overloaded, Unavailable
+from cluster.contracts.errors import MODEL_NOT_AVAILABLE, TuneryError
 from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.retries import RetryPolicy
@@ -68,7 +68,7 @@ def note_wait(
     session: Session,
     job: tables.Job,
     step: str,
-    error: Unavailable | Overloaded,
+    error: TuneryError,
     *,
     timeout_seconds: float,
     at: float,

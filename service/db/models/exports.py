@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.contracts.bases import WeightsForm
-from cluster.contracts.errors import NotFound, Overloaded, TuneryError
+from cluster.contracts.errors import NotFound, Overloaded
 from cluster.contracts.exports import Export, ExportFormat, ExportProgress, Quantization
 from cluster.contracts.weights import WeightsRef
 from cluster.storage.keys import export_manifest_key
@@ -21,11 +21,10 @@ from service.db.organization.audit_log import record
 from service.db.paging import Page, page
 from service.db.superseded import note_superseded
 from service.db.tenancy import Tenant
+from service.db.troubles import Trouble, is_last_try
 
 MAX_PENDING = 4
 """Exports of one project that may be made or wait for it."""
-MAX_FAULTS = 3
-"""Faults of the platform that end an export."""
 
 ExportStatus = Literal["queued", "running", "succeeded", "failed"]
 
@@ -196,10 +195,11 @@ def is_current(session: Session) -> ColumnElement[bool]:
 
 
 def pending_exports(session: Session) -> Sequence[ModelExport]:
-    """Pending exports of all tenants, oldest first."""
+    """Pending exports of all tenants that are due, oldest first."""
+    is_due = or_(_TABLE.retry_at.is_(None), _TABLE.retry_at <= now(session))
     rows = session.scalars(
         select(_TABLE)
-        .where(_TABLE.status.in_(_PENDING), is_current(session))
+        .where(_TABLE.status.in_(_PENDING), is_due, is_current(session))
         .order_by(_TABLE.created_at, _TABLE.id)
     )
     return [_export_of(row) for row in rows]
@@ -213,16 +213,21 @@ def exported_bytes(session: Session, owned: ColumnElement[bool]) -> int:
 
 def note_progress(session: Session, id: str, progress: ExportProgress) -> None:
     """Use `Database.write`, as below. Does nothing if the export has ended."""
-    if (row := _lock(session, id)) is not None and progress.total_bytes is not None:
-        row.status, row.done_bytes, row.total_bytes = "running", progress.done_bytes, progress.total_bytes
-
-
-def note_fault(session: Session, id: str, error: TuneryError, *, seconds: float | None) -> None:
-    """Fails the export, as `fail_export` does, at its last fault."""
     if (row := _lock(session, id)) is not None:
-        row.faults += 1
-        if row.faults >= MAX_FAULTS:
-            _fail(session, row, error, seconds)
+        row.waiting_since = None
+        if progress.total_bytes is not None:
+            row.status, row.done_bytes, row.total_bytes = "running", progress.done_bytes, progress.total_bytes
+
+
+def note_trouble(
+    session: Session, id: str, trouble: Trouble, *, timeout_seconds: float, seconds: float | None
+) -> None:
+    """Fails the export if its last try failed. The reason is then shown for `seconds` from now."""
+    row, at = _lock(session, id), now(session)
+    if row is not None and is_last_try(row, trouble, timeout_seconds=timeout_seconds, at=at):
+        row.status, row.finished_at, row.expires_at = "failed", int(at), _end(at, seconds)
+        row.error = {"code": trouble.code, "message": trouble.error.message, "param": trouble.error.param}
+        _note_superseded(session, row, at)
 
 
 def finish_export(session: Session, id: str, export: Export, *, seconds: float | None) -> None:
@@ -232,12 +237,6 @@ def finish_export(session: Session, id: str, export: Export, *, seconds: float |
         row.status, row.finished_at, row.expires_at = "succeeded", int(at), _end(at, seconds)
         row.done_bytes = row.total_bytes = export.bytes
         row.export_sha256 = export.manifest_sha256
-
-
-def fail_export(session: Session, id: str, error: TuneryError, *, seconds: float | None) -> None:
-    """The reason is shown for `seconds` from now."""
-    if (row := _lock(session, id)) is not None:
-        _fail(session, row, error, seconds)
 
 
 def end_exports(session: Session, project_id: str) -> None:
@@ -275,13 +274,6 @@ def _lock(session: Session, id: str) -> tables.ModelExport | None:
         .where(_TABLE.id == id, _TABLE.status.in_(_PENDING), _TABLE.deleted_at.is_(None))
         .with_for_update()
     )
-
-
-def _fail(session: Session, row: tables.ModelExport, error: TuneryError, seconds: float | None) -> None:
-    at = now(session)
-    row.status, row.finished_at, row.expires_at = "failed", int(at), _end(at, seconds)
-    row.error = {"code": error.code or "internal_error", "message": error.message, "param": error.param}
-    _note_superseded(session, row, at)
 
 
 def _note_superseded(session: Session, row: tables.ModelExport, at: float) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import NotFound, Overloaded
@@ -18,6 +18,7 @@ from service.db.models.names import new_model_name
 from service.db.organization.audit_log import record
 from service.db.paging import Page, page
 from service.db.tenancy import Tenant
+from service.db.troubles import Trouble, is_last_try
 
 MAX_PENDING = 4
 """Imports of one project that may be validated or wait for it."""
@@ -51,8 +52,8 @@ class PendingImport:
     base: str
     config: File
     weights: File
-    last_tried_at: float | None = None
-    """Unix seconds. None if it was not tried yet."""
+    retry_at: float | None = None
+    """Unix seconds. None unless a try has failed."""
 
 
 class Imports:
@@ -140,11 +141,11 @@ class Imports:
 
 
 def pending_imports(session: Session) -> Sequence[PendingImport]:
-    """Pending imports of all tenants, oldest first."""
+    """Pending imports of all tenants that are due, oldest first."""
+    row = tables.ModelImport
+    is_due = or_(row.retry_at.is_(None), row.retry_at <= now(session))
     rows = session.scalars(
-        select(tables.ModelImport)
-        .where(tables.ModelImport.status == "validating")
-        .order_by(tables.ModelImport.created_at, tables.ModelImport.id)
+        select(row).where(row.status == "validating", is_due).order_by(row.created_at, row.id)
     ).all()
     return [
         PendingImport(
@@ -153,27 +154,10 @@ def pending_imports(session: Session) -> Sequence[PendingImport]:
             row.base,
             file_of(session.get_one(tables.File, row.config_file)),
             file_of(session.get_one(tables.File, row.weights_file)),
-            row.last_tried_at,
+            row.retry_at,
         )
         for row in rows
     ]
-
-
-def begin_try(session: Session, id: str) -> bool:
-    """Notes that the import is being validated. Returns False if it has ended already. Use
-    `Database.write`."""
-    row = _lock(session, id)
-    if row is None:
-        return False
-    row.last_tried_at = now(session)
-    row.first_tried_at = row.first_tried_at or row.last_tried_at
-    return True
-
-
-def seconds_tried(session: Session, id: str) -> float:
-    """Seconds that the import has been tried for."""
-    first = session.get_one(tables.ModelImport, id).first_tried_at
-    return 0.0 if first is None else now(session) - first
 
 
 def publish_import(session: Session, id: str, adapter: ImportedAdapter) -> bool:
@@ -205,17 +189,20 @@ def end_imports(session: Session, project_id: str) -> None:
     # Locked in the order of their ids, so that no two transactions wait for each other.
     ids = select(tables.ModelImport.id).where(*pending).order_by(tables.ModelImport.id)
     for id in session.scalars(ids).all():
-        fail_import(session, id, code="project_archived", message="The project was archived.", param=None)
+        if (row := _lock(session, id)) is not None:
+            _fail(row, "project_archived", "The project was archived.", None, now(session))
 
 
-def fail_import(session: Session, id: str, *, code: str, message: str, param: str | None) -> bool:
-    """Returns False if the import had ended already. Use `Database.write`."""
-    row = _lock(session, id)
-    if row is None:
-        return False
-    row.status, row.finished_at = "failed", int(now(session))
+def note_trouble(session: Session, id: str, trouble: Trouble, *, timeout_seconds: float) -> None:
+    """Fails the import if its last try failed. Does nothing if it had ended already. Use `Database.write`."""
+    row, at = _lock(session, id), now(session)
+    if row is not None and is_last_try(row, trouble, timeout_seconds=timeout_seconds, at=at):
+        _fail(row, trouble.code, trouble.error.message, trouble.error.param, at)
+
+
+def _fail(row: tables.ModelImport, code: str, message: str, param: str | None, at: float) -> None:
+    row.status, row.finished_at = "failed", int(at)
     row.error = {"code": code, "message": message, "param": param}
-    return True
 
 
 def _lock(session: Session, id: str) -> tables.ModelImport | None:

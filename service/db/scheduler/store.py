@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import Overloaded, TuneryError, Unavailable
+from cluster.contracts.errors import TuneryError
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingConfig
 from cluster.contracts.jobs import Failed, Finished, JobStatus
 from service.db import tables
@@ -159,9 +159,7 @@ class SchedulerStore:
             retry(session, row, what, retries=self._retries, at=now(session))
             return True
 
-    def note_wait(
-        self, job: Job, step: str, error: Unavailable | Overloaded, *, timeout_seconds: float
-    ) -> bool:
+    def note_wait(self, job: Job, step: str, error: TuneryError, *, timeout_seconds: float) -> bool:
         """Adds an event about what a step of the job waits for, and fails the job after `timeout_seconds`."""
         with self._database.write() as session:
             row = self._locked_if_unchanged(session, job)

@@ -12,18 +12,7 @@ import structlog
 from pydantic import ValidationError
 
 from cluster.contracts.bases import BaseSpec
-from cluster.contracts.errors import (
-    Conflict,
-    CorruptArtefact,
-    InternalError,
-    InvalidConfiguration,
-    InvalidRequest,
-    NotFound,
-    Overloaded,
-    TrainingFailed,
-    TuneryError,
-    Unavailable,
-)
+from cluster.contracts.errors import Conflict, CorruptArtefact, NotFound
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.jobs import Finished
@@ -36,6 +25,7 @@ from service.db.jobs.files import JobFiles
 from service.db.jobs.jobs import Job
 from service.db.scheduler.publication import Publication, ResultFile
 from service.db.scheduler.store import SchedulerStore
+from service.db.troubles import triage
 from service.scheduling.interfaces import ServingClient
 from service.scheduling.publishing.event_files import event_file
 from service.scheduling.publishing.integrations import asks_for_events, described, event_file_name
@@ -65,17 +55,15 @@ def try_to_publish(
         publish(job, jobs, store, serving, bases)
     except Conflict:
         raise
-    except (InvalidRequest, InvalidConfiguration, TrainingFailed, CorruptArtefact) as error:
-        _log.warning("publishing refused", job=job.id, code=error.code, error=error.message)
-        jobs.refuse_publishing(job, error, keeps_weights=not isinstance(error, CorruptArtefact))
-        return "refused"
     except Exception as error:
-        reason = error if isinstance(error, TuneryError) else InternalError.of("Publishing")
-        if isinstance(error, Unavailable | Overloaded):
-            _log.warning("publishing is tried again later", job=job.id, error=reason.message)
-        else:
-            _log.exception("publishing failed", job=job.id, error=reason.message)
-        jobs.postpone_publishing(job, reason)
+        trouble = triage(error, "Publishing")
+        log = _log.exception if trouble.kind == "fault" else _log.warning
+        log("not published", job=job.id, code=trouble.code, error=trouble.error.message)
+        if trouble.kind == "refusal":
+            keeps_weights = not isinstance(error, CorruptArtefact)
+            jobs.refuse_publishing(job, trouble.error, keeps_weights=keeps_weights)
+            return "refused"
+        jobs.postpone_publishing(job, trouble.error)
         return "postponed"
     return "published"
 

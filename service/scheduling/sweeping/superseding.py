@@ -4,10 +4,6 @@ A sweep would find the same objects, but only after their grace time: a large mo
 hour. Repeating an interrupted deletion is harmless.
 """
 
-import threading
-import time
-from concurrent.futures import Executor
-
 import structlog
 
 from cluster.contracts.errors import TuneryError
@@ -16,9 +12,7 @@ from cluster.storage.store import ObjectStore
 from service.db.database import Database
 from service.db.reachable_objects import find_reachable
 from service.db.superseded import forget_superseded, superseded_folders
-from service.metrics.scheduler import SchedulerMetrics
 
-_CHECK_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
@@ -49,40 +43,3 @@ def _empty(database: Database, store: ObjectStore, folder: str) -> int:
     unneeded = [info for info, place in found if place is not None and not reachable.contains(place)]
     store.delete_many([info.key for info in unneeded])
     return sum(info.bytes for info in unneeded)
-
-
-class Superseder:
-    """Runs `delete_superseded` on `workers`, once at a time."""
-
-    def __init__(
-        self,
-        database: Database,
-        store: ObjectStore,
-        workers: Executor,
-        metrics: SchedulerMetrics,
-        *,
-        grace_seconds: float,
-    ) -> None:
-        self._database, self._store, self._workers = database, store, workers
-        self._metrics = metrics
-        self._grace_seconds = grace_seconds
-        self._busy = threading.Lock()
-        self._check_at = 0.0
-
-    def begin_if_due(self) -> None:
-        """Returns at once. Does nothing while a deletion is running."""
-        if time.monotonic() >= self._check_at and self._busy.acquire(blocking=False):
-            self._check_at = time.monotonic() + _CHECK_SECONDS
-            self._workers.submit(self._run)
-
-    def _run(self) -> None:
-        try:
-            if freed := delete_superseded(self._database, self._store, grace_seconds=self._grace_seconds):
-                self._metrics.superseded(freed)
-                _log.info("superseded checkpoints deleted", bytes=freed)
-        except TuneryError as error:
-            _log.warning("superseded checkpoints to be deleted later", error=error.message)
-        except Exception:
-            _log.exception("superseded checkpoints not deleted")
-        finally:
-            self._busy.release()

@@ -1,16 +1,14 @@
 """Sweeps storage at intervals, in the background."""
 
-import threading
-import time
 from concurrent.futures import Executor
 
 import structlog
 
-from cluster.contracts.errors import TuneryError
 from cluster.storage.store import ObjectStore
 from service.db.database import Database
 from service.db.scheduler.leases import Leases
 from service.metrics.scheduler import SchedulerMetrics
+from service.scheduling.periodic import Periodic
 from service.scheduling.sweeping.sweep import sweep, sweep_options
 from service.settings import Settings
 
@@ -38,35 +36,22 @@ class Sweeper:
         self._database = database
         self._store = store
         self._settings = settings
-        self._workers = workers
         self._metrics = metrics
         self._name = name
-        self._busy = threading.Lock()
-        self._check_at = time.monotonic() + self._check_seconds
         self._number = 0
-
-    @property
-    def _check_seconds(self) -> float:
-        return min(_CHECK_SECONDS, self._settings.sweep_interval_seconds)
+        pause = min(_CHECK_SECONDS, settings.sweep_interval_seconds)
+        self._checks = Periodic(
+            "sweep", self._sweep_if_due, workers, pause_seconds=pause, first_pause_seconds=pause
+        )
 
     def begin_if_due(self) -> None:
         """Returns at once. Does nothing while a sweep is running."""
-        if self._settings.sweep_interval_seconds == 0 or time.monotonic() < self._check_at:
-            return
-        if self._busy.acquire(blocking=False):
-            self._check_at = time.monotonic() + self._check_seconds
-            self._workers.submit(self._run)
+        if self._settings.sweep_interval_seconds:
+            self._checks.begin_if_due()
 
-    def _run(self) -> None:
-        try:
-            if self._is_due():
-                self._sweep()
-        except TuneryError as error:
-            _log.warning("sweep interrupted", error=error.message)
-        except Exception:
-            _log.exception("sweep failed")
-        finally:
-            self._busy.release()
+    def _sweep_if_due(self) -> None:
+        if self._is_due():
+            self._sweep()
 
     def _is_due(self) -> bool:
         """Takes a lease for one interval, which is never renewed: a sweep is due when the last one's lease

@@ -1,6 +1,9 @@
 """Adapters that were trained elsewhere become models."""
 
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from cluster.contracts.errors import (
     TuneryError,
     Unavailable,
 )
-from cluster.contracts.imports import MAX_BYTES
+from cluster.contracts.imports import MAX_BYTES, ImportedAdapter, ImportRequest
 from cluster.storage.keys import parse_key
 from service.api.app import create_app
 from service.api.state import AppState
@@ -27,7 +30,7 @@ from service.db.reachable_objects import find_reachable
 from service.db.tenancy import Tenant
 from service.scheduling.importing import Importer, next_of_each_project
 from service.scheduling.scheduler import Dependencies, Scheduler
-from tests.api import Project, add_encoder, import_adapter, import_files, jsonl, with_settings
+from tests.api import Project, add_encoder, add_project, import_adapter, import_files, jsonl, with_settings
 from tests.fakes import FakeEngine, FakeRayJobs, FakeServing, InlineExecutor
 
 Validate = Callable[[], None]
@@ -41,9 +44,7 @@ def serving() -> FakeServing:
 @pytest.fixture
 def validate(state: AppState, serving: FakeServing) -> Validate:
     """One round of the scheduler's importer."""
-    return Importer(
-        state.database, serving, state.catalogue, InlineExecutor(), timeout_seconds=60, pause_seconds=0
-    ).begin
+    return Importer(state.database, serving, state.catalogue, InlineExecutor(), timeout_seconds=60).begin
 
 
 def test_an_imported_adapter_is_a_model_like_any_other(
@@ -137,12 +138,26 @@ def test_an_adapter_with_which_the_engine_computes_no_numbers_is_refused(
     assert (done["status"], done["error"]["code"]) == ("failed", "invalid_adapter")
 
 
-def test_a_fault_of_ours_is_not_shown(http: TestClient, serving: FakeServing, validate: Validate) -> None:
-    created = import_adapter(http)
+def test_faults_of_ours_are_tried_again_a_few_times_and_not_shown(
+    http: TestClient, state: AppState, serving: FakeServing, validate: Validate
+) -> None:
+    created = [import_adapter(http)["id"] for _ in range(2)]
+
+    def shown(id: str) -> dict[str, Any]:
+        return http.get(f"/v1/models/import/{id}").json()
+
     serving.fault = RuntimeError("secret")
+    for _ in range(4):
+        validate()
+        elapse(state, 3)
+        assert [shown(id)["status"] for id in created] == ["validating", "validating"]
     validate()
-    error = http.get(f"/v1/models/import/{created['id']}").json()["error"]
+    error = shown(created[0])["error"]
     assert (error["code"], "secret" in error["message"]) == ("internal_error", False)
+    serving.fault = None
+    elapse(state, 3)
+    validate()
+    assert shown(created[1])["status"] == "succeeded"
 
 
 def test_an_import_waits_for_the_cluster_but_not_for_ever(
@@ -150,16 +165,8 @@ def test_an_import_waits_for_the_cluster_but_not_for_ever(
 ) -> None:
     def tick() -> str:
         """Of a scheduler that was just started: nothing is known but what the database says."""
-        importer = Importer(
-            state.database, serving, state.catalogue, InlineExecutor(), timeout_seconds=60, pause_seconds=0
-        )
-        importer.begin()
+        Importer(state.database, serving, state.catalogue, InlineExecutor(), timeout_seconds=60).begin()
         return str(http.get(f"/v1/models/import/{created['id']}").json()["status"])
-
-    def tried_since(seconds: float) -> None:
-        row = tables.ModelImport
-        with state.database.write() as session:
-            session.execute(update(row).values(first_tried_at=row.last_tried_at - seconds))
 
     created = import_adapter(http)
     # It may have waited for its turn.
@@ -167,12 +174,59 @@ def test_an_import_waits_for_the_cluster_but_not_for_ever(
         session.execute(update(tables.ModelImport).values(created_at=1))
     serving.fault = Unavailable("The model server does not answer.", code="serving_unavailable")
     assert tick() == "validating"
-    tried_since(50)
+    elapse(state, 30)
     assert tick() == "validating"
-    tried_since(61)
+    elapse(state, 3600)
+    assert tick() == "validating", "the scheduler was not there to try it"
+    elapse(state, 61)
     assert tick() == "failed"
     done = http.get(f"/v1/models/import/{created['id']}").json()
     assert done["error"]["code"] == "serving_unavailable"
+
+
+def elapse(state: AppState, seconds: float) -> None:
+    row = tables.ModelImport
+    with state.database.write() as session:
+        times = {row.waiting_since: row.waiting_since - seconds, row.retry_at: row.retry_at - seconds}
+        session.execute(update(row).values(times))
+
+
+def test_a_project_does_not_wait_for_the_base_of_another(
+    http: TestClient, state: AppState, serving: FakeServing
+) -> None:
+    other = {"authorization": f"Bearer {add_project(state.database).key}"}
+    slow, quick = import_adapter(http)["id"], import_adapter(http, other)["id"]
+    is_loaded, import_at_once = threading.Event(), serving.import_adapter
+
+    def import_slowly(request: ImportRequest) -> ImportedAdapter:
+        if request.import_id == slow:
+            assert is_loaded.wait(60)
+        return import_at_once(request)
+
+    serving.import_adapter = import_slowly  # type: ignore[method-assign]
+    with ThreadPoolExecutor(3) as workers:
+        importer = Importer(state.database, serving, state.catalogue, workers, timeout_seconds=60)
+        try:
+            await_status(http, quick, "succeeded", importer.begin, other)
+            assert http.get(f"/v1/models/import/{slow}").json()["status"] == "validating"
+        finally:
+            is_loaded.set()
+        await_status(http, slow, "succeeded", importer.begin)
+    assert len(serving.imported) == 2
+
+
+def await_status(
+    http: TestClient,
+    id: str,
+    status: str,
+    look: Callable[[], None],
+    headers: dict[str, str] | None = None,
+) -> None:
+    deadline = time.monotonic() + 60
+    while http.get(f"/v1/models/import/{id}", headers=headers).json()["status"] != status:
+        assert time.monotonic() < deadline
+        look()
+        time.sleep(0.01)
 
 
 def test_a_repeated_request_finds_the_import_that_is_under_way(http: TestClient, validate: Validate) -> None:

@@ -24,7 +24,7 @@ from service.api.state import AppState
 from service.db import tables
 from service.db.archiving import archive_project
 from service.db.limits.quota_use import stored_bytes
-from service.db.models.exports import MAX_FAULTS, MAX_PENDING
+from service.db.models.exports import MAX_PENDING
 from service.db.retention.rules import RetentionRules
 from service.scheduling.exporting import Exporter
 from service.scheduling.scheduler import Dependencies, Scheduler
@@ -200,43 +200,53 @@ def test_weights_that_are_gone_fail_it(
 
 
 def test_faults_of_ours_are_tried_again_a_few_times_and_not_shown(
-    http: TestClient, model: str, cluster: Cluster, serving: FakeServing, follow: Callable[[], None]
+    http: TestClient,
+    state: AppState,
+    model: str,
+    cluster: Cluster,
+    serving: FakeServing,
+    follow: Callable[[], None],
 ) -> None:
     created = create(http, model)
     serving.fault = RuntimeError("secret")
-    for _ in range(MAX_FAULTS - 1):
+    for seconds in (3, 5):
         follow()
         assert status(http, created)["status"] == "queued"
+        elapse(state, -60)
+        follow()
+        assert status(http, created)["status"] == "queued", "it is not due yet"
+        elapse(state, 60 + seconds)
     follow()
     error = status(http, created)["error"]
     assert (error["code"], "secret" in error["message"]) == ("internal_error", False)
 
 
-def test_it_waits_for_the_cluster_but_not_for_ever(
-    http: TestClient, state: AppState, model: str, serving: FakeServing
+def test_it_waits_for_the_cluster_but_not_for_ever_however_often_the_scheduler_restarts(
+    http: TestClient, state: AppState, model: str, serving: FakeServing, follow: Callable[[], None]
 ) -> None:
-    at = 1000.0
-    exporter = Exporter(
-        state.database, serving, state.catalogue, InlineExecutor(),
-        limits={}, retention=RetentionRules({"exports": 7}), timeout_seconds=60, pause_seconds=0,
-        clock=lambda: at,
-    )  # fmt: skip
     created = create(http, model)
-    serving.fault = Unavailable("The model server does not answer.", code="serving_unavailable")
-    for seconds in (0, 60):
-        at = 1000.0 + seconds
-        exporter.begin()
+    fault = Unavailable("The model server does not answer.", code="serving_unavailable")
+    serving.fault = fault
+    for _ in range(2):
+        follow()
         assert status(http, created)["status"] == "queued"
+        elapse(state, 40)
     serving.fault = None
-    exporter.begin()
-    serving.fault = Unavailable("The model server does not answer.", code="serving_unavailable")
-    for seconds in (100, 160):
-        at = 1000.0 + seconds
-        exporter.begin()
+    follow()
+    serving.fault = fault
+    for _ in range(2):
+        follow()
         assert status(http, created)["status"] == "queued", "an answer in between begins the wait anew"
-    at = 1161.0
-    exporter.begin()
+        elapse(state, 40)
+    follow()
     assert status(http, created)["error"]["code"] == "serving_unavailable"
+
+
+def elapse(state: AppState, seconds: float) -> None:
+    row = tables.ModelExport
+    with state.database.write() as session:
+        times = {row.waiting_since: row.waiting_since - seconds, row.retry_at: row.retry_at - seconds}
+        session.execute(update(row).values(times))
 
 
 def test_what_cannot_be_exported_is_refused_by_name(http: TestClient, state: AppState, job_id: str) -> None:

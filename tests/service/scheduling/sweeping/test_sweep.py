@@ -930,7 +930,7 @@ def test_schedulers_sweep_once_per_interval_in_the_whole_installation(world: Wor
         session.execute(update(tables.Lease).where(tables.Lease.name == "sweep").values(expires_at=0.0))
     for name in ("two", "three"):
         other = Sweeper(world.database, world.store, hourly, InlineExecutor(), metrics, name=name)
-        other._check_at = 0.0
+        other._checks.due_at = 0.0
         other.begin_if_due()
         if name == "two":
             assert keys(world) == []

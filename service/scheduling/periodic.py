@@ -1,0 +1,55 @@
+"""Work that the scheduler has done in the background again and again."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+import structlog
+
+from cluster.contracts.errors import TuneryError
+
+_log = structlog.get_logger()
+
+
+class Periodic:
+    """Runs rounds of some work on `workers`, one at a time."""
+
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[], object],
+        workers: Executor,
+        *,
+        pause_seconds: float,
+        first_pause_seconds: float = 0.0,
+    ) -> None:
+        """`name` begins lines of the log. The pauses are before the first round and after each."""
+        self._name = name
+        self._run = run
+        self._workers = workers
+        self._pause_seconds = pause_seconds
+        self._busy = threading.Lock()
+        self.due_at = time.monotonic() + first_pause_seconds
+
+    def begin_if_due(self) -> None:
+        """Returns at once. Does nothing during a round, and during the pause after it."""
+        if time.monotonic() >= self.due_at and self._busy.acquire(blocking=False):
+            self._workers.submit(self._round)
+
+    def _round(self) -> None:
+        try:
+            logged(self._name, self._run)
+        finally:
+            self.due_at = time.monotonic() + self._pause_seconds
+            self._busy.release()
+
+
+def logged(name: str, run: Callable[[], object]) -> None:
+    """Runs it on a worker. Nobody waits for the result, so that errors only go to the log."""
+    try:
+        run()
+    except TuneryError as error:
+        _log.warning(f"{name} interrupted", error=error.message)
+    except Exception:
+        _log.exception(f"{name} failed")

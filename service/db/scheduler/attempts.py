@@ -37,7 +37,6 @@ from service.db.scheduler.runner_events import CHECKPOINTS_KEPT, record_events
 from service.db.scheduler.trained_weights import list_trained_weights
 from service.db.transitions import HELD_BY_ATTEMPT, NewEvent, add_events, lock, transition
 
-STARTED = "Fine-tuning job started"
 DISPLACED = (
     "Pausing to free devices for a job of a higher priority; training resumes from the saved checkpoint"
 )
@@ -125,8 +124,9 @@ class Attempts:
         if job.status != JobStatus.STARTING:
             return job
         job = transition(self._session, job, JobStatus.RUNNING, at=at)
-        is_resumed = self._has_event(job.id, STARTED)
-        message = f"Fine-tuning job resumed by attempt {attempt.number}" if is_resumed else STARTED
+        message = "Fine-tuning job started"
+        if self._has_started_before(attempt):
+            message = f"Fine-tuning job resumed by attempt {attempt.number}"
         add_events(self._session, job, [NewEvent(message), *_workers_event(job, attempt)], at=at)
         return job
 
@@ -157,9 +157,11 @@ class Attempts:
             case Stopped():
                 put_back(self._session, job, at=at, reason=state.reason)
 
-    def _has_event(self, job_id: str, message: str) -> bool:
-        found = exists().where(tables.JobEvent.job_id == job_id, tables.JobEvent.message == message)
-        return bool(self._session.scalar(select(found)))
+    def _has_started_before(self, attempt: tables.Attempt) -> bool:
+        """Whether an earlier attempt of the job got its devices."""
+        other = tables.Attempt
+        earlier = (other.job_id == attempt.job_id) & (other.number < attempt.number)
+        return bool(self._session.scalar(select(exists().where(earlier, other.started_at.is_not(None)))))
 
 
 def _workers_event(job: tables.Job, attempt: tables.Attempt) -> list[NewEvent]:

@@ -5,7 +5,7 @@ writes nothing. It also checks that the job has not changed since the scheduler 
 owner was faster, it does nothing and returns False (or None), and the next round shows what to do.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -111,13 +111,10 @@ class SchedulerStore:
         config: TrainingConfig,
         checks: Sequence[CheckedFile],
         gangs: Sequence[PlannedGang] = (),
-    ) -> bool:
+    ) -> None:
         """Moves the job to the queue, with every "auto" resolved."""
-        with self._database.write() as session:
-            row = self._locked_if_unchanged(session, job)
-            if row is None:
-                return False
-            at = now(session)
+
+        def enqueue(session: Session, row: tables.Job, at: float) -> None:
             row = transition(
                 session,
                 row,
@@ -130,43 +127,27 @@ class SchedulerStore:
             )
             events = [*check_events(checks, config), NewEvent("Files validated, moving job to queued state")]
             add_events(session, row, events, at=at)
-            return True
 
-    def reject(
-        self,
-        job: Job,
-        *,
-        code: str,
-        message: str,
-        param: str | None = None,
-        data: dict[str, Any] | None = None,
-    ) -> bool:
+        self._change(job, enqueue)
+
+    def reject(self, job: Job, *, code: str, message: str, param: str | None = None) -> None:
         """Fails the job with an error for its owner."""
-        with self._database.write() as session:
-            row = self._locked_if_unchanged(session, job)
-            if row is None:
-                return False
-            fail(session, row, code=code, message=message, param=param, data=data, at=now(session))
-            return True
+        self._change(
+            job, lambda session, row, at: fail(session, row, code=code, message=message, param=param, at=at)
+        )
 
-    def retry(self, job: Job, what: str) -> bool:
+    def retry(self, job: Job, what: str) -> None:
         """Counts a platform fault in a step of the job, which the sentence `what` describes. The job is due
         again after a pause, or fails after too many faults."""
-        with self._database.write() as session:
-            row = self._locked_if_unchanged(session, job)
-            if row is None:
-                return False
-            retry(session, row, what, retries=self._retries, at=now(session))
-            return True
+        self._change(job, lambda session, row, at: retry(session, row, what, retries=self._retries, at=at))
 
-    def note_wait(self, job: Job, step: str, error: TuneryError, *, timeout_seconds: float) -> bool:
+    def note_wait(self, job: Job, step: str, error: TuneryError, *, timeout_seconds: float) -> None:
         """Adds an event about what a step of the job waits for, and fails the job after `timeout_seconds`."""
-        with self._database.write() as session:
-            row = self._locked_if_unchanged(session, job)
-            if row is None:
-                return False
-            note_wait(session, row, step, error, timeout_seconds=timeout_seconds, at=now(session))
-            return True
+        seconds = timeout_seconds
+        self._change(
+            job,
+            lambda session, row, at: note_wait(session, row, step, error, timeout_seconds=seconds, at=at),
+        )
 
     def restart_waits(self) -> None:
         """Lets validations wait for their whole time again for what does not answer: nothing has been tried
@@ -334,23 +315,18 @@ class SchedulerStore:
             self._require_lease(session)
             record_places(session, places, at=now(session))
 
-    def postpone_publishing(self, job: Job, error: TuneryError) -> bool:
+    def postpone_publishing(self, job: Job, error: TuneryError) -> None:
         """Records why a try to publish the job failed. It is due again after a pause, or the job fails."""
-        with self._database.write() as session:
-            row = self._locked_if_unchanged(session, job)
-            if row is None:
-                return False
-            postpone_publishing(session, row, error, self._publishing, at=now(session))
-            return True
+        self._change(
+            job, lambda session, row, at: postpone_publishing(session, row, error, self._publishing, at=at)
+        )
 
-    def refuse_publishing(self, job: Job, error: TuneryError, *, keeps_weights: bool) -> bool:
+    def refuse_publishing(self, job: Job, error: TuneryError, *, keeps_weights: bool) -> None:
         """Fails the job, because its weights cannot be published as they are."""
-        with self._database.write() as session:
-            row = self._locked_if_unchanged(session, job)
-            if row is None:
-                return False
-            refuse_publishing(session, row, error, keeps_weights=keeps_weights, at=now(session))
-            return True
+        keeps = keeps_weights
+        self._change(
+            job, lambda session, row, at: refuse_publishing(session, row, error, keeps_weights=keeps, at=at)
+        )
 
     def outcome(self, job: Job) -> Finished:
         """The result of the runner of a job that is being published."""
@@ -370,20 +346,21 @@ class SchedulerStore:
 
     def publish(self, job: Job, publication: Publication) -> bool:
         """Publishes the model, its result file and the job's success in one transaction."""
+        return self._change(job, lambda session, row, at: publish(session, row, publication, at=at))
+
+    def _change(self, job: Job, change: Callable[[Session, tables.Job, float], object]) -> bool:
+        """Calls `change` with the job's locked row and the time, unless the job has changed since it was
+        read. Returns whether it was called."""
         with self._database.write() as session:
-            row = self._locked_if_unchanged(session, job)
-            if row is None:
+            self._require_lease(session)
+            row = lock(session, job.id)
+            if row is None or row.version != job.version:
                 return False
-            publish(session, row, publication, at=now(session))
+            change(session, row, now(session))
             return True
 
     def _require_lease(self, session: Session) -> None:
         Leases(session).require(LEASE, self.epoch)
-
-    def _locked_if_unchanged(self, session: Session, job: Job) -> tables.Job | None:
-        self._require_lease(session)
-        row = lock(session, job.id)
-        return row if row is not None and row.version == job.version else None
 
     def _locked_if_in_state(self, session: Session, attempt: Attempt, state: str) -> tables.Attempt | None:
         """The attempt's row, with its job locked, if it is its job's newest attempt and in `state`."""

@@ -175,7 +175,8 @@ def test_concurrent_repeats_of_one_request_are_stored_once(database: Database, j
 
 
 def test_steps_repeated_after_a_checkpoint_are_not_recorded_again(database: Database, job: Job) -> None:
-    sync(database, job, events=[step(0, 1), step(1, 2), checkpoint(job.id, 2, 2), step(3, 3)])
+    started = NumberedStart(seq=4, created_at=1)
+    sync(database, job, events=[step(0, 1), step(1, 2), checkpoint(job.id, 2, 2), step(3, 3), started])
     move(database, job.id, JobStatus.QUEUED, JobStatus.STARTING)
     add_attempt(database, job.id, 2)
     again = [step(0, 3), step(1, 4), checkpoint(job.id, 2, 4, attempt=2)]
@@ -434,7 +435,7 @@ def test_a_server_that_was_stopped_puts_its_jobs_back(database: Database, job: J
 def test_a_pausing_job_is_paused_by_its_runner_and_goes_on_with_the_next_attempt(
     database: Database, job: Job
 ) -> None:
-    sync(database, job, events=[step(0, 1)])
+    sync(database, job, events=[NumberedStart(seq=2, created_at=1), step(0, 1)])
     _pause(database, job)
     assert sync(database, job) == SyncResponse(command="pause")
     sync(database, job, events=[checkpoint(job.id, 1, 1)], state=Stopped())
@@ -453,6 +454,14 @@ def test_a_pausing_job_is_paused_by_its_runner_and_goes_on_with_the_next_attempt
         "The job has been resumed, moving job to queued state",
         "Fine-tuning job resumed by attempt 2",
     ]
+
+
+def test_a_job_that_never_had_devices_is_not_resumed(database: Database, job: Job) -> None:
+    sync(database, job)
+    move(database, job.id, JobStatus.QUEUED, JobStatus.STARTING)
+    add_attempt(database, job.id, 2)
+    sync(database, job, number=2)
+    assert messages(database, job.id)[-1] == "Fine-tuning job started"
 
 
 def test_a_job_that_is_paused_before_its_runner_reports_starts_only_after_the_resume(

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -20,6 +21,8 @@ from service.db.scheduler.store import LEASE
 from service.storage_check import check_storage
 
 log = logging.getLogger(__name__)
+
+Part = Literal["database", "storage", "serving", "scheduler"]
 
 PART_SECONDS = 6.0
 KEPT_SECONDS = 1.0
@@ -48,14 +51,14 @@ class Readiness:
             return self._found
 
     async def _check(self) -> dict[str, str]:
-        checks: dict[str, Callable[[], Awaitable[None]]] = {
+        checks: dict[Part, Callable[[], Awaitable[None]]] = {
             "database": lambda: self._in_thread(_check_database),
             "storage": lambda: self._in_thread(lambda state: check_storage(state.store)),
             "serving": self._state.engine.check_health,
             "scheduler": lambda: self._in_thread(_check_scheduler),
         }
         found = await asyncio.gather(*(_result_of(check) for check in checks.values()))
-        return dict(zip(checks, found, strict=True))
+        return {str(part): result for part, result in zip(checks, found, strict=True)}
 
     async def _in_thread(self, check: Callable[[AppState], None]) -> None:
         await anyio.to_thread.run_sync(check, self._state, limiter=self._threads, abandon_on_cancel=True)

@@ -1,10 +1,11 @@
 """`/healthz` and `/readyz`: public, and free of any tenant's data."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from service.api.readiness import Readiness
+from service.api.http.document import ERROR_RESPONSES
+from service.api.readiness import Part, Readiness
 from service.api.schemas.base import Answer
 from service.api.state import UsesAppState
 
@@ -18,8 +19,8 @@ class Alive(Answer):
 class ReadinessAnswer(Answer):
     status: Literal["ready", "not_ready"]
     parts: dict[str, str]
-    """`ok` or a problem for each component (database, storage, serving, scheduler); only `api` while the
-    process is shutting down."""
+    """`ok` or a problem for each component that was asked about (database, storage, serving, scheduler); only
+    `api` while the process is shutting down."""
     unavailable_bases: int
     """How many base models cannot be used now: `/v1/models` names them and says why. The server is still
     ready for the others."""
@@ -35,11 +36,21 @@ async def healthz() -> Alive:
     "/readyz",
     operation_id="readyz",
     summary="Check that requests would be served",
-    responses={503: {"model": ReadinessAnswer, "description": "A component is not ready"}},
+    responses={
+        **ERROR_RESPONSES,
+        503: {"model": ReadinessAnswer, "description": "A component is not ready"},
+    },
 )
-async def readyz(request: Request, response: Response, state: UsesAppState) -> ReadinessAnswer:
+async def readyz(
+    request: Request,
+    response: Response,
+    state: UsesAppState,
+    part: Annotated[list[Part], Query(default_factory=list, description="Only these components; else all.")],
+) -> ReadinessAnswer:
     readiness: Readiness = request.app.state.readiness
     found = await readiness.check()
+    if part:
+        found = {name: result for name, result in found.items() if name in (*part, "api")}
     is_ready = all(state == "ok" for state in found.values())
     if not is_ready:
         response.status_code = 503

@@ -80,6 +80,19 @@ def test_ready_is_200_only_when_every_part_is(state: AppState) -> None:
     assert "nobody" not in str(found)
 
 
+def test_only_the_parts_that_are_asked_about_decide(state: AppState) -> None:
+    away = replace(state, engine=FakeEngine(is_healthy=False))
+    own = {"part": ["database", "storage"]}
+    with TestClient(create_app(state.settings, open_state=lambda _: away)) as client:
+        answer = client.get("/readyz", params=own)
+        assert (answer.status_code, answer.json()["parts"]) == (200, {"database": "ok", "storage": "ok"})
+        assert client.get("/readyz", params={"part": "serving"}).status_code == 503
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/readyz", params={"part": "engine"}).status_code == 400
+        client.app.state.draining.has_begun = True  # type: ignore[attr-defined]
+        assert client.get("/readyz", params=own).status_code == 503
+
+
 @on_both_databases
 def test_a_database_that_takes_no_writes_is_not_ready(state: AppState, database_url: str) -> None:
     lead(state)

@@ -138,7 +138,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
     describe(app)
     # The middleware that is added last is the outermost.
     body_limits = {
-        "/v1/files": settings.max_file_bytes + _FORM_BYTES,
+        "/v1/files": _most_bytes_of_file_form(settings),
         "/v1/uploads/{upload_id}/parts": upload_parts.MAX_PART_BYTES + _FORM_BYTES,
     }
     routes = list(iter_route_contexts(app.routes))
@@ -298,11 +298,17 @@ def _admission(settings: Settings) -> AdmissionQueue:
     return AdmissionQueue(limits, wait_seconds=settings.queue_timeout_seconds)
 
 
+def _most_bytes_of_file_form(settings: Settings) -> int:
+    """Of a body of `POST /v1/files`."""
+    return settings.max_file_bytes + _FORM_BYTES
+
+
 def _upload_turns(settings: Settings) -> UploadTurns:
     wait_seconds = settings.queue_timeout_seconds
     return UploadTurns(
         parts=Turns(settings.max_parts_at_once, wait_seconds=wait_seconds),
         completions=Turns(COMPLETIONS_AT_ONCE, wait_seconds=wait_seconds),
+        bodies=Turns(FILES_AT_ONCE * _most_bytes_of_file_form(settings), wait_seconds=wait_seconds),
         files=Turns(FILES_AT_ONCE, wait_seconds=wait_seconds),
     )
 

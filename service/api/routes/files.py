@@ -2,7 +2,8 @@
 
 import logging
 import re
-from typing import Annotated, Literal
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from anyio import to_thread
@@ -21,12 +22,37 @@ from service.api.state import AppState, UsesAppState
 from service.api.uploads.pace import PacedRoute
 from service.api.uploads.turns import UploadTurns
 from service.db.files.files import File, Files
+from service.db.organization.api_keys import Principal
 from service.db.tenancy import Tenant
+from service.settings import Settings
 
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/files", tags=["Files"], route_class=PacedRoute)
+
+
+class _FileRoute(PacedRoute):
+    """Waits until there is room for the request's body, if it has one, before it reads any of it. One that
+    announces no length has room for the largest file."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        if self.body_field is None:
+            return handler
+
+        async def handle(request: Request) -> Response:
+            turns: UploadTurns = request.app.state.upload_turns
+            settings: Settings = request.app.state.app_state.settings
+            principal: Principal = request.state.principal
+            announced = request.headers.get("content-length", "")
+            num_bytes = int(announced) if announced.isdecimal() else settings.max_file_bytes
+            async with turns.bodies.turn(principal.tenant.project_id, num_bytes):
+                return await handler(request)
+
+        return handle
+
+
+router = APIRouter(prefix="/files", tags=["Files"], route_class=_FileRoute)
 
 
 @router.post("", operation_id="files_create", summary="Upload a file")

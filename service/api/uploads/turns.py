@@ -1,6 +1,8 @@
-"""Bounds how many requests of a heavy kind one process works on at once, in all and per project."""
+"""Bounds how many requests of a heavy kind, or how many of their bytes, one process works on at once, in all
+and per project."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +14,8 @@ from cluster.contracts.errors import Unavailable
 
 
 class Turns:
-    """At most `at_once` requests have their turn, and at most half of them are one project's.
+    """At most `at_once` requests have their turn, and at most half of them are one project's. Where requests
+    say how much they take, it is how much they take together.
 
     A request first waits among those of its own project, so that a project never has more than its half in
     the common queue, however many requests it sends. Nothing of a waiting request's body is read."""
@@ -20,24 +23,26 @@ class Turns:
     def __init__(self, at_once: int, *, wait_seconds: float) -> None:
         self._at_once = at_once
         self._wait_seconds = wait_seconds
-        self._all = asyncio.Semaphore(at_once)
-        self._projects: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._all = _Room(at_once)
+        self._projects: WeakValueDictionary[str, _Room] = WeakValueDictionary()
         self.threads = CapacityLimiter(at_once)
         """Threads for work of the turns that would keep other requests from the common threads for too
         long."""
 
     @asynccontextmanager
-    async def turn(self, project_id: str) -> AsyncIterator[None]:
-        """Waits until it is this request's turn, which ends with the block. Raises Unavailable
-        (`queue_timeout`) after the longest wait."""
-        own = self._projects.setdefault(project_id, asyncio.Semaphore(max(1, self._at_once // 2)))
+    async def turn(self, project_id: str, takes: int = 1) -> AsyncIterator[None]:
+        """Waits until it is this request's turn, which ends with the block. One that takes more than a
+        project may have counts as that much. Raises Unavailable (`queue_timeout`) after the longest wait."""
+        most = max(1, self._at_once // 2)
+        takes = min(takes, most)
+        own = self._projects.setdefault(project_id, _Room(most))
         try:
             async with asyncio.timeout(self._wait_seconds):
-                await own.acquire()
+                await own.acquire(takes)
                 try:
-                    await self._all.acquire()
+                    await self._all.acquire(takes)
                 except BaseException:
-                    own.release()
+                    own.release(takes)
                     raise
         except TimeoutError as error:
             raise Unavailable(
@@ -49,8 +54,41 @@ class Turns:
         try:
             yield
         finally:
-            self._all.release()
-            own.release()
+            self._all.release(takes)
+            own.release(takes)
+
+
+class _Room:
+    """A semaphore of which each holder takes a number of its own. First come, first served: a request that
+    takes much is not overtaken for ever by those that take little."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def acquire(self, takes: int) -> None:
+        entry = (takes, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        self._serve()
+        try:
+            await entry[1]
+        except asyncio.CancelledError:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+                self._serve()
+            else:
+                self.release(takes)
+            raise
+
+    def release(self, takes: int) -> None:
+        self._free += takes
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self._free:
+            takes, turn = self._waiting.popleft()
+            self._free -= takes
+            turn.set_result(None)
 
 
 @dataclass(frozen=True)
@@ -59,6 +97,9 @@ class UploadTurns:
     """Each has a part in the folder for temporary files."""
     completions: Turns
     """Each reads and writes a whole file."""
+    bodies: Turns
+    """Of bytes: each receives a whole file into the folder for temporary files, and keeps it there until it
+    is stored and checked."""
     files: Turns
     """Each stores and checks a whole file, which has arrived."""
 

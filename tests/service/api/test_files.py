@@ -206,6 +206,31 @@ def test_a_file_waits_for_its_turn_to_be_stored_and_checked(http: TestClient) ->
     assert http.post("/v1/files", **form).json()["status"] == "processed"
 
 
+@on_sqlite
+def test_the_body_of_a_file_is_not_read_before_there_is_room_for_it(http: TestClient) -> None:
+    app: FastAPI = http.app  # type: ignore[assignment]
+    bodies = Turns(2**20, wait_seconds=0.01)
+    app.state.upload_turns = replace(app.state.upload_turns, bodies=bodies)
+    reads: list[int] = []
+
+    def body() -> Iterator[bytes]:
+        reads.append(1)
+        yield b""
+
+    others = [bodies.turn(project, 2**19) for project in ("proj-other", "proj-third")]
+    assert http.portal is not None
+    for one in others:
+        http.portal.call(one.__aenter__)
+    refused = http.post("/v1/files", content=body())
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "queue_timeout")
+    assert int(refused.headers["retry-after"]) > 0
+    assert reads == []
+    http.portal.call(others[0].__aexit__, None, None, None)
+    form: dict[str, Any] = {"files": {"file": ("a.jsonl", jsonl())}, "data": {"purpose": "fine-tune"}}
+    assert http.post("/v1/files", **form).json()["status"] == "processed"
+    http.portal.call(others[1].__aexit__, None, None, None)
+
+
 def test_an_upload_whose_storage_answer_is_lost_leaves_no_object(state: AppState, project: Project) -> None:
     assert isinstance(state.store, LocalStore)
     faulty = replace(state, store=FaultyStore(state.store._root))

@@ -15,13 +15,13 @@ pytestmark = pytest.mark.anyio
 class Visit:
     """One request, which keeps its turn until it is told to leave."""
 
-    def __init__(self, turns: Turns, project: str) -> None:
+    def __init__(self, turns: Turns, project: str, takes: int = 1) -> None:
         self.has_turn = False
         self._may_leave = asyncio.Event()
-        self.task = asyncio.create_task(self._run(turns, project))
+        self.task = asyncio.create_task(self._run(turns, project, takes))
 
-    async def _run(self, turns: Turns, project: str) -> None:
-        async with turns.turn(project):
+    async def _run(self, turns: Turns, project: str, takes: int) -> None:
+        async with turns.turn(project, takes):
             self.has_turn = True
             await self._may_leave.wait()
 
@@ -31,9 +31,9 @@ class Visit:
 
 
 @asynccontextmanager
-async def visits(turns: Turns, project: str, count: int) -> AsyncIterator[list[Visit]]:
+async def visits(turns: Turns, project: str, count: int, takes: int = 1) -> AsyncIterator[list[Visit]]:
     """The tasks are cancelled at the end."""
-    made = [Visit(turns, project) for _ in range(count)]
+    made = [Visit(turns, project, takes) for _ in range(count)]
     await settled()
     try:
         yield made
@@ -92,3 +92,37 @@ async def test_a_request_that_waits_too_long_is_told_so_and_leaves_the_queue() -
         await first.leave()
         async with turns.turn("b"):
             pass
+
+
+async def test_requests_that_say_how_much_they_take_have_room_for_it_together() -> None:
+    turns = Turns(100, wait_seconds=60)
+    async with AsyncExitStack() as stack:
+        large = await stack.enter_async_context(visits(turns, "a", 3, takes=20))
+        assert with_turn(large) == [2]
+        small = await stack.enter_async_context(visits(turns, "a", 1, takes=5))
+        other = await stack.enter_async_context(visits(turns, "b", 6, takes=10))
+        # The project's small request does not overtake its third large one, for which there is no room.
+        assert with_turn(large, small, other) == [2, 0, 5]
+        await large[0].leave()
+        await settled()
+        assert with_turn(large, small, other) == [3, 1, 5]
+
+
+async def test_a_request_that_takes_more_than_its_project_may_have_still_has_its_turn() -> None:
+    turns = Turns(100, wait_seconds=60)
+    async with visits(turns, "a", 2, takes=1000) as made:
+        assert with_turn(made) == [1]
+        await made[0].leave()
+        await settled()
+        assert with_turn(made) == [2]
+
+
+async def test_a_request_that_is_cancelled_as_its_turn_comes_gives_it_back() -> None:
+    turns = Turns(20, wait_seconds=60)
+    first = turns.turn("a", 10)
+    await first.__aenter__()
+    async with visits(turns, "a", 2, takes=10) as (second, third):
+        await first.__aexit__(None, None, None)
+        second.task.cancel()
+        await settled()
+        assert (second.has_turn, third.has_turn) == (False, True)

@@ -165,8 +165,8 @@ class Settings(BaseSettings):
     """How long a request may wait for its model to be loaded, in seconds; then it is answered with 503, which
     says how long loading has taken so far. If a replica must be started first, the wait may take
     `queue_timeout_seconds` longer, because no progress is known until the replica is up. Nothing is sent
-    while a request waits, so read time-outs of proxies in front of the API must be longer than both
-    together."""
+    while a request waits, so read time-outs of proxies in front of the API must be longer than this and
+    twice `queue_timeout_seconds`: 15 minutes by default."""
     project_requests_per_minute: int | None = Field(default=None, ge=0)
     """Requests per minute that each project may send to each base model and the models tuned from it. Unset
     means no limit, here and below. Projects and keys can have limits of their own, which apply instead."""

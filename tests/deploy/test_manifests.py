@@ -7,9 +7,12 @@ import re
 from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import get_args
+from urllib.parse import parse_qs, urlsplit
 
 import kubernetes_validate
 import pytest
+import ray
 import yaml
 from ray._private.label_utils import validate_label_selector
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
@@ -26,6 +29,9 @@ from cluster.storage.keys import (
     part_key,
     spec_key,
 )
+from service.api.readiness import PART_SECONDS, Part
+from service.api.routes.upload_parts import MAX_PART_BYTES
+from service.api.uploads.turns import FILES_AT_ONCE
 from service.scheduling.sweeping.sweep import PROBES
 from service.settings import Settings
 from tests.deploy.manifests import (
@@ -214,6 +220,13 @@ def test_image_copies_existing_files_and_does_not_run_as_root(image: str) -> Non
     assert {f"!{name}" for name in copied} <= set(sent)
     assert [line for line in lines if line.startswith("USER")] == ["USER 1000"]
     assert all(re.search(r":\d", line) for line in lines if line.startswith("FROM"))
+
+
+@pytest.mark.parametrize("image", ["cluster", "vllm"])
+def test_an_image_whose_kernels_are_compiled_when_they_are_first_used_has_a_compiler(image: str) -> None:
+    text = (DEPLOY / "docker" / f"Dockerfile.{image}").read_text()
+    (installed,) = re.findall(r"apt-get install --yes --no-install-recommends ((?:[\w+-]+ )+)", text)
+    assert "g++" in installed.split()
 
 
 # Kubernetes
@@ -450,6 +463,33 @@ def test_webhooks_may_leave_the_cluster_for_public_hosts_only() -> None:
     assert ip_address("fd00::1") not in six
 
 
+def test_a_new_pod_of_the_api_waits_for_the_database_and_storage_and_not_for_ray() -> None:
+    (api,) = (pod["containers"][0] for name, pod in PODS if name == "tunery-api")
+    url = urlsplit(api["startupProbe"]["httpGet"]["path"])
+    assert url.path == "/readyz"
+    asked = parse_qs(url.query)["part"]
+    assert asked == ["database", "storage"]
+    assert set(asked) <= set(get_args(Part))
+    assert api["startupProbe"]["timeoutSeconds"] > PART_SECONDS
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert api[probe]["httpGet"]["path"] == "/healthz"
+
+
+def test_the_api_has_room_on_its_node_for_all_uploads_that_it_receives_at_once() -> None:
+    settings = Settings()
+    files = FILES_AT_ONCE * settings.max_file_bytes
+    parts = settings.max_parts_at_once * MAX_PART_BYTES
+    (pod,) = (pod for name, pod in PODS if name == "tunery-api")
+    resources = pod["containers"][0]["resources"]
+    (spool,) = pod["volumes"]
+    for given in (
+        resources["requests"]["ephemeral-storage"],
+        resources["limits"]["ephemeral-storage"],
+        spool["emptyDir"]["sizeLimit"],
+    ):
+        assert files + parts < int(given.removesuffix("Gi")) * 2**30
+
+
 def test_overlay_changes_only_what_the_base_has() -> None:
     (kustomization,) = documents(SMALL / "kustomization.yaml")
     base = {(resource["kind"], resource["metadata"]["name"]): resource for resource in resources(BASE)}
@@ -507,7 +547,7 @@ def test_examples_name_services_and_ports_that_exist() -> None:
     # Longer than the API itself lets a request wait, and than its body may be.
     annotations = ingress["metadata"]["annotations"]
     settings = Settings()
-    waits = settings.queue_timeout_seconds + settings.load_timeout_seconds
+    waits = 2 * settings.queue_timeout_seconds + settings.load_timeout_seconds
     assert int(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > waits
     most = int(annotations["nginx.ingress.kubernetes.io/proxy-body-size"].removesuffix("m")) * 2**20
     assert most > settings.max_file_bytes
@@ -573,6 +613,22 @@ def test_backups_reach_the_database_and_storage_and_are_taken_for_no_other_part(
 # Storage
 
 
+@pytest.mark.parametrize("folder", [SMALL, GPU], ids=["small", "gpu"])
+def test_storage_may_know_pods_by_their_accounts_instead_of_keys(folder: Path) -> None:
+    made = rendered(folder)
+    accounts = {one["metadata"]["name"]: one for one in made if one["kind"] == "ServiceAccount"}
+    named = set()
+    for pod in (pod for one in made for pod in pod_specs(one)):
+        for container in pod["containers"]:
+            for source in container.get("envFrom", []):
+                if source.get("secretRef", {}).get("name", "").startswith("tunery-s3"):
+                    assert source["secretRef"]["optional"] is True
+                    named.add(pod["serviceAccountName"])
+        assert pod["automountServiceAccountToken"] is False
+    assert named == set(accounts)
+    assert not any(one["automountServiceAccountToken"] for one in accounts.values())
+
+
 def may(policy: str, action: str, key: str) -> bool:
     """Whether a policy of AWS allows an action on an object, by its statements without conditions."""
     document = json.loads((DEPLOY / "storage" / f"{policy}-policy.json").read_text())
@@ -626,6 +682,9 @@ def test_ray_accepts_the_cluster_of_aws_and_its_commands_have_the_token() -> Non
     validate_config(prepared)
     with pytest.raises(Exception, match="Additional properties"):
         validate_config({**prepared, "nodes": 1})
+    # Only the second version of the autoscaler sees labels that jobs ask for, and it is not the default here.
+    assert not ray._config.enable_autoscaler_v2()
+    assert "RAY_enable_autoscaler_v2=1" in " ".join(cluster["head_start_ray_commands"])
     for commands in ("head_start_ray_commands", "worker_start_ray_commands"):
         (start,) = (one for one in cluster[commands] if "ray start" in one)
         assert "RAY_AUTH_MODE=token" in start
@@ -743,7 +802,7 @@ def test_the_head_of_the_gpu_overlay_has_room_for_the_drivers_of_many_jobs() -> 
     limits, requests = container["resources"]["limits"], container["resources"]["requests"]
     assert limits["memory"] == requests["memory"]
     readme = (DEPLOY / "README.md").read_text()
-    base, each, memory, jobs = re.search(  # type: ignore[union-attr]
+    base, each, memory, jobs = re.search(
         r"(\d+) GiB, and ([\d.]+) GB for each job .*?`gpu` has (\d+) GiB for (\d+) jobs", readme, re.DOTALL
     ).groups()
     assert limits["memory"] == f"{memory}Gi"
@@ -753,7 +812,7 @@ def test_the_head_of_the_gpu_overlay_has_room_for_the_drivers_of_many_jobs() -> 
 def test_rays_head_of_the_gpu_overlay_keeps_its_state_in_redis() -> None:
     options = GPU_RAY["gcsFaultToleranceOptions"]
     named = {(one["kind"], one["metadata"]["name"]): one for one in GPU_RESOURCES}
-    host, port = re.fullmatch(r"redis://([\w-]+):(\d+)", options["redisAddress"]).groups()  # type: ignore[union-attr]
+    host, port = re.fullmatch(r"redis://([\w-]+):(\d+)", options["redisAddress"]).groups()
     service, store = named["Service", host]["spec"], named["StatefulSet", "tunery-redis"]
     (labels,) = pod_labels(store)
     assert matches({"matchLabels": service["selector"]}, labels)

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _LEAST_DRIVERS = {"11": 450, "12": 525, "13": 580}
-"""By CUDA's major version. https://docs.nvidia.com/deploy/cuda-compatibility/"""
+"""The oldest major version of the driver, by CUDA's. https://docs.nvidia.com/deploy/cuda-compatibility/"""
 
 
 def least_driver(cuda: str) -> int | None:

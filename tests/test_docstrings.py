@@ -40,7 +40,7 @@ def test_no_docstring_or_description_is_a_headless_fragment(package: str) -> Non
         name = path.relative_to(_ROOT).as_posix()
         if not name.startswith(_GENERATED):
             found += [f"{name}:{line}: {text}" for line, text in fragments(path.read_text())]
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(

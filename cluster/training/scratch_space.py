@@ -16,7 +16,7 @@ from cluster.training.checkpoints.checkpoint import read_manifest
 from cluster.training.world import World
 
 _FP32_BYTES = {"float32": 1, "bfloat16": 2}
-"""Of a weight in fp32, in those of one in the base's type."""
+"""How many times as large a weight is in fp32 as in the base's type."""
 
 
 def require_scratch(spec: JobSpec, store: ObjectStore, world: World, shared: Path) -> None:
@@ -46,7 +46,7 @@ def checkpoint_bytes(footprint: Footprint, world: World, *, local_size: int, rea
 
 
 def _tuned_bytes(spec: JobSpec, footprint: Footprint, store: ObjectStore, manifest_key: str) -> int:
-    """Of the tuned weights that the run begins with, and of a base in fp32 that they are merged into."""
+    """Size of the tuned weights that the run begins with, and of a base in fp32 that they are merged into."""
     manifest, _ = read_manifest(store, manifest_key)
     downloaded = sum(file.bytes for file in manifest.files if not is_resume_file(file.name))
     is_merged = spec.config.type == "full" and manifest.form != "full"

@@ -299,7 +299,7 @@ def _admission(settings: Settings) -> AdmissionQueue:
 
 
 def _most_bytes_of_file_form(settings: Settings) -> int:
-    """Of a body of `POST /v1/files`."""
+    """The largest body of `POST /v1/files`."""
     return settings.max_file_bytes + _FORM_BYTES
 
 

@@ -32,7 +32,7 @@ class Trouble:
 
     @property
     def code(self) -> str:
-        """For the owner of what failed."""
+        """The error code that the owner of what failed sees."""
         return "internal_error" if self.kind == "fault" else self.error.code or "internal_error"
 
 

@@ -59,7 +59,7 @@ class Importer:
         self._timeout_seconds = timeout_seconds
         self._max_weights_bytes = max_weights_bytes
         self._running: dict[str, Future[None]] = {}
-        """By project."""
+        """The import under way of each project."""
         self._rounds = Periodic("imports", self._begin_each, workers, pause_seconds=0)
 
     def begin(self) -> None:

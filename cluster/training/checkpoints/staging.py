@@ -13,7 +13,7 @@ from torch.distributed.tensor import DTensor
 from cluster.contracts.plan import Footprint
 
 _ALIGNMENT = 64
-"""Of a tensor in memory, in bytes."""
+"""Bytes that the address of a tensor is a multiple of."""
 _PORTABLE = 1
 """Memory that is page-locked for all of a process's CUDA contexts (cudaHostRegisterPortable)."""
 

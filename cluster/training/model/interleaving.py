@@ -23,7 +23,7 @@ class Interleaving:
         self.most = most
         self._device = device
         self._turns: deque[threading.Semaphore] = deque()
-        """Of the passes under way. The first one computes, and the others wait for theirs."""
+        """One semaphore for each pass under way. The first one computes, and the others wait for theirs."""
         self._failures: list[BaseException] = []
         self._name: str | None = None
         self._made: Any = None

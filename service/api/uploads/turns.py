@@ -98,8 +98,8 @@ class UploadTurns:
     completions: Turns
     """Each reads and writes a whole file."""
     bodies: Turns
-    """Of bytes: each receives a whole file into the folder for temporary files, and keeps it there until it
-    is stored and checked."""
+    """Turns of bytes. A request receives a whole file into the folder for temporary files, and keeps it there
+    until it is stored and checked."""
     files: Turns
     """Each stores and checks a whole file, which has arrived."""
 

@@ -12,7 +12,7 @@ from xdist.remote import Producer
 from xdist.scheduler import Scheduling
 
 from service.db.database import Database
-from tests.databases import empty_database, migrate, migrated_database, postgres_server
+from tests.databases import empty_database, migrated_database, migrated_sqlite, opened, postgres_server
 from tests.lanes import LaneScheduling
 from tests.s3_servers import S3Endpoint, endpoint_from_environment, moto_server, rclone_server
 
@@ -105,21 +105,20 @@ def migrated_postgres_url(postgres_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    migrate(f"sqlite:///{path}")
-    return path
+def sqlite_template() -> Iterator[Path]:
+    with migrated_sqlite() as path:
+        yield path
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.slow, pytest.mark.thorough])])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A migrated, empty database: a test that uses this runs on SQLite, and with the thorough ones on
     PostgreSQL. Both matter to those marked `on_both_databases`, and to all of tests/service/db."""
-    yield from empty_database(request, tmp_path)
+    yield from empty_database(request)
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
+    database = opened(database_url)
     yield database
     database.close()

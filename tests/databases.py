@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import psycopg
@@ -22,15 +23,40 @@ on_both_databases = pytest.mark.parametrize("database_url", BOTH_DATABASES, indi
 run on PostgreSQL with the thorough ones only."""
 
 
-def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@lru_cache(maxsize=4)
+def opened(url: str) -> Database:
+    """The same object for all tests whose databases have this URL, one after the other: SQLAlchemy compiles a
+    statement once per engine, which takes longer than executing it. Each test closes it, and the next one's
+    connects anew."""
+    return Database(url)
+
+
+def empty_database(request: pytest.FixtureRequest) -> Iterator[str]:
     """URL of a migrated, empty database of the kind that is the fixture's parameter."""
     if request.param == "sqlite":
-        path = tmp_path / "tunery.db"
-        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
+        yield sqlite_copy(request.getfixturevalue("sqlite_template"))
     else:
         with without_rows(request.getfixturevalue("migrated_postgres_url")) as url:
             yield url
+
+
+def sqlite_copy(template: Path) -> str:
+    """URL of a copy of the database beside it, in place of the one before."""
+    path = template.with_name("tunery.db")
+    for old in path.parent.glob(f"{path.name}*"):
+        old.unlink()
+    shutil.copyfile(template, path)
+    return f"sqlite:///{path}"
+
+
+@contextmanager
+def migrated_sqlite() -> Iterator[Path]:
+    """A migrated, empty database, in memory where that is a folder: a disk takes milliseconds to commit."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="tunery-sqlite-", dir=memory) as folder:
+        path = Path(folder) / "template.db"
+        migrate(f"sqlite:///{path}")
+        yield path
 
 
 @contextmanager

@@ -43,6 +43,7 @@ from service.api.state import AppState
 from service.db.organization.api_keys import ApiKeys
 from tests.api import Project, listening, project, state
 from tests.cluster.training.recording import record
+from tests.databases import sqlite_copy
 from tests.fakes import FakeEngine
 from tests.service.db.rows import TENANT
 from tests.service.scheduling.world import BASE, World
@@ -91,9 +92,7 @@ def tree(spans: Sequence[ReadableSpan], parent: str | None, depth: int = 0) -> l
 def test_a_job_is_one_trace_from_the_request_to_publishing(
     exporter: InMemorySpanExporter, sqlite_template: Path, tmp_path: Path
 ) -> None:
-    path = tmp_path / "tunery.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    world = World(f"sqlite:///{path}", tmp_path / "objects")
+    world = World(sqlite_copy(sqlite_template), tmp_path / "objects")
     with world.database.write() as session:
         key, _ = ApiKeys(session).create(TENANT, name="test", scopes=frozenset({"admin"}))
     state = AppState(world.settings, world.database, world.store, FakeEngine(), {BASE.alias: BASE})

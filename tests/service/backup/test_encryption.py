@@ -16,6 +16,7 @@ from service.db.files.files import Files
 from service.db.organization.projects import Projects, encryption_key_of
 from service.db.tenancy import Tenant
 from tests.api import add_project
+from tests.databases import sqlite_copy
 from tests.keyed_store import KEY, OTHER_KEY, KeyedStore
 from tests.service.db.rows import TENANT, add_file
 from tests.service.scheduling.world import World
@@ -23,9 +24,7 @@ from tests.service.scheduling.world import World
 
 @pytest.fixture
 def world(tmp_path: Path, sqlite_template: Path) -> Iterator[World]:
-    path = tmp_path / "tunery.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    with closing(World(f"sqlite:///{path}", tmp_path / "objects")) as world:
+    with closing(World(sqlite_copy(sqlite_template), tmp_path / "objects")) as world:
         yield world
 
 

@@ -25,7 +25,7 @@ from service.backup.restoring import check_backup, check_empty, restore
 from service.db.database import Database
 from service.db.jobs.jobs import Job
 from service.settings import Settings
-from tests.databases import postgres_database
+from tests.databases import postgres_database, sqlite_copy
 from tests.fakes import FakeEngine
 from tests.s3_servers import S3Endpoint
 from tests.service.scheduling.world import BASE, World
@@ -78,9 +78,7 @@ def other_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def world(tmp_path: Path, sqlite_template: Path) -> Iterator[World]:
-    path = tmp_path / "tunery.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    with closing(World(f"sqlite:///{path}", tmp_path / "objects")) as world:
+    with closing(World(sqlite_copy(sqlite_template), tmp_path / "objects")) as world:
         yield world
 
 

@@ -41,6 +41,7 @@ from service.scheduling.scheduler import Scheduler
 from service.scheduling.sweeping.sweep import SweepOptions, sweep
 from tests.chaos.auditor import audit, audit_end
 from tests.chaos.history import read_history, record_transitions
+from tests.databases import sqlite_copy
 from tests.fakes import Fuse, FusedDatabase, Killed
 from tests.service.db.rows import TENANT, add_file, resume_state, step
 from tests.service.scheduling.world import TOTAL_STEPS, World
@@ -50,8 +51,6 @@ MOST_JOBS = 4
 FAILURES = ("platform_error", "invalid_data")
 AWAY = Unavailable("away", code="ray_unavailable")
 ROUNDS = 80
-MEMORY = Path("/dev/shm")
-"""A folder where nothing waits for a disk."""
 
 
 class ShakyStore(LocalStore):
@@ -120,11 +119,8 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def install(self) -> None:
-        self.folder = Path(
-            tempfile.mkdtemp(prefix="tunery-machine-", dir=MEMORY if MEMORY.is_dir() else None)
-        )
-        shutil.copyfile(self.template, self.folder / "tunery.db")
-        self.world = World(f"sqlite:///{self.folder / 'tunery.db'}", self.folder / "objects")
+        self.folder = Path(tempfile.mkdtemp(dir=self.template.parent))
+        self.world = World(sqlite_copy(self.template), self.folder / "objects")
         record_transitions(self.world.database)
         self.store = self.store_type(self.folder / "objects")
         self.world.store = self.store

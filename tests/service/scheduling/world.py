@@ -27,12 +27,12 @@ from cluster.contracts.provenance import Environment
 from cluster.storage.keys import manifest_key, sibling_key
 from cluster.storage.local import LocalStore
 from service.db import tables
-from service.db.database import Database
 from service.db.jobs.jobs import Job, Jobs
 from service.db.scheduler.attempts import Attempts
 from service.scheduling.interfaces import ClusterView
 from service.scheduling.scheduler import Dependencies, Scheduler
 from service.settings import Settings
+from tests.databases import opened
 from tests.fakes import FakeRayJobs, FakeServing, Fuse, FusedDatabase, InlineExecutor
 from tests.service.db.rows import TENANT, add_file, add_job, add_tenants, get_job, log_of, messages, step
 
@@ -51,7 +51,7 @@ _names = itertools.count()
 
 class World:
     def __init__(self, url: str, folder: Path, *, has_tenants: bool = False) -> None:
-        self.database = Database(url)
+        self.database = opened(url)
         self.store = LocalStore(folder)
         self.ray = FakeRayJobs()
         self.serving = FakeServing(GOOD)

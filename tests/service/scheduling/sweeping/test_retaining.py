@@ -24,6 +24,7 @@ from service.db.retention.terms import change_organization_terms, change_terms, 
 from service.db.usage.usage import HOUR, UsageCounts, UsageKey, write_totals
 from service.scheduling.sweeping.sweep import SweepOptions, SweepReport, sweep
 from service.settings import Settings
+from tests.databases import sqlite_copy
 from tests.service.db.rows import OTHER, TENANT, add_file, get_job, messages, pass_days, resume_state
 from tests.service.scheduling.world import World
 
@@ -36,9 +37,7 @@ MONTH = 30.4375
 @pytest.fixture
 def long_world(sqlite_template: Path, tmp_path: Path) -> Iterator[World]:
     """For what takes hundreds of transactions: on SQLite alone."""
-    path = tmp_path / "tunery.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    world = World(f"sqlite:///{path}", tmp_path / "objects")
+    world = World(sqlite_copy(sqlite_template), tmp_path / "objects")
     yield world
     world.close()
 

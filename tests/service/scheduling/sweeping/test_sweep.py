@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,7 +68,7 @@ from service.scheduling.sweeping.sweep import SweepOptions, SweepReport, sweep
 from service.scheduling.sweeping.sweeper import Sweeper
 from service.settings import Settings
 from tests.api import jsonl
-from tests.databases import on_both_databases
+from tests.databases import on_both_databases, sqlite_copy
 from tests.fakes import FakeEngine, InlineExecutor
 from tests.s3_servers import S3Endpoint
 from tests.service.db.rows import TENANT, step
@@ -81,8 +80,6 @@ MIB = 1 << 20
 ADMIN = Principal("key", TENANT, frozenset({"admin"}))
 WEIGHTS = "adapter_model.safetensors"
 PART, STATE = "resume_part-00000.safetensors", "resume_manifest.json"
-_IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-"""Each example takes hundreds of commits."""
 NO_GRACE = SweepOptions(grace_seconds=0, resume_state_seconds=0)
 NOTHING_IS_KEPT = RetentionRules(dict.fromkeys(KINDS, 0.0))
 
@@ -646,9 +643,8 @@ class Installation:
 def installation(sqlite_template: Path) -> Callable[..., Any]:
     @contextmanager
     def make(random: Random) -> Iterator[Installation]:
-        with tempfile.TemporaryDirectory(dir=_IN_MEMORY) as name:
-            shutil.copyfile(sqlite_template, Path(name) / "t.db")
-            made = Installation(f"sqlite:///{name}/t.db", Path(name), random)
+        with tempfile.TemporaryDirectory() as folder:
+            made = Installation(sqlite_copy(sqlite_template), Path(folder), random)
             yield made
             made.world.close()
 

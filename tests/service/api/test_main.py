@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Process:
+    database_url: str
     port: int
     internal_port: int
     metrics_port: int
@@ -36,12 +37,20 @@ class Process:
     reader: threading.Thread
 
 
-@pytest.fixture
-def process(sqlite_template: Path, tmp_path: Path) -> Iterator[Process]:
+@pytest.fixture(scope="module")
+def process(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """For all tests that leave it running."""
+    with started(sqlite_template, tmp_path_factory.mktemp("process")) as process:
+        yield process
+
+
+@contextmanager
+def started(sqlite_template: Path, folder: Path) -> Iterator[Process]:
     port, internal_port, metrics_port = free_ports(3)
+    database_url = f"sqlite:///{shutil.copy(sqlite_template, folder)}"
     environment = os.environ | {
-        "TUNERY_DATABASE_URL": f"sqlite:///{shutil.copy(sqlite_template, tmp_path)}",
-        "TUNERY_STORAGE_URL": f"file://{tmp_path}/objects",
+        "TUNERY_DATABASE_URL": database_url,
+        "TUNERY_STORAGE_URL": f"file://{folder}/objects",
         "TUNERY_METRICS_PORT": str(metrics_port),
     }
     popen = subprocess.Popen(
@@ -58,15 +67,18 @@ def process(sqlite_template: Path, tmp_path: Path) -> Iterator[Process]:
         log: list[str] = []
         reader = threading.Thread(target=lambda: log.extend(popen.stderr or ()))
         reader.start()
-        yield Process(port, internal_port, metrics_port, popen, log, reader)
+        yield Process(database_url, port, internal_port, metrics_port, popen, log, reader)
     finally:
         popen.kill()
         popen.wait()
         reader.join(300)
 
 
-def test_it_serves_until_sigterm_and_then_ends_by_itself(process: Process) -> None:
-    with httpx2.Client(base_url=f"http://127.0.0.1:{process.port}", trust_env=False) as http:
+def test_it_serves_until_sigterm_and_then_ends_by_itself(sqlite_template: Path, tmp_path: Path) -> None:
+    with (
+        started(sqlite_template, tmp_path) as process,
+        httpx2.Client(base_url=f"http://127.0.0.1:{process.port}", trust_env=False) as http,
+    ):
         assert http.get("/healthz").status_code == 200
         assert http.get("/readyz").json()["parts"]["database"] == "ok"
         assert "server" not in http.get("/healthz").headers
@@ -86,9 +98,8 @@ def test_it_serves_until_sigterm_and_then_ends_by_itself(process: Process) -> No
     assert "whisper" not in "".join(process.log)
 
 
-def test_a_caller_cannot_say_where_it_calls_from(process: Process, tmp_path: Path) -> None:
-    (file,) = tmp_path.glob("*.db")
-    with closing(Database(f"sqlite:///{file}")) as database:
+def test_a_caller_cannot_say_where_it_calls_from(process: Process) -> None:
+    with closing(Database(process.database_url)) as database:
         headers = {
             "authorization": f"Bearer {add_project(database).key}",
             "x-forwarded-for": "1.2.3.4 forged",

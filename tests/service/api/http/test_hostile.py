@@ -14,8 +14,9 @@ from service.api.app import create_app
 from service.api.http.strict_json import StrictJsonRoute
 from service.api.schemas.chat import ChatCompletionBody
 from service.api.state import AppState
-from tests.api import add_encoder, add_tuned_model, jsonl, preferences
+from tests.api import ENCODER, add_encoder, add_tuned_model, jsonl, preferences
 from tests.databases import on_both_databases
+from tests.tiers import sampled
 
 pytestmark = pytest.mark.slow
 
@@ -145,6 +146,20 @@ CHAT: dict[str, Any] = {
 }
 
 
+TEXTS: dict[str, Any] = {"model": ENCODER.alias, "input": ["a", "b"]}
+QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "completion": ("/v1/completions", COMPLETION),
+    "chat": ("/v1/chat/completions", CHAT),
+    "response": ("/v1/responses", RESPONSE),
+    "streamed response": ("/v1/responses", RESPONSE | {"stream": True}),
+    "embeddings": ("/v1/embeddings", TEXTS | {"dimensions": 2, "encoding_format": "float", "user": "u"}),
+    "embeddings of tokens": (
+        "/v1/embeddings",
+        TEXTS | {"input": [[1, 2], [3]], "encoding_format": "base64"},
+    ),
+}
+
+
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
@@ -246,17 +261,15 @@ def test_a_prefix_of_the_wrong_type_or_size_is_refused_by_field(
     assert answer.json()["error"]["param"] == f"training.peft_config.{field}"
 
 
+@pytest.mark.parametrize(
+    "question", sampled(QUESTIONS, QUESTIONS.keys() - {"streamed response", "embeddings of tokens"})
+)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_weird_value_anywhere_in_a_question_is_refused_or_answered_but_never_500(
-    http: TestClient, state: AppState
+    http: TestClient, state: AppState, question: str
 ) -> None:
-    check_body(http, "/v1/completions", COMPLETION)
-    check_body(http, "/v1/chat/completions", CHAT)
-    check_body(http, "/v1/responses", RESPONSE)
-    check_body(http, "/v1/responses", RESPONSE | {"stream": True})
-    texts = {"model": add_encoder(state), "input": ["a", "b"]}
-    check_body(http, "/v1/embeddings", texts | {"dimensions": 2, "encoding_format": "float", "user": "u"})
-    check_body(http, "/v1/embeddings", texts | {"input": [[1, 2], [3]], "encoding_format": "base64"})
+    add_encoder(state)
+    check_body(http, *QUESTIONS[question])
 
 
 @on_both_databases

@@ -60,8 +60,6 @@ class Database:
         """`url` is `sqlite:///…` or `postgresql://…`. A writer waits `busy_seconds` for another's lock."""
         engine = _engine(_checked(url), busy_seconds)
         self._engine = engine
-        assert isinstance(engine.pool, QueuePool)
-        self._pool = engine.pool
         self._reserved_space = _reserved_space(engine.url)
         self._listeners: list[Callable[[Collection[str]], None]] = []
         self.dialect = engine.dialect.name
@@ -129,9 +127,11 @@ class Database:
             self._listeners.remove(listener)
 
     def connections(self) -> Connections:
+        pool = self._engine.pool  # another one after `close`
+        assert isinstance(pool, QueuePool)
         return Connections(
-            busy=self._pool.checkedout(),
-            idle=self._pool.checkedin(),
+            busy=pool.checkedout(),
+            idle=pool.checkedin(),
             limit=_POOL_SIZE + _OVERFLOW[self.dialect],
         )
 

@@ -87,6 +87,13 @@ def test_a_database_that_is_down_is_unavailable(tmp_path: Path) -> None:
         ping(Database(f"sqlite:///{tmp_path}/absent/folder/x.db"))
 
 
+def test_connections_are_counted_after_it_was_closed_and_used_again(database: Database) -> None:
+    database.close()
+    with database.read() as session:
+        session.execute(text("SELECT 1"))
+        assert database.connections().busy == 1
+
+
 def test_connections_that_the_server_closed_are_replaced(database: Database) -> None:
     if database.dialect == "sqlite":
         pytest.skip("SQLite has no server")

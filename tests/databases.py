@@ -41,12 +41,11 @@ def empty_database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def sqlite_copy(template: Path) -> str:
-    """URL of a copy of the database beside it, in place of the one before."""
-    path = template.with_name("tunery.db")
-    for old in path.parent.glob(f"{path.name}*"):
-        old.unlink()
-    shutil.copyfile(template, path)
-    return f"sqlite:///{path}"
+    """URL of a copy of the database, in place of the one before and of what is left beside that."""
+    folder = template.with_name("copy")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return f"sqlite:///{shutil.copyfile(template, folder / 'tunery.db')}"
 
 
 @contextmanager

@@ -6,11 +6,15 @@ from xdist.scheduler import LoadFileScheduling
 LANES = (
     (
         "tests/e2e/test_embedded.py",
-        "tests/cluster/serving/deployment/test_deployment.py",
-        "tests/cluster/serving/deployment/test_autoscaling.py",
         "tests/service/scheduling/cluster/test_ray_jobs.py",
     ),
-    ("tests/e2e/test_faults.py", "tests/e2e/test_readme.py", "tests/cluster/runner/test_runner.py"),
+    (
+        "tests/e2e/test_faults.py",
+        "tests/e2e/test_readme.py",
+        "tests/cluster/runner/test_runner.py",
+        "tests/cluster/serving/deployment/test_deployment.py",
+        "tests/cluster/serving/deployment/test_autoscaling.py",
+    ),
 )
 """About the same work in each."""
 

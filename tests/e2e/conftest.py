@@ -3,7 +3,8 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.bases.catalogue import PACKAGED_CATALOGUE
-from tests.e2e.server import ABSENT, ENCODER, Tunery, running
+from service.ports import free_ports
+from tests.e2e.server import ABSENT, ENCODER, Tunery, running_with_its_own_key, up
 from tests.families import make_family
 
 
@@ -34,5 +35,6 @@ learning_rates = {{ lora = 5e-3 }}
 """
     )
     slots = {"TUNERY_TRAINING_SLOTS": "2", "TUNERY_WORKER_CPUS": "1"}
-    with running(folder / "data", TUNERY_CATALOGUE=str(catalogue), **slots) as tunery:
+    command = up(folder / "data", free_ports(1)[0])
+    with running_with_its_own_key(command, TUNERY_CATALOGUE=str(catalogue), **slots) as tunery:
         yield tunery

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -66,6 +67,11 @@ class Tunery:
         return False
 
 
+def up(folder: Path, port: int) -> list[str]:
+    """README's command, with this folder and port."""
+    return [str(TUNERY), "up", "--data", str(folder), "--port", str(port)]
+
+
 @contextmanager
 def running(
     folder: Path, *, port: int | None = None, key: str | None = None, **environment: str
@@ -74,13 +80,32 @@ def running(
     may kill it before."""
     key = key or secrets.token_hex(16)
     port = port or free_ports(1)[0]
-    command = [str(TUNERY), "up", "--data", str(folder), "--port", str(port)]
-    with started(command, {**os.environ, **environment, "TUNERY_API_KEY": key}) as process:
+    with started(up(folder, port), {**os.environ, **environment, "TUNERY_API_KEY": key}) as process:
         tunery = Tunery(folder, port, key, process)
         tunery.wait_ready()
         yield tunery
     if process.returncode == 0:
         check_kept_logs(folder, key)
+
+
+@contextmanager
+def running_with_its_own_key(command: list[str], **environment: str) -> Iterator[Tunery]:
+    """The same by a command like README's, without a key: Tunery generates one, says it once, and keeps it in
+    a private file."""
+    folder = Path(command[command.index("--data") + 1])
+    port = int(command[command.index("--port") + 1])
+    inherited = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
+    with started(command, {**inherited, **environment}) as process:
+        assert process.stdout
+        said = process.stdout.readline()
+        path = folder / "admin.key"
+        key = path.read_text().strip()
+        assert key in said
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        tunery = Tunery(folder, port, key, process)
+        tunery.wait_ready()
+        yield tunery
+    check_kept_logs(folder, key)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The default installation: SQLite, a folder and a local Ray."""
 
+import shlex
 import stat
 import subprocess
 import time
@@ -22,6 +23,7 @@ from tests.e2e.examples import check_examples
 from tests.e2e.improvement import check_improvement
 from tests.e2e.lifecycle import check_ended
 from tests.e2e.migration import check_migration
+from tests.e2e.pasting import clone_in, examples_of, parted, paste, with_our_places
 from tests.e2e.server import ABSENT, BASE, TUNERY, Tunery, await_true, jsonl
 
 pytestmark = pytest.mark.e2e
@@ -124,6 +126,24 @@ def test_a_job_of_an_openai_account_is_trained_again_and_its_model_answers_under
 @pytest.mark.thorough
 def test_every_example_runs(embedded: Tunery, tmp_path: Path) -> None:
     check_examples(embedded, tmp_path)
+
+
+def test_every_example_of_the_readme_runs_as_pasted(
+    embedded: Tunery,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The server was started by README's command already; a thorough test runs that itself, and the demo."""
+    examples = with_our_places(examples_of(["README.md"]), port=embedded.port, encoder=tmp_path)
+    (started,), examples = parted(examples, "tunery up")
+    _, examples = parted(examples, "make demo")
+    assert shlex.split(started.text)[1:] == ["up", "--data", "./tunery-data", "--port", str(embedded.port)]
+    monkeypatch.chdir(clone_in(tmp_path))
+    Path("tunery-data").symlink_to(embedded.folder)
+    jobs = paste(examples, embedded, monkeypatch)
+    assert {job.model for job in jobs} == {BASE}
+    assert "copper kettle" in capsys.readouterr().out
 
 
 def test_a_tuned_model_is_improved_evaluated_and_gated_and_an_encoder_classifies(

@@ -34,14 +34,10 @@ def run_at_once(client: OpenAI) -> Jobs:
             "extra_body": {"training": {"type": "full", "num_workers": ELASTIC, **measured_on}},
         },
         "qlora": {
-            "training_file": chats,
-            "method": SUPERVISED,
-            "extra_body": {"training": {"type": "qlora", **measured_on}},
-        },
-        "orders": {
             "training_file": _upload(client, jsonl(40)),
+            "method": SUPERVISED,
             "suffix": "client",
-            "hyperparameters": {"n_epochs": 1},
+            "extra_body": {"training": {"type": "qlora", **measured_on}},
         },
         **improvement.requests(client),
     }
@@ -61,13 +57,13 @@ def run_at_once(client: OpenAI) -> Jobs:
 
 def check_at_once(client: OpenAI, jobs: Jobs) -> None:
     """All succeeded but the one that was to be refused, and their models answer."""
-    assert len(jobs) == 7
+    assert len(jobs) == 6
     ended = {name: (job.status, job.error) for name, job in jobs.items() if name != improvement.REFUSED}
     assert ended == dict.fromkeys(ended, ("succeeded", None))
     workers: Any = jobs["full"].to_dict()["tunery"]
     assert {name: workers["workers"][name] for name in ELASTIC} == ELASTIC
     arguments = {"messages": [{"role": "user", "content": "order 3 qty 4"}], "max_tokens": 4}
-    for name in ("lifecycle", "full", "qlora", "orders"):
+    for name in ("lifecycle", "full", "qlora"):
         model = jobs[name].fine_tuned_model
         assert model
         assert model.startswith(f"ft:{BASE}:tunery:")

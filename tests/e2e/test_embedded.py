@@ -35,7 +35,7 @@ def at_once(embedded: Tunery) -> Jobs:
     return run_at_once(embedded.client())
 
 
-def test_jobs_of_seven_kinds_created_at_once_on_a_fresh_server_all_end_as_they_should(
+def test_jobs_of_six_kinds_created_at_once_on_a_fresh_server_all_end_as_they_should(
     embedded: Tunery, at_once: Jobs
 ) -> None:
     check_at_once(embedded.client(), at_once)
@@ -53,7 +53,7 @@ def test_our_own_client_estimates_and_repeats_a_job_and_covers_the_lifecycle_of_
     with Client(embedded.url, embedded.key) as tunery:
         file = tunery.files.upload(path)
         assert (file.status, tunery.files.content(file.id)) == ("processed", path.read_bytes())
-        former = tunery.jobs.retrieve(at_once["orders"].id)
+        former = tunery.jobs.retrieve(at_once["qlora"].id)
         job = _repeated(tunery, former)
         model = job.fine_tuned_model
         assert model

@@ -76,7 +76,7 @@ class _Room:
             if entry in self._waiting:
                 self._waiting.remove(entry)
                 self._serve()
-            else:
+            elif not entry[1].cancelled():
                 self.release(takes)
             raise
 
@@ -87,8 +87,10 @@ class _Room:
     def _serve(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._free:
             takes, turn = self._waiting.popleft()
-            self._free -= takes
-            turn.set_result(None)
+            # The task of a cancelled request has not run since then.
+            if not turn.cancelled():
+                self._free -= takes
+                turn.set_result(None)
 
 
 @dataclass(frozen=True)

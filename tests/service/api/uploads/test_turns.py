@@ -126,3 +126,17 @@ async def test_a_request_that_is_cancelled_as_its_turn_comes_gives_it_back() -> 
         second.task.cancel()
         await settled()
         assert (second.has_turn, third.has_turn) == (False, True)
+
+
+async def test_a_turn_that_comes_to_a_request_that_was_just_cancelled_goes_to_the_next_one() -> None:
+    turns = Turns(20, wait_seconds=60)
+    first = turns.turn("a", 10)
+    await first.__aenter__()
+    async with visits(turns, "a", 2, takes=10) as (second, third):
+        second.task.cancel()
+        await first.__aexit__(None, None, None)
+        await settled()
+        assert (second.has_turn, third.has_turn) == (False, True)
+        await third.leave()
+    async with turns.turn("b", 10), turns.turn("a", 10):
+        pass

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service.api.http.document import ERROR_RESPONSES
 from service.api.readiness import Part, Readiness
-from service.api.schemas.base import Answer
+from service.api.schemas.base import Answer, OrDefault
 from service.api.state import UsesAppState
 
 router = APIRouter(tags=["Health"])
@@ -45,7 +45,9 @@ async def readyz(
     request: Request,
     response: Response,
     state: UsesAppState,
-    part: Annotated[list[Part], Query(default_factory=list, description="Only these components; else all.")],
+    part: Annotated[
+        list[Part], OrDefault, Query(default_factory=list, description="Only these components; else all.")
+    ],
 ) -> ReadinessAnswer:
     readiness: Readiness = request.app.state.readiness
     found = await readiness.check()

@@ -85,7 +85,7 @@ Unsupported = SkipJsonSchema[Annotated[None, BeforeValidator(_refuse)]]
 
 
 def _default_if_empty(value: Any) -> Any:
-    if value == "":
+    if value in ("", [""]):
         raise PydanticUseDefault
     return value
 

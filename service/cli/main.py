@@ -55,7 +55,7 @@ COMMANDS = {
         "service.cli.admin.keys", "A project's keys, and admin keys. Needs an admin key.", _PROJECT
     ),
     "audit": Deferred(
-        "service.cli.admin.audit", "Who changed what in the organization. Needs an admin key.", _PROJECT
+        "service.cli.admin.audit", "The organization's audit log. Needs an admin key.", _PROJECT
     ),
     "import-openai": Deferred(
         "service.cli.import_openai.commands", "Move fine-tuning from OpenAI to Tunery.", _PROJECT

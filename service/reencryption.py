@@ -1,7 +1,6 @@
 """`tunery reencrypt`: has storage encrypt what it has with the keys that the projects have now."""
 
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ from cluster.contracts.errors import NotFound
 from cluster.storage.store import ObjectStore
 from service.backup.objects import ObjectEntry, needed_objects, pages
 from service.db.database import Database
+from service.storage_check import stored_probe
 
 _AT_ONCE = 16
 _A_ROUND = 256
@@ -61,18 +61,10 @@ def reencrypt(
             kept += outcomes.count(False)
             done += len(page)
             progress(done, len(entries))
-    return Reencrypted(len(changed), _bytes(changed), kept)
+    return Reencrypted(len(changed), sum(entry.bytes or 0 for entry in changed), kept)
 
 
 def _key_in_use(store: ObjectStore, key: str | None) -> str | None:
     """The name that the store gives the key, or of the one that it uses if it is given none."""
-    probe = f"health/{uuid.uuid4().hex}"
-    store.encrypted_with(key).put(probe, b"which key?")
-    try:
+    with stored_probe(store.encrypted_with(key)) as probe:
         return store.encryption_key_of(probe)
-    finally:
-        store.delete(probe)
-
-
-def _bytes(entries: Sequence[ObjectEntry]) -> int:
-    return sum(entry.bytes or 0 for entry in entries)

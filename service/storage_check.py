@@ -1,21 +1,32 @@
 """Whether storage does what is asked of it."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from cluster.contracts.errors import InvalidConfiguration, InvalidRequest, Unavailable
 from cluster.storage.store import ObjectStore
+
+_CONTENT = b"ready"
+
+
+@contextmanager
+def stored_probe(store: ObjectStore) -> Iterator[str]:
+    """The key of a new object, which is deleted again at the end. Raises the errors of `put`."""
+    key = f"health/{uuid.uuid4().hex}"
+    store.put(key, _CONTENT)
+    try:
+        yield key
+    finally:
+        store.delete(key)
 
 
 def check_storage(store: ObjectStore) -> None:
     """Writes, reads and deletes an object: only a write reveals a full disk or a read-only key. Raises
     Unavailable, and InvalidConfiguration if the store cannot encrypt as it should."""
-    key = f"health/{uuid.uuid4().hex}"
-    store.put(key, b"ready")
-    try:
-        if store.get(key) != b"ready":
+    with stored_probe(store) as key:
+        if store.get(key) != _CONTENT:
             raise Unavailable("storage returned different bytes than were written")
-    finally:
-        store.delete(key)
 
 
 def check_encryption_key(store: ObjectStore, encryption_key: str) -> None:

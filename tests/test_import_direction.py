@@ -136,7 +136,13 @@ ALLOWED = {
         "service.storage_check",
     ),
     "service.storage_check": ("cluster.contracts", "cluster.storage"),
-    "service.reencryption": ("cluster.contracts", "cluster.storage", "service.backup", "service.db"),
+    "service.reencryption": (
+        "cluster.contracts",
+        "cluster.storage",
+        "service.backup",
+        "service.db",
+        "service.storage_check",
+    ),
     "service.listed_settings": ("cluster.contracts",),
     "service.oidc": (
         "cluster.contracts",

@@ -37,6 +37,17 @@ def require_space(folder: Path, needed: int, what: str, *, present: int = 0) -> 
         )
 
 
+def folder_bytes(folder: Path) -> int:
+    """Total size of the files in the folder and its subfolders; 0 if it does not exist. Files may be renamed
+    and removed meanwhile."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += (Path(parent) / name).lstat().st_size
+    return total
+
+
 def _prefix_after_sweep() -> str:
     """The beginning of the names of this process's folders, once those of dead processes have gone."""
     prefix = "tunery-training-"

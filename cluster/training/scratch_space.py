@@ -4,13 +4,12 @@ Checkpoints are written there before they are uploaded, one at a time. What a ru
 there: the files of a resume state are deleted once all workers have read them, tuned weights stay."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from cluster.contracts.jobs import JobSpec
 from cluster.contracts.manifest import is_resume_file
 from cluster.contracts.plan import Footprint
-from cluster.scratch import require_space
+from cluster.scratch import folder_bytes, require_space
 from cluster.storage.store import ObjectStore
 from cluster.training.checkpoints.checkpoint import read_manifest
 from cluster.training.world import World
@@ -31,7 +30,7 @@ def require_scratch(spec: JobSpec, store: ObjectStore, world: World, shared: Pat
     needed = checkpoint_bytes(footprint, world, local_size=local_size, reads_state=reads_state)
     if spec.start_from is not None:
         needed += _tuned_bytes(spec, footprint, store, spec.start_from)
-    require_space(shared.parent, needed, "the job's checkpoints", present=_size(shared))
+    require_space(shared.parent, needed, "the job's checkpoints", present=folder_bytes(shared))
 
 
 def checkpoint_bytes(footprint: Footprint, world: World, *, local_size: int, reads_state: bool) -> int:
@@ -51,13 +50,3 @@ def _tuned_bytes(spec: JobSpec, footprint: Footprint, store: ObjectStore, manife
     downloaded = sum(file.bytes for file in manifest.files if not is_resume_file(file.name))
     is_merged = spec.config.type == "full" and manifest.form != "full"
     return downloaded + is_merged * footprint.served_bytes * _FP32_BYTES[spec.base.dtype]
-
-
-def _size(folder: Path) -> int:
-    found = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            # The worker that downloads it may rename it meanwhile.
-            with suppress(FileNotFoundError):
-                found += (Path(parent) / name).stat().st_size
-    return found

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.contracts.errors import InvalidConfiguration
+from cluster.scratch import folder_bytes
 from cluster.storage.files import as_domain_error
 
 _LEFT_BEHIND_SECONDS = 3600
@@ -143,15 +144,6 @@ def budget_from_environment(root: Path) -> int:
         return int(value)
     disk = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
     return (shutil.disk_usage(disk).free + folder_bytes(root)) // 2
-
-
-def folder_bytes(folder: Path) -> int:
-    """Total size of the files in the folder and its subfolders; 0 if it does not exist."""
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += path.lstat().st_size if path.is_file() else 0
-    return total
 
 
 def _folders(root: Path) -> Iterator[os.DirEntry[str]]:

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save
 
 from cluster.contracts.weights import WeightsRef
+from cluster.scratch import folder_bytes
 from cluster.serving.residency.model_cache import ModelCache
 from cluster.serving.weights.adapter import Adapter
-from cluster.serving.weights.disk_cache import folder_bytes
 from cluster.serving.weights.folder import WeightsFolder
 from cluster.serving.weights.lora_files import read_adapter
 from tests.cluster.serving.published import publish_bytes

@@ -69,6 +69,13 @@ def no_cluster_by_accident(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ray, "init", refuse)
 
 
+@pytest.fixture(autouse=True)
+def niceness_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deployments yield to other processes, which a process cannot take back: all later tests, and what they
+    start, would get a tenth of the CPU time that the other workers' tests get."""
+    monkeypatch.setattr(os, "setpriority", lambda which, who, priority: None)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """What async tests run on."""

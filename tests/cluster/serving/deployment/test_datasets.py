@@ -46,8 +46,6 @@ def starts() -> VllmStarts:
 @pytest.fixture
 def app(store: LocalStore, starts: VllmStarts, monkeypatch: pytest.MonkeyPatch) -> datasets.DatasetsApp:
     monkeypatch.setenv("TUNERY_CLUSTER_TOKEN", TOKEN)
-    # The tests' own process keeps its priority.
-    monkeypatch.setattr(datasets, "yield_to_others", lambda: None)
 
     async def vllm_starts() -> VllmStarts:
         return starts

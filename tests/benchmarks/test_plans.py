@@ -26,6 +26,7 @@ LINES = "\n".join(
 )
 
 
+@pytest.mark.thorough
 def test_planned_memory_is_compared_with_that_of_runs() -> None:
     command = [sys.executable, "-m", "tests.benchmarks.plans", "--tiny"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)

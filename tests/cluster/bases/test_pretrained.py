@@ -17,6 +17,7 @@ from tests.documents import ROOT
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.thorough
 def test_threads_that_read_first_at_the_same_time_all_succeed() -> None:
     from cluster.bases.tiny.recipe.export import WEIGHTS
 

@@ -129,6 +129,7 @@ def worker(head: RayHead, name: str) -> psutil.Process:
     return found
 
 
+@pytest.mark.thorough
 def test_two_workers_train_in_passes_that_fit_into_memory_and_their_tracker_hears_of_every_step(
     start: Start, service: FakeService, make_spec: MakeSpec, store: LocalStore
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_job_whose_node_is_gone_before_it_starts_goes_back_at_once(
     assert steps(service) == []
 
 
+@pytest.mark.thorough
 def test_a_job_for_gpus_waits_for_them_and_never_trains_without(
     start: Start, service: FakeService, head: RayHead
 ) -> None:

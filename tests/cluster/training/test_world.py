@@ -230,7 +230,7 @@ def test_several_workers_train_as_one_and_one_resumes_their_run(
         assert record(again, store).losses == pytest.approx(alone.losses[last // 2 :], abs=1e-5)
 
 
-@pytest.mark.parametrize("parallelism", ["fsdp", "hsdp"])
+@pytest.mark.parametrize("parallelism", sampled(["fsdp", "hsdp"], ["fsdp"]))
 def test_workers_train_adapters_of_a_base_in_bf16_in_steps_of_one_pass(
     make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path, parallelism: str
 ) -> None:
@@ -342,6 +342,7 @@ def test_a_resumed_run_evaluates_no_rows_that_its_own_workers_have_no_room_for(
             assert losses == pytest.approx(expected[-len(losses) :], abs=2e-5)
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_with_fewer_workers_and_fewer_again(
     make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
 ) -> None:

@@ -702,7 +702,7 @@ def test_a_manifest_that_is_no_manifest_or_another_jobs_is_not_published(
 @on_both_databases
 def test_four_schedulers_claim_each_job_once(world: World) -> None:
     world.settings = world.settings.model_copy(update={"training_slots": 64, "tick_seconds": 0.02})
-    jobs = [world.job() for _ in range(12)]
+    jobs = [world.job() for _ in range(6)]
     schedulers = [world.scheduler() for _ in range(4)]
     stop, deadline = threading.Event(), time.monotonic() + 300
     with ThreadPoolExecutor(4) as pool:

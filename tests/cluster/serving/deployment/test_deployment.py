@@ -314,6 +314,7 @@ def test_a_deployment_at_zero_replicas_starts_again_and_a_disconnect_frees_its_s
             assert sum(stats.generated_tokens for stats in under_way) < 8000, "the request ran to its end"
 
 
+@pytest.mark.thorough
 def test_a_hot_adapter_gets_a_deployment_of_its_own_and_answers_the_same(
     deployed: Deployed, tmp_path: Path
 ) -> None:

@@ -105,5 +105,6 @@ async def _registered(cache: Path) -> None:
     assert [await replica.use(ref) for ref in refs[::20]] == list(range(0, 300, 20))
 
 
+@pytest.mark.thorough
 def test_each_of_hundreds_of_registered_adapters_can_be_used_at_any_time(tmp_path: Path) -> None:
     asyncio.run(_registered(tmp_path / "cache"))

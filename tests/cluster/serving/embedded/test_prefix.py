@@ -25,6 +25,7 @@ from tests.cluster.serving.conftest import BACKENDS
 from tests.cluster.serving.harness import Answer, Served
 from tests.cluster.serving.published import publish_folder, publish_lora
 from tests.families import WINDOW, make_family
+from tests.tiers import sampled
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,7 @@ class Prefixed:
         return self.served.request(self.refs[name], TokenPrompt(token_ids=prompt), **options)
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen3", "gpt2"])
+@pytest.fixture(scope="module", params=sampled(["llama", "qwen3", "gpt2"], ["qwen3"]))
 def prefixed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefixed]:
     folder = tmp_path_factory.mktemp(request.param)
     spec = make_family(request.param, folder / "base", context_length=CONTEXT)

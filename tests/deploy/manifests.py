@@ -41,14 +41,14 @@ def rendered(folder: Path) -> list[Document]:
         if "target" in patch:
             target = by_name[(patch["target"]["kind"], patch["target"]["name"])]
             for operation in changes[0]:
-                _apply(target, operation)
+                apply(target, operation)
         else:
             for change in changes:
                 _merge(by_name[(change["kind"], change["metadata"]["name"])], change)
     return made
 
 
-def _apply(target: Any, operation: Document) -> None:
+def apply(target: Any, operation: Document) -> None:
     """One operation of a JSON patch (RFC 6902): `add` or `replace`, and only what is there can be
     replaced."""
     path = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]

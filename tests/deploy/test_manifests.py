@@ -7,7 +7,7 @@ import re
 from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 from urllib.parse import parse_qs, urlsplit
 
 import kubernetes_validate
@@ -41,6 +41,7 @@ from tests.deploy.manifests import (
     ROOT,
     SMALL,
     Document,
+    apply,
     compose,
     documents,
     pod_labels,
@@ -551,6 +552,26 @@ def test_examples_name_services_and_ports_that_exist() -> None:
     assert int(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > waits
     most = int(annotations["nginx.ingress.kubernetes.io/proxy-body-size"].removesuffix("m")) * 2**20
     assert most > settings.max_file_bytes
+
+
+def test_training_pods_get_the_nodes_network_cards_by_the_example_for_rdma() -> None:
+    (ray,) = (one for one in rendered(GPU) if one["kind"] == "RayService")
+    before = copy.deepcopy(pod_specs(ray))
+    operations: Any
+    (operations,) = documents(EXAMPLES / "rdma.yaml")
+    for operation in operations:
+        apply(ray, operation)
+    head, training, serving = pod_specs(ray)
+    assert [head, serving] == [before[0], before[2]]
+    template = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": training}
+    kubernetes_validate.validate(template, "1.34", strict=True)
+    (container,) = training["containers"]
+    assert container["resources"]["requests"] == container["resources"]["limits"]
+    assert {name for name in container["resources"]["limits"] if "/" in name} == {
+        "nvidia.com/gpu",
+        "rdma/hca_shared_devices_a",
+    }
+    assert {"NCCL_IB_HCA", "TUNERY_CLUSTER_TOKEN"} <= {one["name"] for one in container["env"]}
 
 
 def test_pod_monitors_select_pods_that_have_metrics() -> None:

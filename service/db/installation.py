@@ -39,7 +39,7 @@ class Installation:
     jobs: Mapping[str, int]
     """Number of jobs by status, including statuses without jobs."""
     oldest_jobs: Mapping[tuple[str, str], float]
-    """Seconds that the oldest job has waited, by status and priority."""
+    """Seconds that the job which has waited longest has waited, by status and priority."""
     attempts: Mapping[str, int]
     """Attempts whose devices are not free yet, by state."""
     ended_attempts: Mapping[EndedAttempt, int]
@@ -93,9 +93,11 @@ def _jobs(session: Session) -> dict[str, int]:
 
 def _oldest(session: Session) -> dict[tuple[str, str], float]:
     job = tables.Job
-    # A job that was resumed waits since then.
-    queued = case((job.queued_at > job.created_at, job.queued_at), else_=job.created_at)
-    since = func.coalesce(job.trained_at, queued)
+    # A job that was resumed waits since then. While its attempts had devices, it did not wait.
+    queued = case((job.queued_at > job.created_at, job.queued_at), else_=job.created_at) + job.held_seconds
+    # A job that is published again waits since it was asked for.
+    published = func.coalesce(job.publishing["since"].as_float(), job.trained_at, queued)
+    since = case((job.status == JobStatus.PUBLISHING.value, published), else_=queued)
     rows = session.execute(
         select(job.status, job.priority, func.min(since))
         .where(job.status.in_([status.value for status in _WAITING]))
@@ -172,10 +174,16 @@ def _speeds(session: Session) -> Mapping[str, float]:
 
 def _webhooks(session: Session) -> tuple[int | None, int, float | None]:
     """When the oldest entry of the outbox was written, how many deliveries are pending, and since when the
-    oldest of those is due."""
-    entry, delivery = tables.OutboxEntry, tables.WebhookDelivery
+    one that is due longest could have been tried: nothing is sent to a receiver during the pause after a
+    failure."""
+    entry, delivery, endpoint = tables.OutboxEntry, tables.WebhookDelivery, tables.WebhookEndpoint
+    due_at = case(
+        (delivery.next_try_at > endpoint.held_until, delivery.next_try_at), else_=endpoint.held_until
+    )
     oldest = session.scalar(select(func.min(entry.created_at)).where(entry.delivered_at.is_(None)))
     pending, due = session.execute(
-        select(func.count(), func.min(delivery.next_try_at)).where(delivery.status == "pending")
+        select(func.count(), func.min(due_at))
+        .join(endpoint, endpoint.id == delivery.endpoint_id)
+        .where(delivery.status == "pending")
     ).one()
     return oldest, pending, due

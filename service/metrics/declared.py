@@ -83,8 +83,9 @@ JOBS = Metric("tunery_jobs", "gauge", "Fine-tuning jobs by status, internal ones
 OLDEST_JOB = Metric(
     "tunery_job_oldest_seconds",
     "gauge",
-    "For how long the oldest job has waited in this status: since its creation, since it was resumed, or for "
-    "`publishing` since its training was complete. Absent without one.",
+    "For how long the job that has waited longest has waited in this status: since its creation or since it "
+    "was resumed, without the time that its attempts had devices; for `publishing`, since its training was "
+    "complete or since it was asked to be published again. Absent without one.",
     ("status", "priority"),
 )
 ATTEMPTS = Metric(
@@ -150,7 +151,8 @@ WEBHOOKS_PENDING = Metric("tunery_webhook_deliveries_pending", "gauge", "Webhook
 WEBHOOK_AGE = Metric(
     "tunery_webhook_oldest_due_seconds",
     "gauge",
-    "For how long the webhook delivery that is due longest has been due. 0 without one.",
+    "For how long the webhook delivery that is due longest has been due. One to a receiver that failed is "
+    "not due during the pause after the failure. 0 without one.",
 )
 STORED_BYTES = Metric(
     "tunery_stored_bytes",

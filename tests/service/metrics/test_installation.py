@@ -1,26 +1,32 @@
 """What Prometheus learns of the whole installation from the database."""
 
 from prometheus_client import CollectorRegistry
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from cluster.contracts.devices import Pool
 from cluster.contracts.jobs import Failed, JobStatus, SyncRequest
 from service.db import tables
 from service.db.database import Database, now
+from service.db.jobs.jobs import Jobs
 from service.db.scheduler.attempts import Attempts
 from service.db.scheduler.leases import READINESS, Leases
+from service.db.webhooks.endpoints import WebhookEndpoints
+from service.db.webhooks.queue import EVENT_TYPES, WebhookQueue
 from service.metrics import declared
 from service.metrics.installation import InstallationCollector
 from tests.databases import on_both_databases
 from tests.fakes import Fuse, FusedDatabase
 from tests.service.db.rows import (
+    TENANT,
     TOKEN,
     add_job,
     add_running_job,
     add_tenants,
     checkpoint,
     move,
+    refuse,
     step,
+    train,
 )
 
 pytestmark = on_both_databases
@@ -68,17 +74,12 @@ def test_it_shows_what_waits_what_runs_and_what_is_silent(database: Database) ->
         session.execute(update(tables.Job).where(tables.Job.id == job.id).values(progress=progress))
     registry = scraped(database)
 
-    def about(name: str, expected: float, **labels: str) -> None:
-        value = registry.get_sample_value(name, labels)
-        assert value is not None, name
-        assert expected - 2 <= value <= expected + 30, (name, value)
-
     for status in ("queued", "running"):
         assert registry.get_sample_value("tunery_jobs", {"status": status}) == 1
-    about("tunery_job_oldest_seconds", 900, status="queued", priority="high")
-    about("tunery_attempt_sync_age_seconds", 60)
-    about("tunery_checkpoint_age_seconds", 300)
-    about("tunery_outbox_oldest_seconds", 40)
+    about(database, "tunery_job_oldest_seconds", 900, status="queued", priority="high")
+    about(database, "tunery_attempt_sync_age_seconds", 60)
+    about(database, "tunery_checkpoint_age_seconds", 300)
+    about(database, "tunery_outbox_oldest_seconds", 40)
     left = registry.get_sample_value("tunery_lease_remaining_seconds", {"lease": "scheduler"})
     assert left is not None
     assert left <= 10
@@ -90,6 +91,60 @@ def test_it_shows_what_waits_what_runs_and_what_is_silent(database: Database) ->
         assert registry.get_sample_value("tunery_pool_devices_held", {"pool": pool}) == held
     assert registry.get_sample_value("tunery_training_slots") == 4
     assert registry.get_sample_value("tunery_training_tokens_per_second", {"base": "tiny"}) == 125.5
+
+
+def about(database: Database, name: str, expected: float, **labels: str) -> None:
+    value = scraped(database).get_sample_value(name, labels)
+    assert value is not None, name
+    assert expected - 2 <= value <= expected + 30, (name, value)
+
+
+def test_the_time_that_a_requeued_job_has_trained_is_no_waiting(database: Database) -> None:
+    add_tenants(database)
+    job = add_job(database)
+    move(database, job.id, JobStatus.QUEUED)
+    with database.write() as session:
+        since = now(session) - 27 * 3600
+        trained = {"created_at": int(since), "queued_at": since, "held_seconds": 26 * 3600.0}
+        session.execute(update(tables.Job).values(**trained))
+    about(database, "tunery_job_oldest_seconds", 3600, status="queued", priority="normal")
+
+
+def test_a_job_that_is_published_again_has_not_waited_since_its_training(database: Database) -> None:
+    add_tenants(database)
+    job = add_job(database)
+    train(database, job.id)
+    with database.write() as session:
+        session.execute(update(tables.Job).values(trained_at=int(now(session)) - 86_400))
+    refuse(database, job.id)
+    with database.write() as session:
+        Jobs(session, TENANT).republish(job.id)
+    about(database, "tunery_job_oldest_seconds", 0, status="publishing", priority="normal")
+
+
+def test_a_receiver_that_does_not_answer_makes_no_delivery_late(database: Database) -> None:
+    """Its deliveries have been due for hours, but it is tried as intended. One that nobody tries is late."""
+    add_tenants(database)
+    for url in ("https://dead.example/", "https://alive.example/"):
+        with database.write() as session:
+            WebhookEndpoints(session, TENANT).create(name="test", url=url, event_types=EVENT_TYPES)
+    move(database, add_job(database).id, JobStatus.CANCELLED)
+    WebhookQueue(database, retention_seconds=3600, disable_after_seconds=3600).fan_out()
+    endpoint, delivery = tables.WebhookEndpoint, tables.WebhookDelivery
+    dead = select(endpoint.id).where(endpoint.url == "https://dead.example/").scalar_subquery()
+    with database.write() as session:
+        at = now(session)
+        session.execute(update(delivery).where(delivery.endpoint_id == dead).values(next_try_at=at - 7200))
+        session.execute(update(endpoint).where(endpoint.id == dead).values(held_until=at + 600))
+    about(database, "tunery_webhook_oldest_due_seconds", 0)
+    with database.write() as session:
+        session.execute(update(endpoint).where(endpoint.id == dead).values(held_until=now(session) - 60))
+    about(database, "tunery_webhook_oldest_due_seconds", 60)
+    with database.write() as session:
+        session.execute(
+            update(delivery).where(delivery.endpoint_id != dead).values(next_try_at=now(session) - 1200)
+        )
+    about(database, "tunery_webhook_oldest_due_seconds", 1200)
 
 
 def test_faults_of_attempts_show_for_an_hour(database: Database) -> None:

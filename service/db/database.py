@@ -12,6 +12,7 @@ from sqlalchemy import (
     URL,
     Connection,
     Engine,
+    ExceptionContext,
     create_engine,
     event,
     func,
@@ -37,6 +38,8 @@ _MIGRATION_LOCK = 0x74756E657279
 _CHANGED_JOBS = "changed jobs"
 _DISK_FULL = "53100"
 """PostgreSQL's SQLSTATE disk_full."""
+_READ_ONLY = "25006"
+"""PostgreSQL's SQLSTATE read_only_sql_transaction."""
 _POOL_SIZE = 10
 """Connections that stay open."""
 _OVERFLOW = {"sqlite": 40, "postgresql": 20}
@@ -297,8 +300,14 @@ def _postgresql_engine(url: URL, busy_seconds: float) -> Engine:
         max_overflow=_OVERFLOW["postgresql"],
         pool_timeout=10,
         hide_parameters=True,
-        # Notices a vanished host within seconds instead of the kernel's quarter of an hour.
-        connect_args={"connect_timeout": 5, "tcp_user_timeout": 10_000} | dict(url.query),
+        connect_args={
+            # Notices a vanished host within seconds instead of the kernel's quarter of an hour.
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,
+            # Of several hosts, or while a failover is under way, the one that can be written to.
+            "target_session_attrs": "read-write",
+        }
+        | dict(url.query),
     )
 
     @event.listens_for(engine, "connect")
@@ -307,6 +316,14 @@ def _postgresql_engine(url: URL, busy_seconds: float) -> Engine:
         connection.execute(f"SET lock_timeout = {int(busy_seconds * 1000)}")
         connection.execute("SET statement_timeout = 30000")
         connection.autocommit = False
+
+    @event.listens_for(engine, "handle_error")
+    def _leave_standby(context: ExceptionContext) -> None:
+        """A server that a failover made a standby keeps its connections, and refuses only writes."""
+        connection = context.connection
+        is_write = connection is not None and connection.get_execution_options().get("is_write", False)
+        if is_write and getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True
 
     return engine
 

@@ -6,9 +6,10 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -107,6 +108,34 @@ def test_connections_that_the_server_closed_are_replaced(database: Database) -> 
         ).all()
     ping(database)
     assert all(killed)
+
+
+def test_a_connection_to_a_server_that_became_a_standby_is_replaced(database: Database) -> None:
+    if database.dialect == "sqlite":
+        pytest.skip("SQLite has no server")
+
+    def add(id: str) -> None:
+        with database.write() as session:
+            session.add(Organization(id=id, name=id, created_at=0))
+
+    with database.write() as session:
+        session.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+    with pytest.raises(Unavailable):
+        add("refused")
+    add("written")
+
+
+def test_a_server_that_refuses_writes_is_unavailable_unless_the_url_accepts_it(postgres_url: str) -> None:
+    with postgres_database(postgres_url) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                f"ALTER DATABASE {connection.info.dbname} SET default_transaction_read_only = on"
+            )
+        with closing(Database(url)) as database, pytest.raises(Unavailable):
+            ping(database)
+        separator = "&" if "?" in url else "?"
+        with closing(Database(f"{url}{separator}target_session_attrs=any")) as database:
+            ping(database)
 
 
 def test_a_writer_that_waits_too_long_gets_an_error(database_url: str) -> None:

@@ -243,7 +243,7 @@ def _lifespan(
         inference = InferenceContext(
             state.engine, admission, meter, limiter, metrics, state.availability.context
         )
-        flush_seconds = state.settings.usage_flush_seconds
+        flush_seconds, noted = state.settings.usage_flush_seconds, metrics.background_failed
         app.state.app_state = state
         app.state.metrics = metrics
         app.state.inference = inference
@@ -258,8 +258,8 @@ def _lifespan(
             async with (
                 _listening_for_scrapes(metrics, state.settings),
                 limiter.returning(),
-                flushing(meter.flush, flush_seconds, "usage"),
-                flushing(app.state.key_use.flush, flush_seconds, "when keys were used"),
+                flushing(meter.flush, flush_seconds, "usage", note_failure=noted),
+                flushing(app.state.key_use.flush, flush_seconds, "when keys were used", note_failure=noted),
                 renewing_presence(state),
                 app.state.feed.polling(),
                 state.availability.watching(state.engine.bases, state.catalogue),
@@ -278,8 +278,15 @@ def _lifespan(
 def _metrics(state: AppState) -> ApiMetrics:
     registry = new_registry()
     watch_connections(state.database, registry)
-    slots, pools = state.settings.training_devices, state.settings.training_pools
-    registry.register(InstallationCollector(state.database, slots=slots, pools=pools))
+    settings = state.settings
+    registry.register(
+        InstallationCollector(
+            state.database,
+            slots=settings.training_devices,
+            pools=settings.training_pools,
+            sweep_interval_seconds=settings.sweep_interval_seconds,
+        )
+    )
     return ApiMetrics(registry)
 
 

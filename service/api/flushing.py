@@ -5,22 +5,31 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from cluster.contracts.errors import Unavailable
+
 log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def flushing(
-    flush: Callable[[], Awaitable[None]], every_seconds: float, what: str
+    flush: Callable[[], Awaitable[None]],
+    every_seconds: float,
+    what: str,
+    *,
+    note_failure: Callable[[str], None] = lambda what: None,
 ) -> AsyncIterator[None]:
     """Calls `flush` in the background while the block runs, and once more at its end. A failure is logged
-    with `what` could not be written; requests continue to be served, and the next round tries again."""
+    with `what` could not be written; requests continue to be served, and the next round tries again.
+    `note_failure` counts it, unless only the database does not answer: another metric tells of that."""
     is_closing = asyncio.Event()
 
     async def flush_or_log() -> None:
         try:
             await flush()
-        except Exception:
+        except Exception as error:
             log.exception("cannot write %s", what)
+            if not isinstance(error, Unavailable):
+                note_failure(what)
 
     async def flush_until_closed() -> None:
         while not is_closing.is_set():

@@ -12,7 +12,7 @@ from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
 from service.db.jobs.workers import num_workers
-from service.db.retention.stored import stored_by_kind
+from service.db.retention.stored import measured_at, stored_by_kind
 from service.db.scheduler.leases import READINESS
 
 RECENT_SECONDS = 3600.0
@@ -55,6 +55,7 @@ class Installation:
     outbox_age: float
     webhooks_pending: int
     webhook_age: float
+    sweep_age: float | None
     stored_bytes: Mapping[str, int]
     """Stored bytes by kind of object."""
 
@@ -79,6 +80,7 @@ def read_installation(session: Session) -> Installation:
         outbox_age=0.0 if outbox is None else at - outbox,
         webhooks_pending=pending,
         webhook_age=0.0 if due is None else max(0.0, at - due),
+        sweep_age=_sweep_age(session, at),
         stored_bytes=stored_by_kind(session),
     )
 
@@ -170,6 +172,15 @@ def _speeds(session: Session) -> Mapping[str, float]:
     for base, progress in rows:
         speeds[base] += (progress or {}).get("tokens_per_second") or 0.0
     return speeds
+
+
+def _sweep_age(session: Session, at: float) -> float | None:
+    """Seconds since the last sweep that came to its end, or since there is something to sweep; None if there
+    is nothing."""
+    since = measured_at(session)
+    if since is None:
+        since = session.scalar(select(func.min(tables.File.created_at)))
+    return None if since is None else at - since
 
 
 def _webhooks(session: Session) -> tuple[int | None, int, float | None]:

@@ -28,12 +28,16 @@ class ApiMetrics:
         self._tokens = counter(declared.INFERENCE_TOKENS, registry)
         self._failures = counter(declared.INFERENCE_FAILURES, registry)
         self._checkpoints = counter(declared.CHECKPOINTS, registry)
+        self._background_failures = counter(declared.BACKGROUND_FAILURES, registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts a request. `route` is a template. Clients may invent methods, which are counted together."""
         method = method if method in _METHODS else "other"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+    def background_failed(self, work: str) -> None:
+        self._background_failures.labels(work).inc()
 
     def watch_choices(self, *, running: Callable[[], float], waiting: Callable[[], float]) -> None:
         self._choices_running.set_function(running)

@@ -154,6 +154,15 @@ WEBHOOK_AGE = Metric(
     "For how long the webhook delivery that is due longest has been due. One to a receiver that failed is "
     "not due during the pause after the failure. 0 without one.",
 )
+SWEEP_AGE = Metric(
+    "tunery_sweep_age_seconds",
+    "gauge",
+    "Time since a sweep last came to its end, with what retention deletes; before the first one, since the "
+    "first file was stored. Absent before that.",
+)
+SWEEP_INTERVAL = Metric(
+    "tunery_sweep_interval_seconds", "gauge", "`TUNERY_SWEEP_INTERVAL_SECONDS`; 0 if schedulers do not sweep."
+)
 STORED_BYTES = Metric(
     "tunery_stored_bytes",
     "gauge",
@@ -203,6 +212,14 @@ WEBHOOK_TRIES = Metric(
     "Webhooks that were sent. `outcome` is delivered, refused (another status than 2xx) or unanswered.",
     ("outcome",),
 )
+BACKGROUND_FAILURES = Metric(
+    "tunery_background_failures_total",
+    "counter",
+    "Rounds of work in the background that ended with an error other than that the database or storage does "
+    "not answer. `work` is `sweep`, `deletion of superseded checkpoints`, `imports`, `exports` or `webhooks` "
+    "in a scheduler, and what could not be written in an API process, such as `usage`.",
+    ("work",),
+)
 
 API = (
     HTTP_REQUESTS,
@@ -216,6 +233,7 @@ API = (
     INFERENCE_TOKENS,
     INFERENCE_FAILURES,
     CHECKPOINTS,
+    BACKGROUND_FAILURES,
     DATABASE_CONNECTIONS,
     DATABASE_CONNECTIONS_LIMIT,
 )
@@ -237,6 +255,8 @@ INSTALLATION = (
     OUTBOX_AGE,
     WEBHOOKS_PENDING,
     WEBHOOK_AGE,
+    SWEEP_AGE,
+    SWEEP_INTERVAL,
     STORED_BYTES,
 )
 """What every API process reads from the database: all of them say the same, so that queries take `max`."""
@@ -249,6 +269,7 @@ SCHEDULER = (
     RETENTION_DELETED,
     SUPERSEDED_BYTES,
     WEBHOOK_TRIES,
+    BACKGROUND_FAILURES,
     DATABASE_CONNECTIONS,
     DATABASE_CONNECTIONS_LIMIT,
 )

@@ -31,9 +31,11 @@ class InstallationCollector(Collector):
         *,
         slots: int,
         pools: Sequence[Pool] = (),
+        sweep_interval_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database, self._slots, self._pools, self._clock = database, slots, pools, clock
+        self._sweep_interval_seconds = sweep_interval_seconds
         self._lock = threading.Lock()
         self._read: Installation | None = None
         self._read_at = float("-inf")
@@ -46,7 +48,11 @@ class InstallationCollector(Collector):
         found = self._installation()
         values: Mapping[Metric, Samples] = {declared.DATABASE_UP: [((), float(found is not None))]}
         if found is not None:
-            values = {**values, **samples(found, slots=self._slots, pools=self._pools)}
+            values = {
+                **values,
+                **samples(found, slots=self._slots, pools=self._pools),
+                declared.SWEEP_INTERVAL: _one(self._sweep_interval_seconds),
+            }
         for metric, measured in values.items():
             made = family(metric)
             for labels, value in measured:
@@ -85,6 +91,7 @@ def samples(found: Installation, *, slots: int, pools: Sequence[Pool]) -> dict[M
         declared.OUTBOX_AGE: _one(found.outbox_age),
         declared.WEBHOOKS_PENDING: _one(found.webhooks_pending),
         declared.WEBHOOK_AGE: _one(found.webhook_age),
+        declared.SWEEP_AGE: _one(found.sweep_age),
         declared.STORED_BYTES: _by_name(found.stored_bytes),
     }
 

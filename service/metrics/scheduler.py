@@ -31,6 +31,7 @@ class SchedulerMetrics:
         self._retention_deleted = counter(declared.RETENTION_DELETED, registry)
         self._superseded_bytes = counter(declared.SUPERSEDED_BYTES, registry)
         self._webhook_tries = counter(declared.WEBHOOK_TRIES, registry)
+        self._background_failures = counter(declared.BACKGROUND_FAILURES, registry)
 
     @contextmanager
     def tick(self) -> Iterator[None]:
@@ -50,6 +51,9 @@ class SchedulerMetrics:
         """What projects keep no longer, by kind."""
         for kind, count in deleted.items():
             self._retention_deleted.labels(kind).inc(count)
+
+    def background_failed(self, work: str) -> None:
+        self._background_failures.labels(work).inc()
 
     def superseded(self, num_bytes: int) -> None:
         self._superseded_bytes.inc(num_bytes)

@@ -68,7 +68,7 @@ def main() -> None:
             disable_after_seconds=settings.webhook_disable_after_seconds,
         )
         send = CountedWebhooks(HttpWebhooks(settings.webhook_policy), metrics.sent_webhook)
-        with delivering(webhooks, send):
+        with delivering(webhooks, send, metrics.background_failed):
             scheduler = Scheduler(dependencies, settings, workers, name=name)
             keep_seconds = settings.leader_lease_seconds / 3
             run(scheduler, stop, settings.tick_seconds, metrics, keep_seconds=keep_seconds)

@@ -24,7 +24,7 @@ from service.db.retention.rules import RetentionRules
 from service.db.retention.terms import terms_of
 from service.db.troubles import Trouble, triage
 from service.scheduling.interfaces import ServingClient
-from service.scheduling.periodic import Periodic
+from service.scheduling.periodic import NoteFailure, Periodic
 
 _log = structlog.get_logger()
 _PAUSE_SECONDS = 2.0
@@ -47,6 +47,7 @@ class Exporter:
         retention: RetentionRules,
         timeout_seconds: float,
         pause_seconds: float = _PAUSE_SECONDS,
+        note_failure: NoteFailure = lambda name: None,
     ) -> None:
         """`limits` are those of a project that has none of its own. An export is kept once it has ended,
         as `retention` and its project say, and may wait for `timeout_seconds` for what does not answer."""
@@ -56,7 +57,9 @@ class Exporter:
         self._limits = limits
         self._retention = retention
         self._timeout_seconds = timeout_seconds
-        self._rounds = Periodic("exports", self._follow_each, workers, pause_seconds=pause_seconds)
+        self._rounds = Periodic(
+            "exports", self._follow_each, workers, pause_seconds=pause_seconds, note_failure=note_failure
+        )
 
     def begin(self) -> None:
         """Returns at once. Does nothing while exports are being looked at, or soon after."""

@@ -19,7 +19,7 @@ from service.db.models.imports import PendingImport, note_trouble, pending_impor
 from service.db.organization.projects import encryption_key_of
 from service.db.troubles import triage
 from service.scheduling.interfaces import ServingClient
-from service.scheduling.periodic import Periodic, logged
+from service.scheduling.periodic import NoteFailure, Periodic, guarded
 
 _log = structlog.get_logger()
 _AT_ONCE = 4
@@ -49,6 +49,7 @@ class Importer:
         workers: Executor,
         *,
         timeout_seconds: float,
+        note_failure: NoteFailure = lambda name: None,
         max_weights_bytes: int = MAX_BYTES[WEIGHTS_FILE],
     ) -> None:
         """`timeout_seconds` is how long an import may wait for what does not answer."""
@@ -57,10 +58,13 @@ class Importer:
         self._bases = bases
         self._workers = workers
         self._timeout_seconds = timeout_seconds
+        self._note_failure = note_failure
         self._max_weights_bytes = max_weights_bytes
         self._running: dict[str, Future[None]] = {}
         """The import under way of each project."""
-        self._rounds = Periodic("imports", self._begin_each, workers, pause_seconds=0)
+        self._rounds = Periodic(
+            "imports", self._begin_each, workers, pause_seconds=0, note_failure=note_failure
+        )
 
     def begin(self) -> None:
         """Returns at once."""
@@ -74,7 +78,9 @@ class Importer:
         for one in next_of_each_project(pending):
             if one.project_id not in running and len(running) < _AT_ONCE:
                 validate = partial(self._validate, one)
-                running[one.project_id] = self._workers.submit(logged, "import", validate)
+                running[one.project_id] = self._workers.submit(
+                    guarded, "imports", validate, self._note_failure
+                )
         self._running = running
 
     def _validate(self, one: PendingImport) -> None:

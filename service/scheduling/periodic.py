@@ -7,9 +7,11 @@ from concurrent.futures import Executor
 
 import structlog
 
-from cluster.contracts.errors import TuneryError
+from cluster.contracts.errors import TuneryError, Unavailable
 
 _log = structlog.get_logger()
+NoteFailure = Callable[[str], None]
+"""Counts a failure of the work that it is called with the name of."""
 
 
 class Periodic:
@@ -23,12 +25,14 @@ class Periodic:
         *,
         pause_seconds: float,
         first_pause_seconds: float = 0.0,
+        note_failure: NoteFailure,
     ) -> None:
         """`name` begins lines of the log. The pauses are before the first round and after each."""
         self._name = name
         self._run = run
         self._workers = workers
         self._pause_seconds = pause_seconds
+        self._note_failure = note_failure
         self._busy = threading.Lock()
         self.due_at = time.monotonic() + first_pause_seconds
 
@@ -39,17 +43,22 @@ class Periodic:
 
     def _round(self) -> None:
         try:
-            logged(self._name, self._run)
+            guarded(self._name, self._run, self._note_failure)
         finally:
             self.due_at = time.monotonic() + self._pause_seconds
             self._busy.release()
 
 
-def logged(name: str, run: Callable[[], object]) -> None:
-    """Runs it on a worker. Nobody waits for the result, so that errors only go to the log."""
+def guarded(name: str, run: Callable[[], object], note_failure: NoteFailure) -> None:
+    """Runs it on a worker. Nobody waits for the result, so that errors go to the log and are counted, unless
+    something does not answer: other metrics tell of that."""
     try:
         run()
+    except Unavailable as error:
+        _log.warning(f"{name} interrupted", error=error.message)
     except TuneryError as error:
         _log.warning(f"{name} interrupted", error=error.message)
+        note_failure(name)
     except Exception:
         _log.exception(f"{name} failed")
+        note_failure(name)

@@ -105,6 +105,7 @@ class Scheduler:
             self._delete_superseded,
             workers,
             pause_seconds=_SUPERSEDED_CHECK_SECONDS,
+            note_failure=dependencies.metrics.background_failed,
         )
         self._importer = Importer(
             dependencies.database,
@@ -112,6 +113,7 @@ class Scheduler:
             dependencies.bases,
             workers,
             timeout_seconds=settings.validation_timeout_seconds,
+            note_failure=dependencies.metrics.background_failed,
             max_weights_bytes=settings.max_import_bytes,
         )
         self._exporter = Exporter(
@@ -122,6 +124,7 @@ class Scheduler:
             limits=settings.project_limits,
             retention=settings.retention,
             timeout_seconds=settings.validation_timeout_seconds,
+            note_failure=dependencies.metrics.background_failed,
         )
         self._jobs: SchedulerStore | None = None
         self._renew_at = 0.0

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -18,6 +18,10 @@ _POLL_SECONDS = 1.0
 _PRUNE_SECONDS = 600.0
 _TURN_SECONDS = 15.0
 """How long a worker stays with one endpoint before others have their turn."""
+_WORK = "webhooks"
+"""Name of the work in metrics."""
+NoteFailure = Callable[[str], None]
+"""Counts a failure of the work that it is called with the name of."""
 _log = structlog.get_logger()
 
 
@@ -25,9 +29,16 @@ class WebhookDeliverer:
     """Any number may run, in any number of processes: the claims of the queue keep them apart."""
 
     def __init__(
-        self, queue: WebhookQueue, send: SendWebhook, workers: Executor, *, num_workers: int = _WORKERS
+        self,
+        queue: WebhookQueue,
+        send: SendWebhook,
+        workers: Executor,
+        *,
+        num_workers: int = _WORKERS,
+        note_failure: NoteFailure = lambda name: None,
     ) -> None:
         self._queue = queue
+        self._note_failure = note_failure
         self._send = send
         self._workers = workers
         self._lock = threading.Lock()
@@ -67,18 +78,19 @@ class WebhookDeliverer:
             _log.warning("webhook not recorded", endpoint=claim.endpoint_id, error=error.message)
         except Exception:
             _log.exception("webhook failed", endpoint=claim.endpoint_id)
+            self._note_failure(_WORK)
         finally:
             with self._lock:
                 self._free += 1
 
 
 @contextmanager
-def delivering(queue: WebhookQueue, send: SendWebhook) -> Iterator[None]:
+def delivering(queue: WebhookQueue, send: SendWebhook, note_failure: NoteFailure) -> Iterator[None]:
     """Delivers in threads of its own within the context. What is being sent at its end is not waited for."""
     stop = threading.Event()
     workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="webhook")
-    deliverer = WebhookDeliverer(queue, send, workers)
-    thread = threading.Thread(target=_run, args=(deliverer, stop), name="webhooks", daemon=True)
+    deliverer = WebhookDeliverer(queue, send, workers, note_failure=note_failure)
+    thread = threading.Thread(target=_run, args=(deliverer, stop, note_failure), name="webhooks", daemon=True)
     thread.start()
     try:
         yield
@@ -88,7 +100,7 @@ def delivering(queue: WebhookQueue, send: SendWebhook) -> Iterator[None]:
         workers.shutdown(wait=False, cancel_futures=True)
 
 
-def _run(deliverer: WebhookDeliverer, stop: threading.Event) -> None:
+def _run(deliverer: WebhookDeliverer, stop: threading.Event, note_failure: NoteFailure) -> None:
     while not stop.wait(_POLL_SECONDS):
         try:
             deliverer.step()
@@ -96,3 +108,4 @@ def _run(deliverer: WebhookDeliverer, stop: threading.Event) -> None:
             _log.warning("webhooks are waiting", error=error.message)
         except Exception:
             _log.exception("webhooks failed")
+            note_failure(_WORK)

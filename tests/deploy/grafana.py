@@ -211,6 +211,19 @@ ROWS: dict[str, list[Panel]] = {
             {"{{kind}}": "max by (kind) (tunery_stored_bytes)"},
         ),
         Panel(
+            "Since the last complete sweep",
+            "s",
+            {
+                "age": "max(tunery_sweep_age_seconds)",
+                "interval": "max(tunery_sweep_interval_seconds)",
+            },
+        ),
+        Panel(
+            "Background work that failed in an hour",
+            "short",
+            {"{{work}}": "sum by (work) (increase(tunery_background_failures_total[1h]))"},
+        ),
+        Panel(
             "Deleted by retention in a day",
             "short",
             {"{{kind}}": "sum by (kind) (increase(tunery_retention_deleted_total[1d]))"},

@@ -92,7 +92,7 @@ def test_every_alert_says_what_to_do_and_has_a_test_that_fires_it_and_one_that_d
     cases = yaml.safe_load(TESTS.read_text())["tests"]
     tried = [(one["alertname"], bool(one["exp_alerts"])) for case in cases for one in case["alert_rule_test"]]
     names = [rule["alert"] for rule in alerts()]
-    assert sorted(tried) == sorted((name, fires) for name in names for fires in (True, False))
+    assert set(tried) == {(name, fires) for name in names for fires in (True, False)}
     for rule in alerts():
         assert rule["annotations"].keys() == {"summary", "action"}
         assert rule["labels"]["severity"] in {"critical", "warning"}

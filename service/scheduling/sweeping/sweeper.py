@@ -41,7 +41,12 @@ class Sweeper:
         self._number = 0
         pause = min(_CHECK_SECONDS, settings.sweep_interval_seconds)
         self._checks = Periodic(
-            "sweep", self._sweep_if_due, workers, pause_seconds=pause, first_pause_seconds=pause
+            "sweep",
+            self._sweep_if_due,
+            workers,
+            pause_seconds=pause,
+            first_pause_seconds=pause,
+            note_failure=metrics.background_failed,
         )
 
     def begin_if_due(self) -> None:

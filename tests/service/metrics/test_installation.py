@@ -8,6 +8,7 @@ from cluster.contracts.jobs import Failed, JobStatus, SyncRequest
 from service.db import tables
 from service.db.database import Database, now
 from service.db.jobs.jobs import Jobs
+from service.db.retention.stored import record_stored
 from service.db.scheduler.attempts import Attempts
 from service.db.scheduler.leases import READINESS, Leases
 from service.db.webhooks.endpoints import WebhookEndpoints
@@ -145,6 +146,18 @@ def test_a_receiver_that_does_not_answer_makes_no_delivery_late(database: Databa
             update(delivery).where(delivery.endpoint_id != dead).values(next_try_at=now(session) - 1200)
         )
     about(database, "tunery_webhook_oldest_due_seconds", 1200)
+
+
+def test_the_age_of_the_last_complete_sweep_shows_also_before_the_first(database: Database) -> None:
+    add_tenants(database)
+    assert scraped(database).get_sample_value("tunery_sweep_age_seconds") is None, "nothing to sweep"
+    add_job(database)
+    with database.write() as session:
+        session.execute(update(tables.File).values(created_at=int(now(session)) - 5000))
+    about(database, "tunery_sweep_age_seconds", 5000)
+    with database.write() as session:
+        record_stored(session, {})
+    about(database, "tunery_sweep_age_seconds", 0)
 
 
 def test_faults_of_attempts_show_for_an_hour(database: Database) -> None:

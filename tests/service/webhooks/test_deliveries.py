@@ -392,3 +392,14 @@ def test_nothing_is_sent_after_an_endpoint_is_deleted(bench: Bench) -> None:
         WebhookEndpoints(session, TENANT).delete(endpoint)
     bench.pass_time(3600)
     assert len(bench.sent) == 1
+
+
+def test_an_error_of_our_own_is_counted(bench: Bench) -> None:
+    def broken(url: str, secrets: Sequence[str], *, event_id: str, body: str, at: float) -> Outcome:
+        raise ValueError("a bug")
+
+    failed: list[str] = []
+    bench.endpoint()
+    bench.end_jobs()
+    WebhookDeliverer(bench.queue(), broken, InlineExecutor(), note_failure=failed.append).step()
+    assert failed == ["webhooks"]

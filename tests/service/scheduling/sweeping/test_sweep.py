@@ -61,6 +61,7 @@ from service.db.models.models import TunedModels
 from service.db.organization.api_keys import Principal
 from service.db.retention.holds import LegalHolds
 from service.db.retention.rules import KINDS, RetentionRules
+from service.db.retention.stored import measured_at
 from service.db.transitions import HELD_BY_ATTEMPT
 from service.metrics.scheduler import SchedulerMetrics
 from service.scheduling.sweeping.superseding import delete_superseded
@@ -939,3 +940,21 @@ def await_true(holds: Callable[[], bool], seconds: float) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_sweep_that_fails_is_counted_and_looks_like_none(world: World, tmp_path: Path) -> None:
+    class Refusing(LocalStore):
+        def list(self, prefix: str) -> Iterator[ObjectInfo]:
+            raise PermissionError("not allowed to list objects")
+
+    published(world)
+    settings, registry = Settings(sweep_interval_seconds=3600), CollectorRegistry()
+    store = Refusing(tmp_path)
+    sweeper = Sweeper(
+        world.database, store, settings, InlineExecutor(), SchedulerMetrics(registry), name="one"
+    )
+    sweeper._checks.due_at = 0.0
+    sweeper.begin_if_due()
+    assert registry.get_sample_value("tunery_background_failures_total", {"work": "sweep"}) == 1
+    with world.database.read() as session:
+        assert measured_at(session) is None

@@ -101,9 +101,9 @@ class World:
         """Call before each pass of a step over a sharded objective: gradients are added up over the workers
         after the last one.
 
-        Until then each worker keeps the whole gradient of what it trains. That is little for adapters. In a
-        full fine-tune it would be as large as all weights, so those are added up within a copy of the model
-        after each pass, and between copies after the last one.
+        Until then each worker keeps the whole gradient of what it trains, in fp32. That is little for
+        adapters. `is_full` says that most weights are trained: their gradients are added up within a copy of
+        the model after each pass, and between copies after the last one.
         """
         from torch.distributed.fsdp import FSDPModule
 

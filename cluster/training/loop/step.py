@@ -1,6 +1,6 @@
 """The forward and backward passes of one step: the gradient of the whole batch, however it is cut."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -53,7 +53,8 @@ class StepEngine:
         self._autocast, self._device, self._world = compute.autocast, compute.device, compute.world
         parameters = list(objective.model.parameters())
         self._parameters = [p for p in parameters if p.requires_grad]
-        self._is_full = len(self._parameters) == len(parameters)
+        # A full fine-tune leaves the towers of a model of text and images frozen.
+        self._is_full = 2 * _size(self._parameters) > _size(parameters)
         self._growth = None if memory is None else Growth(memory, batcher.pass_tokens)
         self._stopwatch, self._tokens = Stopwatch(compute.device), 0
 
@@ -172,3 +173,7 @@ class StepEngine:
             if finite.item() < self._world.size:
                 lines.append(int(self._batcher.dataset.lines[example]))
         return lines
+
+
+def _size(parameters: Iterable[torch.nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)

@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from cluster.training.data.batches import Batcher, Microbatch
+from cluster.training.loop.compute import Compute
+from cluster.training.loop.objectives import Sums
+from cluster.training.loop.step import StepEngine
 from cluster.training.world import World
+from tests.benchmarks.training.chats import Lengths, make_chats
+from tests.benchmarks.training.ours import dataset_of
 
 CPU = torch.device("cpu")
 
@@ -51,3 +57,29 @@ def test_adapters_are_added_up_over_the_workers_after_a_steps_last_pass(world: W
 def test_no_worker_keeps_the_whole_gradient_of_a_full_fine_tune(world: World) -> None:
     first, _ = gradients_after_passes(world, is_full=True)
     assert [gradient.to_local().shape[0] for gradient in first] == [2, 2, 2, 2]
+
+
+class Towered(nn.Module):
+    """A model of text, which is trained, beside a frozen tower. Remembers each pass's gradient before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.ModuleDict({"text": nn.Linear(8, 8), "tower": nn.Linear(4, 4)})
+        self.model["tower"].requires_grad_(False)
+        self.gradients: list[Any] = []
+
+    def forward(self, batch: Microbatch) -> Sums:
+        text = self.model["text"]
+        self.gradients.append(text.weight.grad)
+        zero = torch.zeros((), dtype=torch.int64)
+        return Sums(text(torch.ones(len(batch.targets), 8)).sum(), zero, zero)
+
+
+def test_nor_does_it_where_a_tower_stays_frozen(world: World) -> None:
+    lengths = Lengths(median=11, spread=0.0, shortest=11, longest=11)
+    batcher = Batcher(dataset_of(make_chats(6, vocab=50, lengths=lengths, seed=0)), microbatch_tokens=22)
+    objective = Towered()
+    world.shard(objective, [objective.model["text"]], CPU, torch.float32)
+    engine = StepEngine(objective, batcher, Compute(CPU, world=world), heartbeat=list)
+    engine.run(batcher.all_examples(), seed=0, command_code=0)
+    assert [each.to_local().shape[0] for each in objective.gradients[1:]] == [4, 4]

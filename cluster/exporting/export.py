@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from cluster.bases.processor import processor_files
 from cluster.contracts.errors import NotFound
 from cluster.contracts.exports import Export, ExportManifest, ExportProgress, ExportRequest, export_of
 from cluster.contracts.manifest import ManifestFile
@@ -86,6 +87,7 @@ def _merged_files(request: ExportRequest, source: Source) -> list[NewFile]:
     files = [whole_file("config.json", json.dumps(config, indent=2).encode())]
     if (generation := source.folder / "generation_config.json").is_file():
         files.append(whole_file(generation.name, generation.read_bytes()))
+    files += [whole_file(name, content) for name, content in processor_files(source.folder).items()]
     with scratch_folder() as folder:
         source.tokenizer.save_pretrained(folder)
         files += [whole_file(path.name, path.read_bytes()) for path in _files_of(folder)]

@@ -119,6 +119,7 @@ def _train(attempt: _Attempt, data: Datasets, start: StartingPoint) -> Finished 
         run.live.read_weight,
         run.live.probe,
         world,
+        base_folder(spec.base),
         hooks.heartbeat,
     )
     context = CheckpointContext(

@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 _CONTEXT_STEP = 256
 """Tokens that a context which is cut is a multiple of."""
+_NEED_TOWERS = frozenset({"gemma3n"})
+"""Families whose embeddings vLLM computes only where it takes images."""
 
 
 class VllmLoader:
@@ -110,6 +112,8 @@ class VllmLoader:
                 adapted_numbers=sum(inputs + outputs for inputs, outputs in shapes.values()),
             )
             arguments = self._arguments(ref, of_model, folder, takes_adapters=full is None)
+            if _runs_without_towers(outlined.config):
+                arguments["language_model_only"] = True
             llm, context_length = _llm(vllm, ref, arguments)
             return started(llm=llm, context_length=context_length)
 
@@ -274,6 +278,12 @@ def outline(folder: Path) -> Any:
     config = read_config(folder)
     with LOADING, torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
+
+
+def _runs_without_towers(config: Any) -> bool:
+    """Whether `config` is that of a model of text and images or sound whose text model vLLM can run by
+    itself: without the memory for its towers, and without the processor of its images."""
+    return config.get_text_config() is not config and config.model_type not in _NEED_TOWERS
 
 
 def _shapes(outline: Any) -> dict[str, tuple[int, int]]:

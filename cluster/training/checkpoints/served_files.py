@@ -88,7 +88,7 @@ def merge(adapted: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
     base = adapted.get_base_model()
     if getattr(base, "is_quantized", False):
         raise ValueError("An adapter is merged into the base's full precision, never into 4 bits.")
-    write_config(base, tokenizer, dtype, folder)
+    write_config(base, tokenizer, {}, dtype, folder)
     write_index([write_sharded(adapted, dtype, folder)], folder)
 
 
@@ -103,8 +103,11 @@ def write_index(shares: list[ShardedFiles], folder: Path) -> Path | None:
     return path
 
 
-def write_config(model: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
-    """Writes all that a transformers folder holds besides the weights."""
+def write_config(
+    model: Any, tokenizer: Any, processor: Mapping[str, bytes], dtype: str, folder: Path
+) -> None:
+    """Writes all that a transformers folder holds besides the weights. `processor` are the files of its base
+    that `processor_files` returns."""
     model.config.architectures = [type(model).__name__.removeprefix("FSDP")]
     model.config.save_pretrained(folder)
     path = folder / "config.json"
@@ -114,6 +117,8 @@ def write_config(model: Any, tokenizer: Any, dtype: str, folder: Path) -> None:
     if model.can_generate():
         model.generation_config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    for name, content in processor.items():
+        (folder / name).write_bytes(content)
 
 
 def _shards(state: Mapping[str, Stored], model: Any, dtype: torch.dtype) -> Iterator[dict[str, Stored]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from cluster.bases.processor import processor_files
 from cluster.contracts.bases import WeightsForm
 from cluster.contracts.manifest import Probe
 from cluster.training.checkpoints.export import save_adapter
@@ -30,6 +31,8 @@ class ServedWeights:
     """Scores the probe with the model in training, as it will be served, and has the base's scores beside it.
     All workers call it together."""
     world: World
+    base: Path
+    """The base's folder."""
     heartbeat: Callable[[], None] = lambda: None
 
     @property
@@ -43,7 +46,8 @@ class ServedWeights:
         if self.form == "full":
             share = write_sharded(model, self.dtype, folder, self.world, self.heartbeat, self.read)
             if self.world.is_first:
-                write_config(causal_model(model), self.tokenizer, self.dtype, folder)
+                processor = processor_files(self.base)
+                write_config(causal_model(model), self.tokenizer, processor, self.dtype, folder)
             return share, self.score()
         weights = host_copies(trainable_parameters(model), self.world)
         if self.world.is_first:

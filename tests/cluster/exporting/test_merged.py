@@ -90,6 +90,17 @@ def test_the_type_is_the_one_in_which_the_base_is_trained_and_served(
     torch.testing.assert_close(found.state_dict(), model.merge_and_unload().state_dict())
 
 
+def test_a_base_of_text_and_images_gives_the_files_that_programs_need_to_start_it(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    base = make_family("gemma3_images", tmp_path / "base")
+    (tmp_path / "base" / "processor_config.json").write_text('{"processor_class": "Gemma3Processor"}')
+    model = adapted(plain(base), exclude_modules=excluded("gemma3_images"))
+    export(store, base, stored_model(store, base, model, tmp_path / "mine"), tmp_path / "merged")
+    found = json.loads((tmp_path / "merged" / "processor_config.json").read_bytes())
+    assert found == {"processor_class": "Gemma3Processor"}
+
+
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_a_qlora_adapter_is_merged_into_the_base_in_four_bits(
     store: LocalStore, tmp_path: Path, family: str

@@ -150,7 +150,7 @@ class AsyncLLM:
         self._model = self._load().eval()
         hf = AutoTokenizer.from_pretrained(arguments["tokenizer"])
         # Like vLLM's guidance backend, with the model's number of tokens and one end-of-text token.
-        self.llguidance = from_tokenizer(hf, n_vocab=self._model.config.vocab_size)
+        self.llguidance = from_tokenizer(hf, n_vocab=self._model.config.get_text_config().vocab_size)
 
     async def add_lora(self, lora_request: LoRARequest) -> bool:
         if self.refuses_loras:

@@ -1,5 +1,6 @@
 """Plain PEFT and plain transformers load the results of training and compute the same."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from cluster.training.data.tokenizer import load_tokenizer
 from cluster.training.model.adapters import attach
 from cluster.training.world import World
 from tests.cluster.training.recording import record
+from tests.families import make_family
 from tests.tiny_base import CHAT_TEMPLATE
 
 pytestmark = pytest.mark.slow
@@ -97,3 +99,14 @@ def test_a_merged_model_gives_the_same_scores_in_transformers_as_in_training(
         with torch.no_grad():
             scores = model(token_ids).logits[0, :-1].log_softmax(-1).gather(-1, token_ids[0, 1:, None])
         torch.testing.assert_close(scores[:, 0], torch.tensor(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_of_text_and_images_keeps_the_files_that_programs_need_to_start_it(
+    make_spec: MakeSpec, store: LocalStore, tmp_path: Path
+) -> None:
+    base = make_family("gemma3_images", tmp_path / "base")
+    written = {"image_processor_type": "Gemma3ImageProcessor", "auto_map": {"AutoProcessor": "code.Mine"}}
+    (tmp_path / "base" / "preprocessor_config.json").write_text(json.dumps(written))
+    assert trained(make_spec({"base": base}, type="full"), store, tmp_path / "model").form == "full"
+    found = json.loads((tmp_path / "model" / "preprocessor_config.json").read_bytes())
+    assert found == {"image_processor_type": "Gemma3ImageProcessor"}

@@ -5,15 +5,17 @@
 2. Each job in this order starts if its gang fits whole, in the first of its pools that has room. For the
    first that must wait in a pool, the devices are kept on which it can start first. Those behind it start if
    they take none of those, or give them back in time (EASY backfill, doi.org/10.1007/3-540-60153-8_35).
-3. A job that must wait, and for which no nodes can be added, preempts running jobs of a lower priority, if
-   that frees enough.
+3. For a job that must wait, nodes are added if its pool may grow by enough, beside nodes that stand and are
+   free by then: those are kept for it. Otherwise it preempts running jobs of a lower priority, if that frees
+   enough.
    An elastic job of no higher priority goes on with fewer workers instead, if that is enough.
 4. Running elastic jobs grow into devices that no job waits for.
-5. No project ever holds more devices than its hard quota. One beyond its soft quota comes after the others
-   of its priority.
+5. No project ever holds more devices than its hard quota, nor are nodes added or jobs preempted for more.
+   One beyond its soft quota comes after the others of its priority.
 """
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -62,6 +64,8 @@ class _Round:
         self._shrinks: list[Resize] = []
         self._growths: list[Resize] = []
         self._demand: list[Demand] = []
+        self._promised = Counter[str]()
+        """Devices of each project's jobs for which nodes are added, or others make room."""
         self._waiting: list[Waiting] = []
         self._failed: dict[tuple[str, int], int] = {}
         """The smallest gang for which preemption does not make room, by pool and rank."""
@@ -130,10 +134,11 @@ class _Round:
             devices = self._pools.get(gang.pool)
             if devices is None:
                 continue
-            if not devices.has_head or devices.growth >= gang.fewest:
+            if not devices.has_head:
                 return False
             for workers in gang.sizes:
-                if not devices.refuses(workers, _seconds(gang, workers)):
+                seconds = _seconds(gang, workers)
+                if not devices.refuses(workers, seconds) or devices.may_grow_for(workers, seconds):
                     return False
             if self._may_shrink_for(job, gang):
                 return False
@@ -166,11 +171,9 @@ class _Round:
         quota = self._quota(job.project_id)
         within = [gang for gang in gangs if gang.fewest <= quota]
         if not within:
-            hard, held = self._order.standing(job.project_id).hard_devices, self._order.held
-            detail = f"its project may hold {hard} devices, and holds {held.get(job.project_id, 0)}."
-            self._wait(job, gangs, WaitReason.PROJECT_QUOTA, detail, is_aged)
+            self._wait(job, gangs, WaitReason.PROJECT_QUOTA, self._why_no_quota(job.project_id), is_aged)
         elif not any(self._starts_in(self._pools[gang.pool], gang, job, quota) for gang in within):
-            self._wait(job, within, *self._make_way(job, within), is_aged)
+            self._wait(job, within, *self._make_way(job, within, quota), is_aged)
 
     def _starts_in(self, devices: PoolAllocation, gang: Gang, job: QueuedJob, quota: int) -> bool:
         for workers in gang.sizes:
@@ -185,17 +188,14 @@ class _Round:
                 return True
         return False
 
-    def _make_way(self, job: QueuedJob, gangs: Sequence[Gang]) -> tuple[WaitReason, str]:
+    def _make_way(self, job: QueuedJob, gangs: Sequence[Gang], quota: int) -> tuple[WaitReason, str]:
         for gang in gangs:
-            devices = self._pools[gang.pool]
-            workers = next((size for size in gang.sizes if size <= devices.growth), None)
-            if workers is not None:
-                devices.growth -= workers
-                self._demand.append(Demand(job.job_id, gang.pool, workers))
+            if self._grows_for(job, gang, quota):
                 detail = f"waits for nodes that are being added to pool {gang.pool}."
                 return WaitReason.POOL_GROWING, detail
         for gang in gangs:
             if self._shrinks_for(job, gang) or self._preempts_for(job, gang):
+                self._promised[job.project_id] += gang.fewest
                 return WaitReason.PREEMPTING, "other jobs are saving their state to make room for it."
         for gang in gangs:
             devices = self._pools[gang.pool]
@@ -203,6 +203,21 @@ class _Round:
                 devices.reserve_for(gang.fewest)
                 break
         return self._why(gangs[0]) if self._explains else (WaitReason.POOL_FULL, "")
+
+    def _grows_for(self, job: QueuedJob, gang: Gang, quota: int) -> bool:
+        devices = self._pools[gang.pool]
+        for workers in gang.sizes:
+            if workers <= quota and devices.grow_for(workers, _seconds(gang, workers)):
+                self._demand.append(Demand(job.job_id, gang.pool, workers))
+                self._promised[job.project_id] += workers
+                return True
+        return False
+
+    def _why_no_quota(self, project_id: str) -> str:
+        hard, held = self._order.standing(project_id).hard_devices, self._order.held.get(project_id, 0)
+        if promised := self._promised[project_id]:
+            return f"its project may hold {hard} devices, holds {held}, and is about to get {promised}."
+        return f"its project may hold {hard} devices, and holds {held}."
 
     def _why(self, gang: Gang) -> tuple[WaitReason, str]:
         devices = self._pools[gang.pool]
@@ -267,7 +282,8 @@ class _Round:
         for job in self._snapshot.queue:
             if job.job_id in started:
                 continue
-            within = [gang.pool for gang in job.gangs if gang.fewest <= self._quota(job.project_id)]
+            quota = self._quota(job.project_id) + self._promised[job.project_id]
+            within = [gang.pool for gang in job.gangs if gang.fewest <= quota]
             wanted.update(within)
             if not within:
                 short_projects.add(job.project_id)
@@ -298,7 +314,9 @@ class _Round:
     def _quota(self, project_id: str) -> int:
         """Devices that the project may still take."""
         hard = self._order.standing(project_id).hard_devices
-        return sys.maxsize if hard is None else hard - self._order.held.get(project_id, 0)
+        if hard is None:
+            return sys.maxsize
+        return hard - self._order.held.get(project_id, 0) - self._promised[project_id]
 
     def _may_preempt_in(self, pool: str, workers: int, rank: int) -> bool:
         """Whether running jobs could pause for such a gang, by a quick check. If none can for one worker,

@@ -9,6 +9,8 @@ from service.scheduling.policy.snapshot import PoolState, RunningJob
 
 Places = list[tuple[int, int]]
 """Nodes, by their index in the pool, and the devices on each."""
+ADDING_SECONDS = 300.0
+"""Taken for the time that the autoscaler needs to add a node."""
 
 
 class PoolAllocation:
@@ -21,6 +23,9 @@ class PoolAllocation:
     def __init__(self, pool: PoolState, running: Sequence[RunningJob], at: float) -> None:
         self.pool = pool
         self.free = [node.free for node in pool.nodes]
+        self.new = [pool.devices_per_node] * pool.may_grow_nodes
+        """Devices of each node that could be added, and that are for no other gang. Such nodes have the
+        indexes after those of the pool."""
         self._served = [node.served for node in pool.nodes]
         self._are_served = any(self._served)
         self.total_free = pool.total_free
@@ -29,8 +34,6 @@ class PoolAllocation:
         """As many as they may take if nodes have them free."""
         self.most = self.room + sum(job.workers for job in running)
         """Devices that jobs may hold."""
-        self.growth = max(0, min(pool.may_grow_nodes * pool.devices_per_node, self.room))
-        """Devices that could still be added for them."""
         self.running = running
         self._at = at
         self._per_node = pool.devices_per_node
@@ -39,6 +42,8 @@ class PoolAllocation:
         self._refused: list[tuple[int, float]] = []
         """Workers and seconds of gangs for which too much is kept: so it is for those that are as large and
         take as long."""
+        self._not_grown: list[tuple[int, float]] = []
+        """The same of gangs for which no nodes can be added."""
         self.started: list[tuple[float, int, int]] = []
         """When each gang that was placed ends, a node of it by its index, and the devices on it."""
         self._kept: dict[int, _Kept] = {}
@@ -56,9 +61,14 @@ class PoolAllocation:
     def node_ids(self, places: Places) -> dict[str, int]:
         return {self.pool.nodes[index].node_id: devices for index, devices in places}
 
+    @property
+    def growth(self) -> int:
+        """Devices that could still be added."""
+        return max(0, min(sum(self.new), self.room))
+
     def can_hold(self, workers: int) -> bool:
-        """Whether the gang could stand if all nodes were free."""
-        devices = [node.devices for node in self.pool.nodes]
+        """Whether the gang could stand if all nodes were free, and those that could be added were there."""
+        devices = [*(node.devices for node in self.pool.nodes), *self.new]
         return workers <= self.most and fit(devices, workers, self._per_node) is not None
 
     def refuses(self, workers: int, seconds: float) -> bool:
@@ -67,7 +77,7 @@ class PoolAllocation:
             return True
         if self._head is not None:
             return False
-        return any(workers >= least and seconds >= shortest for least, shortest in self._refused)
+        return _is_among(self._refused, workers, seconds)
 
     def place(self, workers: int, seconds: float) -> Places | None:
         """Where the gang can start now without delaying those that devices are kept for."""
@@ -76,9 +86,7 @@ class PoolAllocation:
         places = self.fit(workers)
         if places is None:
             return None
-        if self._head is not None:
-            self._reserve_for_head(self._head)
-            self._head = None
+        self._settle_head()
         if not self._kept:
             return places
         ends_at = self._at + seconds
@@ -86,9 +94,9 @@ class PoolAllocation:
             self._refused.append((workers, seconds))
             return None
         usable = list(self.free)
-        for index, kept in self._kept.items():
-            if kept.until < ends_at:
-                usable[index] = min(usable[index], kept.spare)
+        for index in self._kept:
+            if index < len(usable):
+                usable[index] = self._spare(index, usable[index], ends_at)
         # Nodes that are kept are the last choice.
         unkept = [0 if index in self._kept else free for index, free in enumerate(usable)]
         places = self._fit(unkept, workers) or self._fit(usable, workers)
@@ -121,9 +129,7 @@ class PoolAllocation:
         for index, devices in places:
             self.free[index] -= devices
             self.started.append((ends_at, index, devices))
-            kept = self._kept.get(index)
-            if kept is not None and kept.until < ends_at:
-                kept.spare -= devices
+            self._charge(index, devices, ends_at)
 
     def move(self, old: Places, new: Places) -> None:
         """A running gang stands elsewhere."""
@@ -136,7 +142,6 @@ class PoolAllocation:
         self.total_free -= devices
         if self.pool.room is not None:
             self.room -= devices
-            self.growth = max(0, min(self.growth, self.room))
 
     def _spare_room(self, ends_at: float) -> int:
         """The room that neither the promised gangs nor the head need, for a gang that ends then."""
@@ -144,6 +149,16 @@ class PoolAllocation:
         if self._head_room is not None and self._head_room.until < ends_at:
             spare = min(spare, self._head_room.spare)
         return spare
+
+    def _spare(self, index: int, free: int, ends_at: float) -> int:
+        """Of the node's free devices, those for a gang that ends then."""
+        kept = self._kept.get(index)
+        return free if kept is None or kept.until >= ends_at else min(free, kept.spare)
+
+    def _charge(self, index: int, devices: int, ends_at: float) -> None:
+        kept = self._kept.get(index)
+        if kept is not None and kept.until < ends_at:
+            kept.spare -= devices
 
     def _charge_head_room(self, workers: int, ends_at: float) -> None:
         if self._head_room is not None and self._head_room.until < ends_at:
@@ -154,6 +169,36 @@ class PoolAllocation:
         wants some."""
         self._head, self.has_head = workers, True
 
+    def may_grow_for(self, workers: int, seconds: float) -> bool:
+        """Whether nodes could be added for the gang, by a quick check."""
+        return self.growth > 0 and not _is_among(self._not_grown, workers, seconds)
+
+    def grow_for(self, workers: int, seconds: float) -> bool:
+        """Keeps devices for a gang for which nodes are added, if there are enough: of those that could be
+        added, and beside them of those that stand and will be free until then."""
+        if not self.may_grow_for(workers, seconds):
+            return False
+        self._settle_head()
+        starts_at = self._at + ADDING_SECONDS
+        ends_at = starts_at + seconds
+        places = None
+        if workers <= self._spare_room(ends_at):
+            first = len(self.free)
+            new = [self._spare(first + place, devices, ends_at) for place, devices in enumerate(self.new)]
+            places = fit([0] * first + new, workers, self._per_node) or self._beside_new(new, workers)
+        if places is None:
+            self._not_grown.append((workers, seconds))
+            return False
+        self._promise(places, starts_at, ends_at)
+        return True
+
+    def _beside_new(self, new: Sequence[int], workers: int) -> Places | None:
+        """Places on nodes that stand and on some that could be added."""
+        soon = self.free_soon(within=ADDING_SECONDS)[: len(self.free)]
+        standing = [0 if index in self._kept else devices for index, devices in enumerate(soon)]
+        places = fit([*standing, *new], workers, self._per_node)
+        return None if places is None or all(index < len(standing) for index, _ in places) else places
+
     def missing_room(self, workers: int) -> int:
         """How many more devices running jobs must give up before such a gang may start, wherever they are."""
         return max(0, workers - self.room - self._room_soon)
@@ -161,22 +206,31 @@ class PoolAllocation:
     def reserve_preempted(self, places: Places, seconds: float, freed: int) -> None:
         """Keeps devices for a gang that starts there once the jobs that now give up `freed` devices have left
         them."""
-        soon, ends_at = self.free_soon(), self._at + seconds
+        self._room_soon += freed
+        self._promise(places, self._at, self._at + seconds)
+
+    def _promise(self, places: Places, starts_at: float, ends_at: float) -> None:
+        soon, first = self.free_soon(within=starts_at - self._at), len(self.free)
         for index, devices in places:
-            self._kept[index] = _Kept(self._at, max(0, soon[index] - devices))
+            if index >= first:
+                self.new[index - first] -= devices
+                self._charge(index, devices, ends_at)
+            else:
+                self._kept[index] = _Kept(starts_at, max(0, soon[index] - devices))
             self._promised.append((ends_at, index, devices))
         workers = sum(devices for _, devices in places)
-        self._room_soon += freed - workers
+        self._room_soon -= workers
         self._charge_head_room(workers, ends_at)
 
     def is_kept(self, index: int) -> bool:
         return index in self._kept
 
-    def free_soon(self) -> list[int]:
-        """Devices of each node that are free, or held by jobs that are leaving."""
-        soon = list(self.free)
+    def free_soon(self, within: float = 0.0) -> list[int]:
+        """Devices of each node, also of those that could be added, that are free, or held by jobs that are
+        leaving or end within so many seconds."""
+        soon, until = [*self.free, *self.new], self._at + within
         for job, places in self.standing():
-            if job.is_leaving:
+            if job.is_leaving or expected_end(job, self._at) < until:
                 for index, devices in places:
                     soon[index] += devices
         return soon
@@ -206,9 +260,16 @@ class PoolAllocation:
                 unexplained[index] -= held
             yield job, places
 
+    def _settle_head(self) -> None:
+        if self._head is not None:
+            self._reserve_for_head(self._head)
+            self._head = None
+
     def _reserve_for_head(self, workers: int) -> None:
-        """Lets the running jobs end one after the other until the gang fits."""
+        """Lets the running jobs end one after the other, and new nodes join, until the gang fits."""
+        first = len(self.free)
         free = [0 if index in self._kept else now for index, now in enumerate(self.free)]
+        free += [0] * len(self.new)
         releases = [
             (expected_end(job, self._at), index, held)
             for job, places in self.standing()
@@ -216,6 +277,8 @@ class PoolAllocation:
         ]
         releases.extend(self.started)
         releases.extend(self._promised)
+        new_at = self._at + ADDING_SECONDS
+        releases.extend((new_at, first + place, devices) for place, devices in enumerate(self.new))
         releases.sort()
         large, rest = workers >= self._per_node, workers % self._per_node
         needed, whole = workers // self._per_node, sum(each >= self._per_node for each in free)
@@ -254,6 +317,11 @@ def fit(free: Sequence[int], workers: int, per_node: int) -> Places | None:
             return None
         places.append((min(room)[1], rest))
     return places
+
+
+def _is_among(refused: Sequence[tuple[int, float]], workers: int, seconds: float) -> bool:
+    """Whether a gang that is no larger and takes no longer was refused."""
+    return any(workers >= least and seconds >= shortest for least, shortest in refused)
 
 
 @dataclass(slots=True)

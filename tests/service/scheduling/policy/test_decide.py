@@ -464,3 +464,64 @@ def test_a_job_that_only_models_keep_waiting_is_told_so() -> None:
         == "needs 4 devices of pool gpus; 2 are free, and models are served on 4."
     )
     assert decision.waits["two"].reason is WaitReason.POOL_FULL
+
+
+def test_a_gang_that_is_larger_than_what_a_pool_may_still_grow_by_gets_its_nodes() -> None:
+    """The pool may have four nodes. A first one stands, and the others join one by one."""
+    gang, small = queued("gang", 32, waited=60.0), queued("small", 1, project="b", seconds=9 * HOUR)
+    for standing in (1, 2, 3):
+        now = pool(*[8] * standing, may_grow=4 - standing)
+        decision = decided([gang, small], now, explains=True)
+        assert [(each.job_id, each.workers) for each in decision.demand] == [("gang", 32)]
+        assert started(decision) == [], "the nodes that stand are kept for the gang"
+        assert decision.waits["gang"].reason is WaitReason.POOL_GROWING
+    assert started(decided([gang, small], pool(8, 8, 8, 8))) == ["gang"]
+
+
+def test_jobs_that_end_before_new_nodes_join_start_on_those_that_are_kept() -> None:
+    gang, short = queued("gang", 16, waited=60.0), queued("short", 1, project="b", seconds=240.0)
+    assert started(decided([gang, short], pool(8, may_grow=1))) == ["short"]
+    runs = [running("short", 1, ends_in=240.0)]
+    (asked,) = decided([gang], pool(7, may_grow=1), now_running=runs).demand
+    assert (asked.job_id, asked.workers) == ("gang", 16)
+
+
+def test_a_gang_that_needs_a_node_in_use_keeps_it_and_new_ones_for_when_it_is_free() -> None:
+    gang = queued("gang", 32, waited=60.0)
+    holds = [running("long", 4, ends_in=2 * HOUR)]
+
+    def behind(seconds: float, workers: int) -> Decision:
+        other = queued("behind", workers, project="b", seconds=seconds)
+        return decided([gang, other], pool(4, may_grow=3), now_running=holds)
+
+    assert (started(behind(HOUR, 2)), started(behind(3 * HOUR, 2))) == (["behind"], [])
+    # The gang asks for nothing that would be idle for hours; others may use it for as long.
+    assert [each.job_id for each in behind(HOUR, 8).demand] == ["behind"]
+    assert behind(3 * HOUR, 8).demand == ()
+
+
+def test_a_gang_of_a_high_priority_preempts_on_the_nodes_that_it_needs_beside_new_ones() -> None:
+    gang, holds = queued("gang", 32, priority="high"), [running("low", 4, priority="low", ends_in=9 * HOUR)]
+    decision = decided([gang], pool(4, may_grow=3), now_running=holds)
+    assert decision.preempts == (Preempt("low", "gang"),)
+    leaving = [replace(holds[0], is_leaving=True)]
+    assert [each.workers for each in decided([gang], pool(4, may_grow=3), now_running=leaving).demand] == [32]
+
+
+def test_nodes_are_added_for_no_more_than_a_hard_quota() -> None:
+    quota = {"a": Standing(hard_devices=8)}
+    queue = [queued(f"job {n}", 8, waited=60.0 - n) for n in range(12)]
+    decision = decided(queue, pool(may_grow=16), standings=quota, explains=True)
+    assert [each.job_id for each in decision.demand] == ["job 0"]
+    wait = decision.waits["job 1"]
+    assert wait.reason is WaitReason.PROJECT_QUOTA
+    assert wait.detail == "its project may hold 8 devices, holds 0, and is about to get 8."
+    (asked,) = decided([queued("elastic", 16, smaller=(8, 4))], pool(may_grow=16), standings=quota).demand
+    assert asked.workers == 8
+
+
+def test_jobs_make_room_for_no_more_than_a_hard_quota() -> None:
+    queue = [queued(name, 8, priority="high") for name in ("first", "second")]
+    holds = [running(f"low {n}", 8, node=n, priority="low") for n in range(2)]
+    quota = {"a": Standing(hard_devices=8)}
+    assert len(decided(queue, pool(0, 0), now_running=holds, standings=quota).preempts) == 1

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from cluster.contracts.jobs import Priority
 from service.scheduling.policy.decide import decide
-from service.scheduling.policy.fair_order import RANKS
-from service.scheduling.policy.placement import fit
+from service.scheduling.policy.fair_order import RANKS, expected_end
+from service.scheduling.policy.placement import ADDING_SECONDS, fit
 from service.scheduling.policy.snapshot import (
     Decision,
     Gang,
@@ -38,6 +38,10 @@ def told_to_leave(decision: Decision) -> list[str]:
     """The running jobs that are to save their state, by id."""
     resized = [each.job_id for each in (*decision.shrinks, *decision.growths)]
     return [each.job_id for each in decision.preempts] + resized
+
+
+def age(job: QueuedJob | RunningJob) -> tuple[float, str]:
+    return job.queued_at, job.job_id
 
 
 class Machine(RuleBasedStateMachine):
@@ -187,6 +191,11 @@ class Machine(RuleBasedStateMachine):
             held[queued.project_id] += start.workers
             hard = self.standings[queued.project_id].hard_devices
             assert hard is None or held[queued.project_id] <= hard, "beyond a hard quota"
+        for asked in decision.demand:
+            project_id = self.queue[asked.job_id].project_id
+            held[project_id] += asked.workers
+            hard = self.standings[project_id].hard_devices
+            assert hard is None or held[project_id] <= hard, "nodes beyond a hard quota"
         assert all(devices >= 0 for nodes in left.values() for devices in nodes.values()), "over-committed"
 
     def check_preemption(self, decision: Decision) -> None:
@@ -258,28 +267,32 @@ class Machine(RuleBasedStateMachine):
 
     def check_order(self, decision: Decision, free: dict[str, Counter[str]]) -> None:
         """Of the jobs that still wait, the first has no room; and what was started behind it has not taken
-        its place: it would not fit either if those that come later had not started."""
+        its place: it would not fit either if those that come later had not started. If nodes can be added for
+        it, it asks for them, and what stands beside them is left to it."""
         started = {start.job_id for start in decision.starts}
+        began = [self.running[job_id] for job_id in started]
+        asked = {each.job_id for each in decision.demand}
         if any(job.is_resizing for job in self.queue.values()) or self.has_resized(started):
             return
         for job in self.queue.values():
             if not self.may_start(job):
                 continue
             cap = RULES.ageing_seconds
-            is_aged = self.at - job.queued_at > cap and self.aged_have_room(started)
-            oldest = all(job.queued_at <= other.queued_at for other in self.queue.values() if other.gangs)
+            is_aged = self.at - job.queued_at > cap and self.aged_have_room(job, started)
+            waiting = [other for other in self.queue.values() if other.gangs]
+            oldest = all(age(job) <= age(other) for other in [*waiting, *began])
             highest = all(
-                RANKS[job.priority] > RANKS[other.priority]
-                for other in self.queue.values()
-                if other is not job and other.gangs
+                RANKS[job.priority] > RANKS[other.priority] for other in waiting if other is not job
             )
             if not ((is_aged and oldest) or (highest and not self.any_aged(started))):
                 continue
+            if job.job_id in asked:
+                soon = [self.grown(gang.pool, self.soon(gang.pool, free[gang.pool])) for gang in job.gangs]
+                assert any(map(self.fits, job.gangs, soon)), "a later job took what it needs beside new nodes"
             for gang in job.gangs:
                 assert not self.fits(gang, free[gang.pool]), "the first job waits although it fits"
                 before = free[gang.pool].copy()
-                for job_id in started:
-                    other = self.running[job_id]
+                for other in began:
                     comes_later = (
                         RANKS[other.priority] < RANKS[job.priority]
                         if highest and not is_aged
@@ -288,18 +301,35 @@ class Machine(RuleBasedStateMachine):
                     if other.pool == gang.pool and comes_later:
                         before.update(other.nodes)
                 assert not self.fits(gang, before), "a later job took the place of the first one"
+                if job.job_id not in asked:
+                    grown_before = self.grown(gang.pool, before)
+                    assert not self.fits(gang, grown_before), "the first job asks for no nodes"
+
+    def soon(self, pool: str, free: Counter[str]) -> Counter[str]:
+        """What is free by the time that new nodes have joined."""
+        found = free.copy()
+        for job in self.running.values():
+            if job.pool == pool and expected_end(job, self.at) < self.at + ADDING_SECONDS:
+                found.update(job.nodes)
+        return found
+
+    def grown(self, pool: str, free: Counter[str]) -> Counter[str]:
+        new = Counter({f"new node {n}": PER_NODE[pool] for n in range(self.growth[pool])})
+        return free + new
 
     def any_aged(self, started: set[str]) -> bool:
         """Of the jobs that the decision was about."""
         jobs: list[QueuedJob | RunningJob] = [*self.queue.values(), *map(self.running.__getitem__, started)]
         return any(self.at - job.queued_at > RULES.ageing_seconds / 4 for job in jobs)
 
-    def aged_have_room(self, started: set[str]) -> bool:
+    def aged_have_room(self, job: QueuedJob, started: set[str]) -> bool:
         """Whether no pool had as many aged jobs as may come first, before the decision."""
+        if any(not self.nodes[gang.pool] for gang in job.gangs):
+            return False
         aged: Counter[str] = Counter()
-        for job in self.running.values():
-            if job.job_id not in started and job.started_at - job.queued_at > RULES.ageing_seconds / 4:
-                aged[job.pool] += job.workers
+        for run in self.running.values():
+            if run.job_id not in started and run.started_at - run.queued_at > RULES.ageing_seconds / 4:
+                aged[run.pool] += run.workers
         return all(aged[pool] < RULES.aged_share * PER_NODE[pool] * len(self.nodes[pool]) for pool in aged)
 
     def has_resized(self, started: set[str]) -> bool:
@@ -372,6 +402,17 @@ def _never_ageing(snapshot: Snapshot, rules: Rules) -> Decision:
     return decide(snapshot, replace(rules, ageing_seconds=float("inf")))
 
 
+def _never_beside_nodes_that_stand(snapshot: Snapshot, rules: Rules) -> Decision:
+    """Asks only for gangs that fit on new nodes alone."""
+    most = {pool.name: pool.may_grow_nodes * pool.devices_per_node for pool in snapshot.pools}
+    decision = decide(snapshot, rules)
+    return replace(decision, demand=tuple(one for one in decision.demand if one.workers <= most[one.pool]))
+
+
+def _grows_without_quotas(snapshot: Snapshot, rules: Rules) -> Decision:
+    return replace(decide(snapshot, rules), demand=_without_quotas(snapshot, rules).demand)
+
+
 @pytest.mark.parametrize(
     ("bug", "found"),
     [
@@ -380,6 +421,8 @@ def _never_ageing(snapshot: Snapshot, rules: Rules) -> Decision:
         (_ruthless, "no lower priority"),
         (_restless, "too soon"),
         (_greedy, "a job waits for these devices|took the place"),
+        (_never_beside_nodes_that_stand, "asks for no nodes"),
+        (_grows_without_quotas, "nodes beyond a hard quota"),
         (_never_ageing, "one that has aged|took the place"),
     ],
 )

@@ -59,7 +59,13 @@ class ModelShape(FrozenModel):
     experts: int
     """Weights of experts that are stacked in one tensor, which is no linear layer."""
     expert_adapter: int
-    """Weights of an adapter of rank 1 on all experts and their routers."""
+    """Weights of an adapter of rank 1 on all experts and their routers, as PEFT adapts them; 0 if it does
+    not."""
+    expert_slot_whole: int = 0
+    """Numbers that vLLM reserves on each device for an adapter of rank 1 on all experts and their routers.
+    It does so for every model with experts, whatever adapters change."""
+    expert_slot_shared: int = 0
+    """Numbers beside these that devices share."""
     recurrent: int
     """Numbers in fp32 that recurrent layers keep of a token for the backward pass, over all of them, where no
     kernels of their own are installed."""

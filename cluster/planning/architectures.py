@@ -35,7 +35,7 @@ def sparse(config: Config, number: int) -> Part:
 def gpt_oss_block(config: Config, number: int) -> Part:
     used, size = config.size("num_experts_per_tok", "experts_per_token"), config.size("intermediate_size")
     count = config.size("num_local_experts")
-    feed_forward = experts(config, count, size, used=used, bias=True, adapted=False)
+    feed_forward = experts(config, count, size, used=used, bias=True, adapted=False, is_fused=True)
     sinks = config.heads
     return (
         grouped_attention(config, number, bias=True, output_bias=True)

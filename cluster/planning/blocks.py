@@ -117,13 +117,31 @@ def plain_feed_forward(config: Config, size: int, names: tuple[str, str], *, bia
 
 
 def experts(
-    config: Config, count: int, size: int, *, used: int, bias: bool = False, adapted: bool = True
+    config: Config,
+    count: int,
+    size: int,
+    *,
+    used: int,
+    bias: bool = False,
+    adapted: bool = True,
+    is_fused: bool = False,
 ) -> Part:
     """Gated feed-forward layers, stacked, with a router that sends each token to `used` of them. `adapted`:
-    whether PEFT counts them among the linear layers."""
+    whether PEFT counts them among the linear layers. `is_fused` is as in `expert_slot`."""
     hidden = config.hidden
     each = 3 * hidden * size + (2 * size + hidden if bias else 0)
     router = count * hidden + (count if bias else 0)
     # PEFT adapts each expert's two stacked tensors, of which the first counts twice, and the router.
     adapter = count * (2 * (hidden + 2 * size) + size + hidden) + hidden + count if adapted else 0
-    return Part(experts=count * each, expert_adapter=adapter, rest=router, feed_forward=used * size)
+    return Part(
+        experts=count * each, expert_adapter=adapter, rest=router, feed_forward=used * size
+    ) + expert_slot(count, hidden, size, is_fused=is_fused)
+
+
+def expert_slot(count: int, hidden: int, size: int, *, is_gated: bool = True, is_fused: bool = False) -> Part:
+    """What vLLM reserves for an adapter of rank 1 on `count` experts and their router (FusedMoEWithLoRA in
+    its `lora/layers/fused_moe.py`), whether or not an adapter names them. `is_fused`: one pair of matrices
+    adapts both projections of the input, as for gpt-oss."""
+    inputs = 2 if is_gated and not is_fused else 1
+    whole = count * (inputs + 1) * hidden + hidden + count
+    return Part(expert_slot_whole=whole, expert_slot_shared=count * (3 if is_gated else 2) * size)

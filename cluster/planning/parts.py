@@ -13,6 +13,8 @@ class Part:
     """Name, outputs and inputs of each linear layer, and whether `all-linear` adapts it."""
     experts: int = 0
     expert_adapter: int = 0
+    expert_slot_whole: int = 0
+    expert_slot_shared: int = 0
     rest: int = 0
     feed_forward: int = 0
     """Hidden units that a token passes."""
@@ -30,6 +32,8 @@ class Part:
             self.linear + other.linear,
             self.experts + other.experts,
             self.expert_adapter + other.expert_adapter,
+            self.expert_slot_whole + other.expert_slot_whole,
+            self.expert_slot_shared + other.expert_slot_shared,
             self.rest + other.rest,
             self.feed_forward + other.feed_forward,
             self.queries + other.queries,

@@ -1,7 +1,7 @@
 """The blocks of Gemma 3n and 4: embeddings of their own for each block, and blocks that read the keys and
 values of earlier ones."""
 
-from cluster.planning.blocks import gated_feed_forward
+from cluster.planning.blocks import expert_slot, gated_feed_forward
 from cluster.planning.parts import Config, Part, attended, linear
 
 
@@ -50,6 +50,7 @@ def gemma4_block(config: Config, number: int) -> Part:
         width = config.size("moe_intermediate_size")
         block += linear("router.proj", count, hidden)
         block += Part(experts=count * 3 * hidden * width, rest=4 * hidden + count, feed_forward=used * width)
+        block += expert_slot(count, hidden, width)
     return block + _input(config) + Part(rest=4 * hidden)
 
 

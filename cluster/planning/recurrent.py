@@ -1,7 +1,13 @@
 """The blocks of families in which state-space layers stand beside attention, or in its place."""
 
 from cluster.planning.architectures import dense
-from cluster.planning.blocks import experts, gated_feed_forward, grouped_attention, plain_feed_forward
+from cluster.planning.blocks import (
+    expert_slot,
+    experts,
+    gated_feed_forward,
+    grouped_attention,
+    plain_feed_forward,
+)
 from cluster.planning.parts import Config, Part, linear
 
 _PATTERN = {"M": "linear_attention", "*": "full_attention", "-": "mlp", "E": "moe"}
@@ -88,7 +94,8 @@ def _nemotron_experts(config: Config) -> Part:
         part += linear("mixer.fc2_latent_proj", hidden, latent, bias=bias)
     used = config.size("num_experts_per_tok")
     weights = count * 2 * (latent or hidden) * size
-    return part + Part(experts=weights, rest=count * hidden, feed_forward=used * size)
+    part += Part(experts=weights, rest=count * hidden, feed_forward=used * size)
+    return part + expert_slot(count, latent or hidden, size, is_gated=False)
 
 
 def _mamba(config: Config) -> Part:

@@ -203,11 +203,12 @@ def _pass_tokens(pool: ServingPool, shape: ModelShape, number: int) -> int:
 
 
 def _adapter_slot(shape: ModelShape, rank: int, count: int) -> int:
-    """Numbers in one adapter's slot on one device. vLLM shards one of the two matrices of a layer, and adapts
-    embeddings and head, too."""
+    """Numbers in one adapter's slot on one device. vLLM shards one of the two matrices of a layer, and has
+    room for adapters of experts, embeddings and head in every slot."""
     layers = sum((layer.inputs + layer.outputs) * layer.count for layer in shape.linear)
     ends = 2 * (shape.vocab_size + shape.hidden_size)
-    return rank * ((layers + shape.expert_adapter) * (count + 1) // (2 * count) + ends)
+    experts = shape.expert_slot_whole + shape.expert_slot_shared // count
+    return rank * (layers * (count + 1) // (2 * count) + experts + ends)
 
 
 def _context(base: BaseSpec, tokens: int) -> int:

@@ -53,6 +53,8 @@ def _shape(model_type: str, family: Family, config: Config) -> ModelShape:
         ),
         experts=whole.experts,
         expert_adapter=whole.expert_adapter,
+        expert_slot_whole=whole.expert_slot_whole,
+        expert_slot_shared=whole.expert_slot_shared,
         recurrent=whole.recurrent,
         cache=tuple(
             CacheShape(count=count, heads=heads, per_token=per_token, window=window, state=state)

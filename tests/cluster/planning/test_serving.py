@@ -91,6 +91,89 @@ def test_an_estimate_that_is_200_mb_too_low_leaves_room_for_the_context(devices:
     assert plan.max_model_len * token <= plan.memory.key_values - 200_000_000
 
 
+GPT_OSS_20B = {
+    "model_type": "gpt_oss",
+    "hidden_size": 2880,
+    "intermediate_size": 2880,
+    "num_hidden_layers": 24,
+    "num_local_experts": 32,
+    "num_experts_per_tok": 4,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+    "vocab_size": 201088,
+    "tie_word_embeddings": False,
+}
+QWEN_3_30B_A3B = {
+    "model_type": "qwen3_moe",
+    "hidden_size": 2048,
+    "moe_intermediate_size": 768,
+    "intermediate_size": 6144,
+    "num_hidden_layers": 48,
+    "num_experts": 128,
+    "num_experts_per_tok": 8,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "head_dim": 128,
+    "vocab_size": 151936,
+    "tie_word_embeddings": False,
+}
+NEMOTRON_3_NANO = {
+    "model_type": "nemotron_h",
+    "hybrid_override_pattern": "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME",
+    "hidden_size": 2688,
+    "intermediate_size": 1856,
+    "moe_intermediate_size": 1856,
+    "moe_shared_expert_intermediate_size": 3712,
+    "n_routed_experts": 128,
+    "num_experts_per_tok": 6,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 2,
+    "head_dim": 128,
+    "mamba_num_heads": 64,
+    "mamba_head_dim": 64,
+    "ssm_state_size": 128,
+    "vocab_size": 131072,
+    "tie_word_embeddings": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "layers", "whole", "shared"),
+    [
+        # Experts x (pairs of matrices that see hidden states x their width, and those that see units).
+        (GPT_OSS_20B, 24, 32 * 2 * 2880, 32 * 3 * 2880),
+        (QWEN_3_30B_A3B, 48, 128 * 3 * 2048, 128 * 3 * 768),
+        (NEMOTRON_3_NANO, 23, 128 * 2 * 2688, 128 * 2 * 1856),
+    ],
+    ids=["gpt_oss", "qwen3_moe", "nemotron_h"],
+)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_slot_has_the_matrices_of_all_experts_whether_or_not_adapters_name_them(
+    config: dict[str, Any], layers: int, whole: int, shared: int, devices: int
+) -> None:
+    """The buffers of FusedMoEWithLoRA and FusedMoE3DWithLoRA in vLLM 0.32."""
+    # Only so many devices have room for the whole context.
+    pool, options = gpus(devices, 80 if devices == 2 else 141), ServingOptions(batch_adapters=1)
+    plan = plan_serving(base(context_length=4096), shape_of(config), [pool], options).vllm
+    assert plan is not None
+    assert plan.memory is not None
+    count = plan.tensor_parallel_size
+    experts = 64 * 2 * layers * (whole + shared // count)
+    # Beside those of attention, embeddings and head, which are small.
+    assert experts < plan.memory.adapters < 1.3 * experts
+
+
+def test_gpt_oss_20b_has_as_many_adapters_on_80_gb_as_there_is_room_for() -> None:
+    found = shape_of(GPT_OSS_20B)
+    plan = plan_serving(base(), found, [gpus(1)], AUTO, is_quantized=True, stored_bytes=14 * GB).vllm
+    assert plan is not None
+    assert plan.memory is not None
+    # 1.4 GB each for the experts alone.
+    assert 4 <= plan.max_loras < 10
+    assert plan.max_loras * 1_415_577_600 < plan.memory.adapters
+
+
 def test_what_fits_nowhere_is_refused_with_the_numbers() -> None:
     with pytest.raises(EngineStartFailed) as refused:
         vllm("70B", gpus(2), gpus(1, 141), alias="big")

@@ -1,4 +1,5 @@
-"""Asks a model through what LiteLLM's proxy routes with: its configuration, the model and a prompt."""
+"""Asks a model through what LiteLLM's proxy routes with: its configuration, the model and a prompt. LiteLLM
+must recognize a prompt that is too long, because its fallbacks to models of a longer context depend on it."""
 
 import sys
 from pathlib import Path
@@ -9,7 +10,13 @@ from litellm import Router
 
 litellm.suppress_debug_info = True
 configuration, model, prompt = sys.argv[1:]
-router = Router(model_list=yaml.safe_load(Path(configuration).read_text())["model_list"])
+router = Router(model_list=yaml.safe_load(Path(configuration).read_text())["model_list"], num_retries=0)
 messages = [{"role": "user", "content": prompt}]
 answer = router.completion(model=f"tunery/{model}", messages=messages, max_tokens=16, temperature=0)
 print(answer.choices[0].message.content)
+try:
+    router.completion(model=f"tunery/{model}", messages=messages, max_tokens=1_000_000)
+except litellm.ContextWindowExceededError:
+    pass
+else:
+    sys.exit("LiteLLM took no notice of the model's context length.")

@@ -5,7 +5,7 @@ for its length, could bring down a server."""
 
 from typing import Any
 
-from cluster.contracts.errors import ContextLengthExceeded
+from cluster.contracts.context_length import too_long_text
 
 _PIECE = 8
 """Characters read at a time, for each token of the context."""
@@ -29,7 +29,8 @@ def check_size(
         part = text[start : start + piece]
         num_tokens += len(tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"])
         if num_tokens > 2 * context_length:
-            raise _too_long(_tokens(context_length, full_length), f"more than {2 * context_length}", param)
+            size = f"more than {2 * context_length} tokens"
+            raise too_long_text(context_length, size, param=param, full_length=full_length)
 
 
 def check_characters(
@@ -37,19 +38,5 @@ def check_characters(
 ) -> None:
     """Raises ContextLengthExceeded if a text of so many characters cannot fit into the context."""
     if num_characters > _MOST_CHARACTERS * context_length:
-        raise _too_long(_tokens(context_length, full_length), f"{num_characters} characters", param)
-
-
-def why_cut(context_length: int, full_length: int | None) -> str:
-    """A clause that says so if a context is shorter than the `full_length` of the catalogue. Else empty."""
-    if full_length is None or context_length >= full_length:
-        return ""
-    return f" (instead of {full_length}: the GPUs that serve it have no memory for more)"
-
-
-def _tokens(context_length: int, full_length: int | None) -> str:
-    return f"{context_length} tokens{why_cut(context_length, full_length)}"
-
-
-def _too_long(tokens: str, size: str, param: str) -> ContextLengthExceeded:
-    return ContextLengthExceeded(f"This model reads {tokens}. This text has {size}; shorten it.", param=param)
+        size = f"{num_characters} characters, which are more tokens"
+        raise too_long_text(context_length, size, param=param, full_length=full_length)

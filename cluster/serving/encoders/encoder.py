@@ -15,7 +15,8 @@ from cluster.bases.pooling import Pooling, read_pooling
 from cluster.bases.text.encoder_inputs import encode_texts, encode_words
 from cluster.bases.text.text_size import check_size
 from cluster.contracts.classification import ClassificationInput, TextInput, TokensInput, WordsInput
-from cluster.contracts.errors import ContextLengthExceeded, CorruptArtefact, InvalidRequest
+from cluster.contracts.context_length import too_many_tokens
+from cluster.contracts.errors import CorruptArtefact, InvalidRequest
 from cluster.serving.residency.footprint import loaded_bytes
 
 PASS_TOKENS = 8192
@@ -85,11 +86,7 @@ class Encoder:
             param = _param(index, inputs)
             tokenized.append(self._encode(index, given, param))
             if (num_tokens := len(tokenized[-1].token_ids)) > self._context_length:
-                raise ContextLengthExceeded(
-                    f"This model reads {self._context_length} tokens. Input {index} has {num_tokens}; "
-                    "shorten it.",
-                    param=param,
-                )
+                raise too_many_tokens(self._context_length, prompt=num_tokens, param=param)
             total += num_tokens
             if most_tokens is not None and total > most_tokens:
                 raise InvalidRequest(

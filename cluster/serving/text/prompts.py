@@ -7,9 +7,10 @@ from typing import Any
 
 from cluster.bases.text.chat_template import ChatTemplate
 from cluster.bases.text.plain_prompt import encode_prompt
-from cluster.bases.text.text_size import check_size, why_cut
+from cluster.bases.text.text_size import check_size
 from cluster.bases.text.vocabulary import Vocabulary
-from cluster.contracts.errors import ContextLengthExceeded, InvalidRequest
+from cluster.contracts.context_length import too_many_tokens
+from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import (
     ChatPrompt,
     GenerationRequest,
@@ -149,12 +150,14 @@ class PromptTokenizer:
         limit, requested = self._context_length - prefix_length, request.sampling.max_tokens
         room = limit - num_prompt if requested is None and num_prompt < limit else requested
         if room is None or num_prompt + room > limit:
-            virtual = f", without its {prefix_length} virtual ones" if prefix_length else ""
-            cut = why_cut(self._context_length, self._full_length)
-            raise ContextLengthExceeded(
-                f"This model's context is {limit} tokens{cut}{virtual}. The prompt has {num_prompt} and "
-                f"{requested or 'at least 1'} more were requested. Shorten the prompt or request fewer.",
+            virtual = f"Its prefix takes {prefix_length} tokens of the context." if prefix_length else ""
+            raise too_many_tokens(
+                limit,
+                prompt=num_prompt,
+                completion=1 if requested is None else requested,
                 param=request.prompt.param,
+                full_length=None if self._full_length is None else self._full_length - prefix_length,
+                why=virtual,
             )
         if request.sampling.min_tokens > room:
             raise InvalidRequest(

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from cluster.bases.text.text_size import why_cut
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.bases import BaseSpec
+from cluster.contracts.context_length import too_many_tokens
 from cluster.contracts.errors import (
-    ContextLengthExceeded,
     CorruptArtefact,
     InvalidRequest,
     TuneryError,
@@ -291,11 +290,13 @@ class VllmEngine:
 
     def _check_room(self, request: _Request) -> None:
         if len(request.prompt.token_ids) >= self._context_length:
-            cut = why_cut(self._context_length, self._base.context_length)
-            raise ContextLengthExceeded(
-                f"vLLM scores prompts of {self._context_length - 1} tokens at most, one less than the "
-                f"context of this model{cut}; this one has {len(request.prompt.token_ids)}.",
+            raise too_many_tokens(
+                self._context_length,
+                prompt=len(request.prompt.token_ids),
+                completion=1,
                 param=request.body.prompt.param,
+                full_length=self._base.context_length,
+                why="vLLM generates one token to score a prompt.",
             )
 
     def _announcement(self, request: _Request, tokens: list[TokenLogprob]) -> PromptEvent:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from cluster.bases.text.text_size import check_characters, why_cut
+from cluster.bases.text.text_size import check_characters
 from cluster.contracts.classification import ClassificationRequest, TextInput, TokensInput, WordsInput
+from cluster.contracts.context_length import too_many_tokens
 from cluster.contracts.embedding import EmbeddingRequest
-from cluster.contracts.errors import ContextLengthExceeded
 from cluster.contracts.generation import ChatPrompt, GenerationRequest, TextPrompt, TokenPrompt
 
 
@@ -17,13 +17,10 @@ def check_prompt_length(
     part of the context that serving has memory for; None is all of it."""
     full = request.model.base.context_length
     limit = full if served is None else min(served, full)
+    completion = request.sampling.max_tokens or 0 if isinstance(request, GenerationRequest) else 0
     for size, unit, param in sizes(request):
         if unit == "tokens" and size > limit:
-            raise ContextLengthExceeded(
-                f"This model's context is {limit} tokens{why_cut(limit, full)}; {size} were sent. Shorten "
-                "what is sent.",
-                param=param,
-            )
+            raise too_many_tokens(limit, prompt=size, completion=completion, param=param, full_length=full)
         if unit == "characters":
             check_characters(size, context_length=limit, param=param, full_length=full)
 

@@ -60,7 +60,9 @@ def test_a_context_that_serving_has_no_memory_for_is_shown_with_what_it_serves_a
     assert shown() == (full - 1, full)
     refused = http.post("/v1/completions", json={"model": "base-1", "prompt": [7] * full})
     assert refused.json()["error"]["code"] == "context_length_exceeded"
-    assert f"context is {full - 1} tokens (instead of {full}: the GPUs" in refused.json()["error"]["message"]
+    message = refused.json()["error"]["message"]
+    assert message.startswith(f"This model's maximum context length is {full - 1} tokens, ")
+    assert f"The model itself reads {full}, but the GPUs" in message
     refresh(state, lambda bases: {})
     assert shown() == (full, None)
 

@@ -20,7 +20,7 @@ class CountingTokenizer:
 @pytest.mark.parametrize(
     ("text", "read", "message"),
     [
-        ("x y " * 1000, 800, "more than 200"),
+        ("x y " * 1000, 800, "more than 200 tokens"),
         ("x" * 25_601, 0, "25601 characters"),
         # Few tokens, and then many.
         ("Thank you very much. " * 60 + "x y " * 1000, 2400, "more than 200"),

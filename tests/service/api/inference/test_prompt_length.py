@@ -48,7 +48,7 @@ def test_a_prompt_that_cannot_fit_is_refused_before_anything_runs(
     answer = http.post(f"/v1/{path}", json={"model": BASE.alias, "stream": stream, **body})
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (400, "context_length_exceeded", param)
-    assert str(LIMIT) in error["message"]
+    assert error["message"].startswith(f"This model's maximum context length is {LIMIT} tokens")
     assert all(request.prompt.kind != "chat" for request in engine.requests)
     assert len(engine.requests) <= 1, "but for the short one beside it"
 

@@ -9,7 +9,8 @@ MEANINGS = {
     JobStatus.STARTING: "An attempt is claimed and its Ray job is being submitted.",
     JobStatus.RUNNING: "A runner reports to the service: the job trains.",
     JobStatus.PUBLISHING: "The weights are stored and safe; publishing is tried until it succeeds.",
-    JobStatus.PAUSING: "The runner saves a checkpoint and stops.",
+    JobStatus.PAUSING: "The runner saves a checkpoint and stops. Shown as `running` unless the job's owner "
+    "paused it: it then goes on by itself.",
     JobStatus.PAUSED: "Nothing runs; the job continues from its last checkpoint.",
     JobStatus.SUCCEEDED: "The tuned model answers requests.",
     JobStatus.FAILED: "The job's `error` says why. Only a trained job can be published again.",

@@ -320,7 +320,8 @@ class JobExtension(Answer):
     """Tunery's additions to OpenAI's job object."""
 
     state: JobState
-    """The status, with `starting` (shown as `queued`) and `publishing` (shown as `running`)."""
+    """The status, with `starting` (shown as `queued`) and `publishing` (shown as `running`). A job
+    that pauses although its owner has not paused it is `pausing`, and shown as `running`."""
     queue: JobQueue | None
     """Present while the job waits for its devices."""
     priority: Priority

@@ -53,7 +53,9 @@ class Job:
     id: str
     tenant: Tenant
     status: JobStatus
-    """The internal status. The API shows `status.public`."""
+    """The internal status. The API shows `public_status`."""
+    is_displaced: bool
+    """Whether it pauses, or did, for Tunery's own reasons: it then goes on by itself."""
     version: int
     model: str
     """Alias of the base."""
@@ -111,6 +113,13 @@ class Job:
             return False
         newest = self.resume_manifest_key
         return newest is None or folder_of(newest) == folder_of(manifest_key)
+
+    @property
+    def public_status(self) -> str:
+        """The status that the API shows. OpenAI's clients wait for a job as long as they know its status, so
+        `pausing` is shown only to an owner who paused it."""
+        is_interrupted = self.status is JobStatus.PAUSING and self.is_displaced
+        return (JobStatus.RUNNING if is_interrupted else self.status).public
 
     @property
     def num_workers(self) -> int:
@@ -411,6 +420,7 @@ def job_of(row: tables.Job) -> Job:
         id=row.id,
         tenant=Tenant(row.organization_id, row.project_id),
         status=JobStatus(row.status),
+        is_displaced=row.is_displaced,
         version=row.version,
         model=row.model,
         training_file=row.training_file,

@@ -5,7 +5,9 @@ import pytest
 
 from cluster.contracts.errors import Unavailable
 from cluster.contracts.jobs import JobStatus, Stopped
+from service.api.jobs.public_jobs import public_job
 from service.db import tables
+from service.db.jobs.jobs import Job, Jobs
 from service.db.maintenance import current_maintenance, end_maintenance, set_maintenance
 from service.db.organization.api_keys import ApiKeys
 from service.db.scheduler.attempts import MAINTENANCE
@@ -73,6 +75,24 @@ def test_queued_jobs_wait_and_running_ones_finish(world: World) -> None:
     assert world.status(queued) is JobStatus.STARTING
 
 
+def _shown(world: World, job: Job) -> tuple[str, str]:
+    """The job's status and state in the API."""
+    with world.database.read() as session:
+        shown = public_job(Jobs(session, TENANT).get(job.id))
+    return shown.status, shown.tunery.state
+
+
+def test_a_job_is_shown_as_pausing_only_if_its_owner_paused_it(world: World) -> None:
+    job = world.start()
+    with world.database.write() as session:
+        set_maintenance(session, pauses_jobs=True)
+    world.scheduler().tick()
+    assert _shown(world, job) == ("running", "pausing")
+    with world.database.write() as session:
+        Jobs(session, TENANT).pause(job.id)
+    assert _shown(world, job) == ("pausing", "pausing"), "its owner wants it to stay paused"
+
+
 def test_running_jobs_pause_and_go_on_by_themselves(world: World) -> None:
     job = world.start()
     for _ in range(2):
@@ -81,6 +101,7 @@ def test_running_jobs_pause_and_go_on_by_themselves(world: World) -> None:
         world.scheduler().tick()
     assert world.status(job) is JobStatus.PAUSING
     assert world.messages(job).count(MAINTENANCE) == 1
+    assert _shown(world, job) == ("running", "pausing"), "OpenAI's clients go on waiting for it"
     assert world.sync(job).command == "pause"
     world.sync(job, state=Stopped())
     world.ray.statuses[f"{job.id}-a1"] = "succeeded"

@@ -56,7 +56,7 @@ def test_a_new_job_is_openais_object(client: OpenAI, file: str) -> None:
         "validation_file": validation,
         "seed": 7,
         "estimated_finish": None,
-        "integrations": None,
+        "integrations": [],
         "method": {
             "type": "supervised",
             "supervised": {

@@ -40,10 +40,10 @@ def requested_integrations(body: CreateJobBody, settings: Settings) -> list[dict
     return found or None
 
 
-def public_integrations(job: Job) -> list[WandbIntegration] | None:
+def public_integrations(job: Job) -> list[WandbIntegration]:
     """OpenAI's only, in its form."""
     found = [each["wandb"] for each in job.integrations or [] if each["type"] == "wandb"]
-    return [WandbIntegration(wandb=WandbRunOptions(**options)) for options in found] or None
+    return [WandbIntegration(wandb=WandbRunOptions(**options)) for options in found]
 
 
 def integration_results(job: Job) -> list[JobIntegration]:

@@ -365,7 +365,7 @@ class FineTuningJob(Answer):
     validation_file: str | None
     seed: int
     estimated_finish: int | None
-    integrations: list[WandbIntegration] | None
+    integrations: list[WandbIntegration]
     """The integrations that OpenAI also has. `tunery.integrations` has all."""
     method: Annotated[SupervisedMethod | DpoMethod, Field(discriminator="type")]
     metadata: Metadata | None

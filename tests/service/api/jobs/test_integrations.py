@@ -55,11 +55,11 @@ def test_what_a_job_asks_for_is_shown_openais_part_in_openais_place(http: TestCl
 
 
 @pytest.mark.parametrize("body", [{}, {"integrations": []}, {"integrations": None, "tunery": {}}, own()])
-def test_a_job_without_integrations_has_null_as_with_openai(
+def test_a_job_without_integrations_has_an_empty_list_as_with_openai(
     http: TestClient, file: str, body: dict[str, Any]
 ) -> None:
     job = create(http, file, **body).json()
-    assert (job["integrations"], job["tunery"]["integrations"]) == (None, [])
+    assert (job["integrations"], job["tunery"]["integrations"]) == ([], [])
 
 
 def test_what_became_of_an_integration_is_shown(http: TestClient, state: AppState, file: str) -> None:

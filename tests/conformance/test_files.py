@@ -48,6 +48,8 @@ def test_files_are_listed_by_page_order_and_purpose(client: OpenAI) -> None:
     assert [file.id for file in client.files.list()] == [other, *made[::-1]]
     assert [file.id for file in client.files.list(limit=1, order="asc")] == [*made, other]
     assert [file.id for file in client.files.list(purpose="user_data")] == [other]
+    for written_by_openai in ("assistants_output", "batch_output", "vision"):
+        assert client.files.list(purpose=written_by_openai).data == []
     page = client.files.list(after=made[2], limit=1)
     assert ([file.id for file in page.data], page.has_more) == ([made[1]], True)
 

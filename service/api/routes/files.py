@@ -17,7 +17,7 @@ from service.api.http.auth import Reader, Writer
 from service.api.http.errors import PayloadTooLarge
 from service.api.http.ranges import Segment, download
 from service.api.schemas.base import Absent, Deleted, OrDefault, WholeNumber
-from service.api.schemas.files import FileList, FileObject, FilePurpose, UploadPurpose
+from service.api.schemas.files import FileList, FileObject, ListedPurpose, UploadPurpose
 from service.api.state import AppState, UsesAppState
 from service.api.uploads.pace import PacedRoute
 from service.api.uploads.turns import UploadTurns
@@ -90,7 +90,7 @@ async def create(
 def list_files(
     caller: Reader,
     state: UsesAppState,
-    purpose: Annotated[FilePurpose | Absent, OrDefault] = None,
+    purpose: Annotated[ListedPurpose | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1, le=10_000), WholeNumber] = 10_000,
     order: Annotated[Literal["asc", "desc"], OrDefault] = "desc",
     after: Annotated[str | Absent, OrDefault] = None,

@@ -14,6 +14,8 @@ FilePurpose = TypeAliasType(
     Literal["assistants", "batch", "fine-tune", "fine-tune-results", "vision", "user_data", "evals"],
 )
 """Purposes of uploads, and of files that jobs write."""
+ListedPurpose = TypeAliasType("ListedPurpose", FilePurpose | Literal["assistants_output", "batch_output"])
+"""Also those of files that only OpenAI writes: there are none here."""
 
 
 class FileObject(Answer):

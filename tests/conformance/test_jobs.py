@@ -1,5 +1,6 @@
 """Fine-tuning jobs, through the unmodified openai SDK."""
 
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -12,7 +13,7 @@ from cluster.contracts.jobs import JobStatus
 from cluster.contracts.peft_options import _RULES, ALLOWED
 from service.api.schemas.jobs import CreateJobBody
 from service.db import tables
-from service.db.transitions import transition
+from service.db.transitions import NewEvent, add_events, transition
 from tests.api import BASE, REPORT, LiveApi, add_encoder, add_tuned_model, jsonl, labels, preferences
 from tests.databases import on_both_databases
 
@@ -341,6 +342,24 @@ def test_jobs_are_listed_by_page_and_metadata(client: OpenAI, file: str) -> None
         made[0]
     ]
     assert [job.id for job in client.fine_tuning.jobs.list(extra_query={"metadata": "null"})] == [made[2]]
+
+
+def test_a_limit_beyond_the_longest_page_gets_the_longest_page(
+    live: LiveApi, client: OpenAI, file: str
+) -> None:
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=file)
+    with live.state.database.write() as session:
+        events = [NewEvent(f"Event {number}") for number in range(1001)]
+        add_events(session, session.get_one(tables.Job, job.id), events, at=0)
+    page = client.fine_tuning.jobs.list_events(job.id, limit=5000)
+    assert (len(page.data), page.has_more) == (1000, True)
+    assert len(list(client.fine_tuning.jobs.list_events(job.id, limit=5000))) > 1001
+    assert not client.fine_tuning.jobs.list(limit=5000).has_more
+    assert client.fine_tuning.jobs.checkpoints.list(job.id, limit=5000).data == []
+    for many in (client.fine_tuning.jobs.list, partial(client.fine_tuning.jobs.list_events, job.id)):
+        with pytest.raises(openai.BadRequestError) as refused:
+            many(limit=0)
+        assert refused.value.param == "limit"
 
 
 def test_cancelling_ends_a_job_once(client: OpenAI, file: str) -> None:

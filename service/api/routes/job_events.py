@@ -10,7 +10,7 @@ from service.api.http.auth import Reader
 from service.api.inference.sse import EventStream
 from service.api.jobs.event_feed import UsesEventFeed
 from service.api.jobs.public_jobs import public_event
-from service.api.schemas.base import Absent, Flag, OrDefault, WholeNumber
+from service.api.schemas.base import Absent, Flag, OrDefault, WholeNumber, at_most
 from service.api.schemas.jobs import FineTuningJobEventList
 from service.api.state import AppState, UsesAppState
 from service.db.jobs.events import JobEvents
@@ -36,13 +36,14 @@ async def list_events(
     feed: UsesEventFeed,
     job_id: str,
     after: Annotated[str | Absent, OrDefault] = None,
-    limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
+    limit: Annotated[int, Query(ge=1), WholeNumber, at_most(1_000)] = 20,
     stream: Annotated[bool, Flag] = False,
     last_event_id: Annotated[int, Header(ge=-1), WholeNumber] = -1,
 ) -> FineTuningJobEventList | Response:
-    """Lists the job's events. With `stream=true`, sends server-sent events, starting with the first one or
-    after the one named by the header `Last-Event-ID`, until the job has ended and all its events are sent, or
-    the server restarts: then reconnect with `Last-Event-ID`."""
+    """Lists the job's events, the newest first. A page has at most 1,000, also if `limit` is greater. With
+    `stream=true`, sends server-sent events, starting with the first one or after the one named by the header
+    `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
+    reconnect with `Last-Event-ID`."""
     if stream:
         return EventStream(await feed.follow(caller.tenant, job_id, last_event_id))
     return await run_in_threadpool(_page, state, caller.tenant, job_id, after, limit)

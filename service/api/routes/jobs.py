@@ -16,7 +16,7 @@ from service.api.jobs.dry_runs import check_may_run, prepare
 from service.api.jobs.idempotency import create_idempotently
 from service.api.jobs.new_jobs import request_sha256
 from service.api.jobs.public_jobs import public_checkpoint, public_job, public_jobs
-from service.api.schemas.base import MAX_PAIRS, Absent, OrDefault, WholeNumber
+from service.api.schemas.base import MAX_PAIRS, Absent, OrDefault, WholeNumber, at_most
 from service.api.schemas.jobs import (
     CreateJobBody,
     FineTuningJob,
@@ -117,8 +117,9 @@ def list_jobs(
     caller: Reader,
     state: UsesAppState,
     after: Annotated[str | Absent, OrDefault] = None,
-    limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
+    limit: Annotated[int, Query(ge=1), WholeNumber, at_most(100)] = 20,
 ) -> FineTuningJobList:
+    """Lists jobs, the newest first. A page has at most 100, also if `limit` is greater."""
     metadata = _metadata_filter(request)
     with state.database.read() as session:
         page = Jobs(session, caller.tenant).list(after=after, limit=limit, metadata=metadata)
@@ -205,8 +206,9 @@ def list_checkpoints(
     state: UsesAppState,
     job_id: str,
     after: Annotated[str | Absent, OrDefault] = None,
-    limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 10,
+    limit: Annotated[int, Query(ge=1), WholeNumber, at_most(1_000)] = 10,
 ) -> FineTuningJobCheckpointList:
+    """Lists checkpoints, the newest first. A page has at most 1,000, also if `limit` is greater."""
     with state.database.read() as session:
         page = Checkpoints(session, caller.tenant).page(job_id, after=after, limit=limit)
     data = [public_checkpoint(checkpoint) for checkpoint in page.data]

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Generic, Literal, NoReturn, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, PydanticUseDefault
 from typing_extensions import TypeAliasType
@@ -108,6 +108,13 @@ def _reading(pattern: str, expected: str) -> BeforeValidator:
 OrDefault = BeforeValidator(_default_if_empty)
 WholeNumber = _reading(r"-?[0-9]{1,18}", "a whole number")
 Flag = _reading("true|false", "true or false")
+
+
+def at_most(maximum: int) -> AfterValidator:
+    """Takes a greater number for `maximum`: a page may be shorter than its `limit`, and says `has_more`."""
+    return AfterValidator(lambda number: min(number, maximum))
+
+
 Day = _reading("[0-9]{4}-[0-9]{2}-[0-9]{2}", "a date such as 2026-01-31")
 
 

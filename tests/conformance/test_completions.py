@@ -162,7 +162,7 @@ def test_unsupported_parameters_are_refused_by_name(
         ({"best_of": 0}, "best_of"),
         ({"logprobs": 6}, "logprobs"),
         ({"n": 129}, "n"),
-        ({"prompt": ["x"] * 65, "n": 2}, "prompt"),
+        ({"prompt": ["x"] * 1025, "n": 2}, "prompt"),
         ({"prompt": []}, "prompt"),
         ({"prompt": [[]]}, "prompt[0]"),
         ({"prompt": [-1]}, "prompt[0]"),
@@ -213,6 +213,33 @@ def test_one_refused_prompt_of_many_is_a_status_before_anything_is_streamed(
     live.engine.refusal = ContextLengthExceeded("too long", param="prompt")
     with pytest.raises(openai.BadRequestError):
         client.completions.create(model="base-1", prompt=["a", "b"], stream=True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_many_prompts_are_answered_in_order(live: LiveApi, client: OpenAI, stream: bool) -> None:
+    prompts = [[place + 1] for place in range(300)]
+    texts = {}
+    if stream:
+        for chunk in client.completions.create(model="base-1", prompt=prompts, n=2, stream=True):
+            for choice in chunk.choices:
+                texts[choice.index] = texts.get(choice.index, "") + choice.text
+    else:
+        answer = client.completions.create(model="base-1", prompt=prompts, n=2)
+        assert [choice.index for choice in answer.choices] == list(range(600))
+        texts = {choice.index: choice.text for choice in answer.choices}
+    assert texts == dict.fromkeys(range(600), "Hello wörld")
+    asked = [request.prompt for request in live.engine.requests]
+    assert asked == [TokenPrompt(token_ids=prompt) for prompt in prompts]
+
+
+def test_more_choices_than_fit_into_memory_are_refused(live: LiveApi, client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="1025 prompts with n = 2 are more than 2048 choices"):
+        client.completions.create(model="base-1", prompt=["x"] * 1025, n=2)
+    with pytest.raises(openai.BadRequestError, match="more than 128 choices, the most with 'logprobs'"):
+        client.completions.create(model="base-1", prompt=["x"] * 129, logprobs=0)
+    assert live.engine.requests == []
+    stream = client.completions.create(model="base-1", prompt=["x"] * 129, logprobs=0, stream=True)
+    assert len({chunk.choices[0].index for chunk in stream}) == 129
 
 
 def test_a_fault_in_mid_stream_is_an_error_event(live: LiveApi, client: OpenAI) -> None:

@@ -31,13 +31,15 @@ class AdmissionQueue:
         self._is_empty.set()
 
     @asynccontextmanager
-    async def turn(self, tenant: str, num_choices: int) -> AsyncIterator[Turn]:
-        """Waits until it is this request's turn. The turn ends with the block.
+    async def turn(self, tenant: str, num_choices: int, *, has_place: bool = False) -> AsyncIterator[Turn]:
+        """Waits until it is this request's turn. The turn ends with the block. `has_place`: it follows one
+        that has ended, of the same HTTP request, and is not refused however many are waiting.
 
         Raises Overloaded if too many requests are waiting, and Unavailable (`queue_timeout`) after the
         longest wait. A cancelled request leaves the queue at once."""
         turn = Turn(tenant, num_choices)
-        self._check_room(turn)
+        if not has_place:
+            self._check_room(turn)
         self._queue.join(turn)
         self._is_empty.clear()
         try:
@@ -50,6 +52,11 @@ class AdmissionQueue:
             self._call_next()
             if self._queue.is_empty:
                 self._is_empty.set()
+
+    @property
+    def max_running(self) -> int:
+        """The most choices that have their turn at the same time."""
+        return self._limits.max_running
 
     @property
     def num_running(self) -> int:

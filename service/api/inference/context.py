@@ -1,8 +1,9 @@
 """The engine as one caller sees it: requests wait for their turn, and their tokens are counted."""
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
@@ -24,7 +25,7 @@ from service.api.http.strict_json import StrictJsonRoute
 from service.api.inference.admission import AdmissionQueue
 from service.api.inference.engine import Engine
 from service.api.inference.expected_tokens import expected_tokens
-from service.api.inference.fair_queue import GENERATED_TOKEN_COST, PROMPT_TOKEN_COST
+from service.api.inference.fair_queue import GENERATED_TOKEN_COST, PROMPT_TOKEN_COST, Turn
 from service.api.inference.prompt_length import check_prompt_length
 from service.api.inference.rate_limits import Admission, RateLimiter
 from service.api.inference.usage_meter import UsageMeter
@@ -34,6 +35,9 @@ from service.metrics.api import ApiMetrics
 from service.metrics.generation import GenerationTimer
 
 EngineRequest = GenerationRequest | ClassificationRequest | EmbeddingRequest
+_MOST_AT_ONCE = 128
+"""Choices of one HTTP request that are under way at the same time, and half of what the engine runs: one with
+thousands of prompts would otherwise take all slots, and all places in its project's queue."""
 Texts = TypeVar("Texts", ClassificationRequest, EmbeddingRequest)
 Encoded = TypeVar("Encoded", ClassificationAnswer, EmbeddingAnswer)
 
@@ -65,7 +69,12 @@ class InferenceContext:
         http_request.state.rate_limit_headers = admission.headers
         if admission.refusal is not None:
             raise admission.refusal
-        return MeteredEngine(self, caller, model, admission)
+        return MeteredEngine(self, caller, model, admission, at_once=self._at_once(requests[0]))
+
+    def _at_once(self, request: EngineRequest) -> int:
+        """How many requests like this one may be under way for one HTTP request."""
+        choices = request.sampling.n if isinstance(request, GenerationRequest) else 1
+        return max(1, min(self.admission.max_running // 2, _MOST_AT_ONCE) // choices)
 
 
 class InferenceRoute(StrictJsonRoute):
@@ -99,8 +108,17 @@ class MeteredEngine:
     Raises what the engine and `AdmissionQueue.turn` raise."""
 
     def __init__(
-        self, context: InferenceContext, caller: Principal, model: str, admission: Admission
+        self,
+        context: InferenceContext,
+        caller: Principal,
+        model: str,
+        admission: Admission,
+        *,
+        at_once: int = _MOST_AT_ONCE,
     ) -> None:
+        """`at_once`: generations beyond so many wait until an earlier one has ended, before they queue."""
+        self._under_way = asyncio.Semaphore(at_once)
+        self._num_new_places = at_once
         self._context = context
         self._admission = admission
         self._caller = caller
@@ -109,10 +127,10 @@ class MeteredEngine:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
         meter = TokenMeter()
-        timer = GenerationTimer(self._context.metrics, request.model.base.alias, request.sampling.n)
         try:
             async with (
-                self._context.admission.turn(request.tenant, request.sampling.n) as turn,
+                self._timed(request, meter) as timer,
+                self._turn(request) as turn,
                 aclosing(self._context.engine.generate(request)) as events,
             ):
                 timer.note_turn()
@@ -122,14 +140,27 @@ class MeteredEngine:
                         timer.note_token()
                     if not _is_silent(event):
                         yield event
-        except Exception as error:
-            timer.note_failure(error)
-            raise
         finally:
-            timer.note_end(meter.prompt_tokens, meter.completion_tokens)
             self._settle(request, meter.prompt_tokens, meter.completion_tokens)
             if meter.is_accepted:
                 self._count("completions", meter.prompt_tokens, meter.completion_tokens)
+
+    @asynccontextmanager
+    async def _timed(self, request: GenerationRequest, meter: "TokenMeter") -> AsyncIterator[GenerationTimer]:
+        async with self._under_way:
+            timer = GenerationTimer(self._context.metrics, request.model.base.alias, request.sampling.n)
+            try:
+                yield timer
+            except Exception as error:
+                timer.note_failure(error)
+                raise
+            finally:
+                timer.note_end(meter.prompt_tokens, meter.completion_tokens)
+
+    def _turn(self, request: GenerationRequest) -> AbstractAsyncContextManager[Turn]:
+        has_place = self._num_new_places == 0
+        self._num_new_places -= not has_place
+        return self._context.admission.turn(request.tenant, request.sampling.n, has_place=has_place)
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
         return await self._encoded("classifications", self._context.engine.classify, request)

@@ -25,7 +25,10 @@ from service.api.schemas.chat import (
 )
 from service.api.schemas.completions import CompletionBody
 
-_MAX_CHOICES = 128
+_MAX_CHOICES = 2048
+"""Of one request. Some wait for others, see `MeteredEngine`."""
+_MAX_KEPT_CHOICES = 128
+"""With log-probabilities that are not streamed: a token's take kilobytes, and are kept until the end."""
 _ANY_OBJECT = {"type": "object"}
 
 
@@ -45,11 +48,7 @@ def completion_requests(body: CompletionBody, model: ModelRef, tenant: str) -> l
             "best_of", "'best_of' greater than 'n' is not supported: ask for 'n' choices and pick one."
         )
     prompts = _prompts(body)
-    if len(prompts) * n > _MAX_CHOICES:
-        raise InvalidRequest(
-            f"{len(prompts)} prompts with n = {n} are more than {_MAX_CHOICES} choices at once.",
-            param="prompt",
-        )
+    _check_choices(body, len(prompts), n)
     max_tokens = 16 if body.max_tokens is None else body.max_tokens
     sampling = body.sampling(
         model.base.sampling, max_tokens=max_tokens, logprobs=body.logprobs, echo=bool(body.echo)
@@ -58,6 +57,21 @@ def completion_requests(body: CompletionBody, model: ModelRef, tenant: str) -> l
         GenerationRequest(id=_new_id(), model=model, prompt=prompt, sampling=sampling, tenant=tenant)
         for prompt in prompts
     ]
+
+
+def _check_choices(body: CompletionBody, num_prompts: int, n: int) -> None:
+    if num_prompts * n > _MAX_CHOICES:
+        raise InvalidRequest(
+            f"{num_prompts} prompts with n = {n} are more than {_MAX_CHOICES} choices: send several "
+            "requests.",
+            param="prompt",
+        )
+    if num_prompts * n > _MAX_KEPT_CHOICES and body.logprobs is not None and not body.stream:
+        raise InvalidRequest(
+            f"{num_prompts} prompts with n = {n} are more than {_MAX_KEPT_CHOICES} choices, the most with "
+            "'logprobs'; stream the answer, or send several requests.",
+            param="prompt",
+        )
 
 
 def chat_request(body: ChatCompletionBody, model: ModelRef, tenant: str) -> GenerationRequest:

@@ -215,6 +215,62 @@ async def test_days_are_counted_apart_and_forgotten_once_they_are_written(
     ]
 
 
+async def test_a_request_of_many_prompts_leaves_places_to_others_and_keeps_its_own(
+    database: Database, caller: Principal
+) -> None:
+    fake = FakeEngine(stalls=True)
+    limits = QueueLimits(max_running=4, max_waiting_per_tenant=2, max_waiting=2)
+    context = InferenceContext(
+        fake,
+        AdmissionQueue(limits, wait_seconds=5),
+        UsageMeter(database, keep_minutes_seconds=DAY),
+        RateLimiter(database, {}),
+        ApiMetrics(CollectorRegistry()),
+    )
+    engine = MeteredEngine(context, caller, "model-1", Admission({}), at_once=2)
+    async with asyncio.timeout(30):
+        running = [asyncio.create_task(drain(engine.generate(generation()))) for _ in range(50)]
+        while len(fake.requests) < 2:
+            await asyncio.sleep(0.01)
+        assert (context.admission.num_running, context.admission.num_waiting) == (2, 0)
+        fake.stalls = False
+        for task in running[:2]:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    assert len(fake.requests) == 50
+    assert not any(task.exception() for task in running[2:])
+
+
+async def test_a_later_prompt_is_not_refused_for_a_full_queue(database: Database, caller: Principal) -> None:
+    limits = QueueLimits(max_running=2, max_waiting_per_tenant=1, max_waiting=1)
+    context = InferenceContext(
+        FakeEngine(),
+        AdmissionQueue(limits, wait_seconds=5),
+        UsageMeter(database, keep_minutes_seconds=DAY),
+        RateLimiter(database, {}),
+        ApiMetrics(CollectorRegistry()),
+    )
+    engine = MeteredEngine(context, caller, "model-1", Admission({}), at_once=1)
+    admission = context.admission
+
+    async def wait_for_turn() -> None:
+        async with admission.turn("t", 1):
+            pass
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        async with aclosing(engine.generate(generation())) as first:
+            await anext(first)
+            second = tasks.create_task(drain(engine.generate(generation())))
+            async with admission.turn("t", 1):
+                tasks.create_task(wait_for_turn())
+                await asyncio.sleep(0)
+                with pytest.raises(Overloaded):
+                    admission.check_room("t")
+                async for _ in first:
+                    pass
+        await second
+
+
 def test_the_token_meter_always_agrees_with_the_engines_count() -> None:
     meter = TokenMeter()
     events: list[GenerationEvent] = [

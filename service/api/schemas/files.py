@@ -14,7 +14,20 @@ FilePurpose = TypeAliasType(
     Literal["assistants", "batch", "fine-tune", "fine-tune-results", "vision", "user_data", "evals"],
 )
 """Purposes of uploads, and of files that jobs write."""
-ListedPurpose = TypeAliasType("ListedPurpose", FilePurpose | Literal["assistants_output", "batch_output"])
+ListedPurpose = TypeAliasType(
+    "ListedPurpose",
+    Literal[
+        "assistants",
+        "assistants_output",
+        "batch",
+        "batch_output",
+        "fine-tune",
+        "fine-tune-results",
+        "vision",
+        "user_data",
+        "evals",
+    ],
+)
 """Also those of files that only OpenAI writes: there are none here."""
 
 

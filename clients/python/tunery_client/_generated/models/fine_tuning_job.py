@@ -51,8 +51,7 @@ class FineTuningJob:
         validation_file (None | str):
         seed (int):
         estimated_finish (int | None):
-        integrations (list[WandbIntegration] | None): The integrations that OpenAI also has. `tunery.integrations` has
-            all.
+        integrations (list[WandbIntegration]): The integrations that OpenAI also has. `tunery.integrations` has all.
         method (DpoMethod | SupervisedMethod):
         metadata (Metadata | None):
         user_provided_suffix (None | str):
@@ -74,7 +73,7 @@ class FineTuningJob:
     validation_file: None | str
     seed: int
     estimated_finish: int | None
-    integrations: list[WandbIntegration] | None
+    integrations: list[WandbIntegration]
     method: DpoMethod | SupervisedMethod
     metadata: Metadata | None
     user_provided_suffix: None | str
@@ -133,15 +132,10 @@ class FineTuningJob:
         estimated_finish: int | None
         estimated_finish = self.estimated_finish
 
-        integrations: list[dict[str, Any]] | None
-        if isinstance(self.integrations, list):
-            integrations = []
-            for integrations_type_0_item_data in self.integrations:
-                integrations_type_0_item = integrations_type_0_item_data.to_dict()
-                integrations.append(integrations_type_0_item)
-
-        else:
-            integrations = self.integrations
+        integrations = []
+        for integrations_item_data in self.integrations:
+            integrations_item = integrations_item_data.to_dict()
+            integrations.append(integrations_item)
 
         method: dict[str, Any]
         if isinstance(self.method, SupervisedMethod):
@@ -289,25 +283,12 @@ class FineTuningJob:
 
         estimated_finish = _parse_estimated_finish(d.pop("estimated_finish"))
 
-        def _parse_integrations(data: object) -> list[WandbIntegration] | None:
-            if data is None:
-                return data
-            try:
-                if not isinstance(data, list):
-                    raise TypeError()
-                integrations_type_0 = []
-                _integrations_type_0 = data
-                for integrations_type_0_item_data in _integrations_type_0:
-                    integrations_type_0_item = WandbIntegration.from_dict(integrations_type_0_item_data)
+        integrations = []
+        _integrations = d.pop("integrations")
+        for integrations_item_data in _integrations:
+            integrations_item = WandbIntegration.from_dict(integrations_item_data)
 
-                    integrations_type_0.append(integrations_type_0_item)
-
-                return integrations_type_0
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            return cast(list[WandbIntegration] | None, data)
-
-        integrations = _parse_integrations(d.pop("integrations"))
+            integrations.append(integrations_item)
 
         def _parse_method(data: object) -> DpoMethod | SupervisedMethod:
             try:

@@ -6,14 +6,14 @@ import httpx
 from ...client import AuthenticatedClient, Client
 from ...models.error_answer import ErrorAnswer
 from ...models.file_list import FileList
-from ...models.file_purpose import FilePurpose
 from ...models.files_list_order import FilesListOrder
+from ...models.listed_purpose import ListedPurpose
 from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     *,
-    purpose: FilePurpose | Unset = UNSET,
+    purpose: ListedPurpose | Unset = UNSET,
     limit: int | Unset = 10000,
     order: FilesListOrder | Unset = "desc",
     after: str | Unset = UNSET,
@@ -75,7 +75,7 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
-    purpose: FilePurpose | Unset = UNSET,
+    purpose: ListedPurpose | Unset = UNSET,
     limit: int | Unset = 10000,
     order: FilesListOrder | Unset = "desc",
     after: str | Unset = UNSET,
@@ -83,7 +83,7 @@ def sync_detailed(
     """List files
 
     Args:
-        purpose (FilePurpose | Unset):
+        purpose (ListedPurpose | Unset):
         limit (int | Unset):  Default: 10000.
         order (FilesListOrder | Unset):  Default: 'desc'.
         after (str | Unset):
@@ -113,7 +113,7 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient | Client,
-    purpose: FilePurpose | Unset = UNSET,
+    purpose: ListedPurpose | Unset = UNSET,
     limit: int | Unset = 10000,
     order: FilesListOrder | Unset = "desc",
     after: str | Unset = UNSET,
@@ -121,7 +121,7 @@ def sync(
     """List files
 
     Args:
-        purpose (FilePurpose | Unset):
+        purpose (ListedPurpose | Unset):
         limit (int | Unset):  Default: 10000.
         order (FilesListOrder | Unset):  Default: 'desc'.
         after (str | Unset):
@@ -146,7 +146,7 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
-    purpose: FilePurpose | Unset = UNSET,
+    purpose: ListedPurpose | Unset = UNSET,
     limit: int | Unset = 10000,
     order: FilesListOrder | Unset = "desc",
     after: str | Unset = UNSET,
@@ -154,7 +154,7 @@ async def asyncio_detailed(
     """List files
 
     Args:
-        purpose (FilePurpose | Unset):
+        purpose (ListedPurpose | Unset):
         limit (int | Unset):  Default: 10000.
         order (FilesListOrder | Unset):  Default: 'desc'.
         after (str | Unset):
@@ -182,7 +182,7 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
-    purpose: FilePurpose | Unset = UNSET,
+    purpose: ListedPurpose | Unset = UNSET,
     limit: int | Unset = 10000,
     order: FilesListOrder | Unset = "desc",
     after: str | Unset = UNSET,
@@ -190,7 +190,7 @@ async def asyncio(
     """List files
 
     Args:
-        purpose (FilePurpose | Unset):
+        purpose (ListedPurpose | Unset):
         limit (int | Unset):  Default: 10000.
         order (FilesListOrder | Unset):  Default: 'desc'.
         after (str | Unset):

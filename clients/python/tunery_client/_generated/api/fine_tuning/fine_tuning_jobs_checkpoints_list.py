@@ -69,6 +69,8 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobCheckpointList]:
     """List a job's checkpoints
 
+     Lists checkpoints, the newest first. A page has at most 1,000, also if `limit` is greater.
+
     Args:
         job_id (str):
         after (str | Unset):
@@ -104,6 +106,8 @@ def sync(
 ) -> ErrorAnswer | FineTuningJobCheckpointList | None:
     """List a job's checkpoints
 
+     Lists checkpoints, the newest first. A page has at most 1,000, also if `limit` is greater.
+
     Args:
         job_id (str):
         after (str | Unset):
@@ -133,6 +137,8 @@ async def asyncio_detailed(
     limit: int | Unset = 10,
 ) -> Response[ErrorAnswer | FineTuningJobCheckpointList]:
     """List a job's checkpoints
+
+     Lists checkpoints, the newest first. A page has at most 1,000, also if `limit` is greater.
 
     Args:
         job_id (str):
@@ -166,6 +172,8 @@ async def asyncio(
     limit: int | Unset = 10,
 ) -> ErrorAnswer | FineTuningJobCheckpointList | None:
     """List a job's checkpoints
+
+     Lists checkpoints, the newest first. A page has at most 1,000, also if `limit` is greater.
 
     Args:
         job_id (str):

@@ -79,10 +79,11 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobEventList]:
     """List or follow a job's events
 
-     Lists the job's events. With `stream=true`, sends server-sent events, starting with the first one or
-    after the one named by the header `Last-Event-ID`, until the job has ended and all its events are
-    sent, or
-    the server restarts: then reconnect with `Last-Event-ID`.
+     Lists the job's events, the newest first. A page has at most 1,000, also if `limit` is greater. With
+    `stream=true`, sends server-sent events, starting with the first one or after the one named by the
+    header
+    `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
+    reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -125,10 +126,11 @@ def sync(
 ) -> ErrorAnswer | FineTuningJobEventList | None:
     """List or follow a job's events
 
-     Lists the job's events. With `stream=true`, sends server-sent events, starting with the first one or
-    after the one named by the header `Last-Event-ID`, until the job has ended and all its events are
-    sent, or
-    the server restarts: then reconnect with `Last-Event-ID`.
+     Lists the job's events, the newest first. A page has at most 1,000, also if `limit` is greater. With
+    `stream=true`, sends server-sent events, starting with the first one or after the one named by the
+    header
+    `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
+    reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -166,10 +168,11 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobEventList]:
     """List or follow a job's events
 
-     Lists the job's events. With `stream=true`, sends server-sent events, starting with the first one or
-    after the one named by the header `Last-Event-ID`, until the job has ended and all its events are
-    sent, or
-    the server restarts: then reconnect with `Last-Event-ID`.
+     Lists the job's events, the newest first. A page has at most 1,000, also if `limit` is greater. With
+    `stream=true`, sends server-sent events, starting with the first one or after the one named by the
+    header
+    `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
+    reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -210,10 +213,11 @@ async def asyncio(
 ) -> ErrorAnswer | FineTuningJobEventList | None:
     """List or follow a job's events
 
-     Lists the job's events. With `stream=true`, sends server-sent events, starting with the first one or
-    after the one named by the header `Last-Event-ID`, until the job has ended and all its events are
-    sent, or
-    the server restarts: then reconnect with `Last-Event-ID`.
+     Lists the job's events, the newest first. A page has at most 1,000, also if `limit` is greater. With
+    `stream=true`, sends server-sent events, starting with the first one or after the one named by the
+    header
+    `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
+    reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):

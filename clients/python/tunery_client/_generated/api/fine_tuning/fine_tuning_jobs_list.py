@@ -73,6 +73,8 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobList]:
     """List fine-tuning jobs
 
+     Lists jobs, the newest first. A page has at most 100, also if `limit` is greater.
+
     Args:
         after (str | Unset):
         limit (int | Unset):  Default: 20.
@@ -108,6 +110,8 @@ def sync(
 ) -> ErrorAnswer | FineTuningJobList | None:
     """List fine-tuning jobs
 
+     Lists jobs, the newest first. A page has at most 100, also if `limit` is greater.
+
     Args:
         after (str | Unset):
         limit (int | Unset):  Default: 20.
@@ -137,6 +141,8 @@ async def asyncio_detailed(
     metadata: FineTuningJobsListMetadata | Unset = UNSET,
 ) -> Response[ErrorAnswer | FineTuningJobList]:
     """List fine-tuning jobs
+
+     Lists jobs, the newest first. A page has at most 100, also if `limit` is greater.
 
     Args:
         after (str | Unset):
@@ -170,6 +176,8 @@ async def asyncio(
     metadata: FineTuningJobsListMetadata | Unset = UNSET,
 ) -> ErrorAnswer | FineTuningJobList | None:
     """List fine-tuning jobs
+
+     Lists jobs, the newest first. A page has at most 100, also if `limit` is greater.
 
     Args:
         after (str | Unset):

@@ -5,12 +5,13 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from cluster.contracts.errors import InsufficientStorage, TuneryError, Unavailable
+from cluster.contracts.errors import STORAGE_UNAVAILABLE, InsufficientStorage, TuneryError, Unavailable
 
 CHUNK_BYTES = 1 << 20
 
@@ -27,6 +28,11 @@ class Written(NamedTuple):
     """Unix seconds."""
 
 
+def store_unavailable(problem: str) -> Unavailable:
+    """The error of an object store, as opposed to that of a disk of this machine."""
+    return Unavailable(problem, code=STORAGE_UNAVAILABLE)
+
+
 def unobserved() -> None:
     """The progress of a copy that nobody watches."""
 
@@ -41,23 +47,29 @@ def sha256_of(path: Path, on_progress: Callable[[], None] = unobserved) -> str:
     return digest.hexdigest()
 
 
-def write_atomically(path: Path, source: BinaryIO, on_progress: Callable[[], None] = unobserved) -> Written:
+def write_atomically(
+    path: Path,
+    source: BinaryIO,
+    on_progress: Callable[[], None] = unobserved,
+    *,
+    unavailable: Callable[[str], TuneryError] = Unavailable,
+) -> Written:
     """Copies `source` to `path` in chunks, and calls `on_progress` after each.
 
     The bytes go to a file beside `path`, which is synced to disk and then renamed, so that a reader, a crash
     or an error leaves either the old file or the new one. Raises InsufficientStorage if the disk is full and
-    Unavailable if it fails. Errors of `source` propagate.
+    what `unavailable` makes if it fails. Errors of `source` propagate.
     """
     temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{secrets.token_hex(8)}")
-    with _readable_errors(path):
+    with _readable_errors(path, unavailable):
         target = _create(temporary)
     try:
         with target:
-            size, digest = _copy(source, target, path, on_progress)
-            with _readable_errors(path):
+            size, digest = _copy(source, target, partial(_readable_errors, path, unavailable), on_progress)
+            with _readable_errors(path, unavailable):
                 os.fsync(target.fileno())
                 modified_at = os.fstat(target.fileno()).st_mtime
-        with _readable_errors(path):
+        with _readable_errors(path, unavailable):
             temporary.replace(path)
             _sync_folder(path.parent)
     except BaseException:
@@ -81,10 +93,15 @@ def _create(path: Path) -> FileIO:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _copy(source: BinaryIO, target: FileIO, path: Path, on_progress: Callable[[], None]) -> tuple[int, str]:
+def _copy(
+    source: BinaryIO,
+    target: FileIO,
+    readable_errors: Callable[[], AbstractContextManager[None]],
+    on_progress: Callable[[], None],
+) -> tuple[int, str]:
     size, sha256 = 0, hashlib.sha256()
     while chunk := source.read(CHUNK_BYTES):
-        with _readable_errors(path):
+        with readable_errors():
             _write_all(target, chunk)
         sha256.update(chunk)
         size += len(chunk)
@@ -111,20 +128,22 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _readable_errors(path: Path) -> Iterator[None]:
+def _readable_errors(path: Path, unavailable: Callable[[str], TuneryError]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise as_domain_error(error, path) from error
+        raise as_domain_error(error, path, unavailable) from error
 
 
-def as_domain_error(error: OSError, path: Path) -> TuneryError:
+def as_domain_error(
+    error: OSError, path: Path, unavailable: Callable[[str], TuneryError] = Unavailable
+) -> TuneryError:
     """An error whose message is safe to show to users. Its note, which only logs show, is for the
-    operator."""
+    operator. `unavailable` makes the error of a disk that fails."""
     found: TuneryError
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         found = InsufficientStorage()
     else:
-        found = Unavailable(f"Cannot access {path.name}: {error.strerror or type(error).__name__}.")
+        found = unavailable(f"Cannot access {path.name}: {error.strerror or type(error).__name__}.")
     found.add_note(f"The file is in {path.parent}.")
     return found

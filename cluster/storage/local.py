@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cluster.contracts.errors import InvalidRequest, NotFound
-from cluster.storage.files import TEMPORARY_MARK, as_domain_error, unobserved, write_atomically
+from cluster.storage.files import (
+    TEMPORARY_MARK,
+    as_domain_error,
+    store_unavailable,
+    unobserved,
+    write_atomically,
+)
 from cluster.storage.keys import checked_key, checked_prefix
 from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
 
@@ -49,7 +55,7 @@ class LocalStore(ObjectStore):
         except FileNotFoundError as error:
             raise _absent(key) from error
         except OSError as error:
-            raise as_domain_error(error, path) from error
+            raise as_domain_error(error, path, store_unavailable) from error
 
     def stat(self, key: str) -> ObjectInfo:
         path = self._path(key)
@@ -58,7 +64,7 @@ class LocalStore(ObjectStore):
         except (FileNotFoundError, NotADirectoryError) as error:
             raise _absent(key) from error
         except OSError as error:
-            raise as_domain_error(error, path) from error
+            raise as_domain_error(error, path, store_unavailable) from error
         if not stat.S_ISREG(found.st_mode):
             raise _absent(key)
         return ObjectInfo(key, found.st_size, None, found.st_mtime)
@@ -89,7 +95,7 @@ class LocalStore(ObjectStore):
         path = self._path(key)
         if path.is_dir():
             raise InvalidRequest(f"Object key {key!r} is the beginning of other keys.", param="key")
-        return ObjectInfo(key, *write_atomically(path, source, on_progress))
+        return ObjectInfo(key, *write_atomically(path, source, on_progress, unavailable=store_unavailable))
 
     def _files(self, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
         folder = checked_prefix(prefix).rpartition("/")[0]
@@ -104,7 +110,7 @@ class LocalStore(ObjectStore):
         except (NotADirectoryError, IsADirectoryError):
             return
         except OSError as error:
-            raise as_domain_error(error, path) from error
+            raise as_domain_error(error, path, store_unavailable) from error
         with suppress(OSError):
             for folder in path.parents:
                 if folder == self._root:
@@ -126,7 +132,7 @@ def _walk(folder: Path, above: str) -> Iterator[tuple[str, os.stat_result]]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise as_domain_error(error, folder) from error
+        raise as_domain_error(error, folder, store_unavailable) from error
     for entry in entries:
         key = f"{above}/{entry.name}" if above else entry.name
         if entry.is_dir(follow_symlinks=False):

@@ -19,9 +19,8 @@ from cluster.contracts.errors import (
     InvalidConfiguration,
     NotFound,
     TuneryError,
-    Unavailable,
 )
-from cluster.storage.files import as_domain_error, sha256_of, unobserved
+from cluster.storage.files import as_domain_error, sha256_of, store_unavailable, unobserved
 from cluster.storage.joining import can_be_parts, join_objects
 from cluster.storage.keys import checked_key, checked_prefix
 from cluster.storage.parts import PART_BYTES, streamed_part_bytes
@@ -241,7 +240,9 @@ class S3Store(ObjectStore):
                     self._client.delete_object(Bucket=self._bucket, Key=name)
                 return
         for error in answer.get("Errors", []):
-            raise Unavailable(f"Storage refuses to delete {error.get('Key')!r}: {error.get('Message')}.")
+            raise store_unavailable(
+                f"Storage refuses to delete {error.get('Key')!r}: {error.get('Message')}."
+            )
 
     def _parts(self, name: str, upload_id: str) -> "Sequence[PartTypeDef]":
         """The parts of an unfinished upload; empty once it has ended."""
@@ -275,7 +276,7 @@ class S3Store(ObjectStore):
             # The size is not compared: by now the object may be another writer's.
             return ObjectInfo(key, size, digest, self.stat(key).modified_at)
         except NotFound as error:
-            raise Unavailable(f"Storage accepted {key!r} and does not have it.") from error
+            raise store_unavailable(f"Storage accepted {key!r} and does not have it.") from error
 
     def _begin(self, name: str) -> dict[str, Any]:
         """Begins a multipart upload. Returns what names it in requests."""
@@ -351,7 +352,7 @@ def _present(answer: Mapping[str, Any], field: str) -> Any:
     """Returns a field that every complete response has. botocore does not compare a response's length with
     the announced one, and reads a response that was cut before its first byte as an empty one."""
     if field not in answer:
-        raise Unavailable(f"Storage's answer ended before {field}.")
+        raise store_unavailable(f"Storage's answer ended before {field}.")
     return answer[field]
 
 
@@ -378,10 +379,12 @@ def _mapped_file_errors(path: Path) -> Iterator[None]:
 
 def _as_domain_error(error: ClientError | BotoCoreError | RetriesExceededError, key: str) -> TuneryError:
     if not isinstance(error, ClientError):
-        return Unavailable(f"Storage does not answer ({type(error).__name__}) for {key!r}.")
+        return store_unavailable(f"Storage does not answer ({type(error).__name__}) for {key!r}.")
     code = error.response["Error"].get("Code", "")
     if code in {"NoSuchKey", "404", "NotFound"}:
         return NotFound(f"No object {key!r} in storage.")
     if error.response["ResponseMetadata"].get("HTTPStatusCode") == 507 or code in _FULL_CODES:
         return InsufficientStorage()
-    return Unavailable(f"Storage refuses {error.operation_name} of {key!r}: {code or 'no reason given'}.")
+    return store_unavailable(
+        f"Storage refuses {error.operation_name} of {key!r}: {code or 'no reason given'}."
+    )

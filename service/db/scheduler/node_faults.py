@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from cluster.contracts.errors import STORAGE_UNAVAILABLE
 from service.db import tables
 
 SECONDS = 1800.0
@@ -14,6 +15,10 @@ FAULTS = 2
 """A node is avoided once attempts of so many jobs have failed on it since one last ended well there. The
 retries of one job count once: its own code or data may be what fails."""
 _MOST = 1000
+
+
+_NOT_THE_NODES = {STORAGE_UNAVAILABLE}
+"""Codes of failures that say nothing about a node: whatever fails with them would fail on every one."""
 
 
 class Outcome(NamedTuple):
@@ -35,7 +40,11 @@ def node_faults(session: Session, at: float) -> dict[str, int]:
         .order_by(attempt.ended_at.desc())
         .limit(_MOST)
     )
-    outcomes = [Outcome(job_id, list(nodes), _is_fault(result)) for job_id, nodes, result in rows]
+    outcomes = [
+        Outcome(job_id, list(nodes), _is_fault(result))
+        for job_id, nodes, result in rows
+        if (result or {}).get("code") not in _NOT_THE_NODES
+    ]
     return count_faults(reversed(outcomes))
 
 

@@ -5,14 +5,14 @@ import threading
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
 
 from cluster.bases.resolve import base_folder
 from cluster.contracts.jobs import Finished, JobSpec, RunnerEvent, RunnerMessage, WorkerCommand
-from cluster.storage.files import unobserved
+from cluster.storage.files import store_unavailable, unobserved
 from cluster.storage.local import LocalStore
 from cluster.storage.store import ObjectInfo
 from cluster.training import attempt, starting_point
@@ -50,6 +50,42 @@ class StuckStore(LocalStore):
 
     def heartbeat(self) -> None:
         self._beats += 1
+
+
+class RestartingStore(LocalStore):
+    """Does not answer the first time that each object is asked for, sent or named."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._known: set[tuple[str, str]] = set()
+
+    def get(self, key: str) -> bytes:
+        self._answer("get", key)
+        return super().get(key)
+
+    def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
+        self._answer("put", key)
+        return super().put(key, source)
+
+    def upload(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        self._answer("upload", key)
+        return super().upload(key, path, on_progress=on_progress)
+
+    def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
+        self._answer("download", key)
+        return super().download(key, path, on_progress=on_progress)
+
+    def _answer(self, method: str, key: str) -> None:
+        if (method, key) not in self._known:
+            self._known.add((method, key))
+            raise store_unavailable("Storage does not answer.")
+
+
+def test_a_store_that_restarts_ends_no_attempt(
+    make_spec: Callable[..., JobSpec], store: LocalStore, tmp_path: Path
+) -> None:
+    spec = make_spec()
+    assert isinstance(record(spec, RestartingStore(store._root)).result, Finished)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """Jobs go to the nodes that Ray shows, and stay off those on which attempts keep failing."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.bases.configs import config_here
 from cluster.contracts.devices import Pool
-from cluster.contracts.errors import Unavailable
+from cluster.contracts.errors import STORAGE_UNAVAILABLE, Unavailable
 from cluster.contracts.hyperparameters import Hyperparameters, TrainingConfig, TrainingOptions, WorkerRange
 from cluster.contracts.jobs import Failed, JobStatus, NumberedStart, Placement, Stopped
 from cluster.contracts.ray_nodes import ClusterReport, RayNode, WaitingGang
@@ -13,6 +14,7 @@ from cluster.planning.shapes import shape_of
 from service.api.jobs.public_jobs import public_job
 from service.db import tables
 from service.db.jobs.jobs import Job, Jobs
+from service.db.scheduler.node_faults import node_faults
 from tests.service.db.rows import TENANT, resume_state
 from tests.service.scheduling.world import BASE, GOOD, World
 
@@ -221,6 +223,18 @@ def test_retries_of_one_job_do_not_make_a_node_one_to_avoid_but_failures_of_two_
         "Attempts of 2 jobs in a row have failed on node a. For 30 minutes, no job starts there if its pool "
         "has other nodes."
     ]
+
+
+def test_a_store_that_does_not_answer_is_no_fault_of_the_nodes(world: World) -> None:
+    world.cluster = FakeCluster(["a"])
+    away = Failed(code=STORAGE_UNAVAILABLE, message="Storage does not answer.", is_user_fault=False)
+    jobs = [world.job() for _ in range(2)]
+    for job in jobs:
+        place(world, job, 1)
+        world.sync(job, state=away, attempt=1)
+        world.ray.statuses[f"{job.id}-a1"] = "failed"
+    with world.database.read() as session:
+        assert node_faults(session, time.time()) == {}
 
 
 def place(world: World, job: Job, attempt: int) -> str:

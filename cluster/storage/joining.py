@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cluster.storage.completion import complete
 from cluster.storage.parts import LARGEST_PART, MOST_PARTS, SMALLEST_PART
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ def can_be_parts(sizes: Sequence[int]) -> bool:
     )
 
 
-def join_objects(client: "S3Client", target: dict[str, Any], sources: Sequence[str]) -> bool:
+def join_objects(client: "S3Client", target: dict[str, Any], sources: Sequence[str], size: int) -> bool:
     """Completes the multipart upload `target` (Bucket, Key, UploadId) with the objects named `sources` as its
-    parts. Returns False, and aborts it, if the store does not offer that. Raises ClientError and
-    BotoCoreError, and leaves an unfinished upload to nobody."""
+    parts, `size` bytes together. Returns False, and aborts it, if the store does not offer that. Raises
+    ClientError and BotoCoreError, and leaves an unfinished upload to nobody."""
 
     def copy(number: int) -> "CompletedPartTypeDef | None":
         answer = client.upload_part_copy(
@@ -48,7 +49,7 @@ def join_objects(client: "S3Client", target: dict[str, Any], sources: Sequence[s
         found = list(pool.map(copy, range(1, len(sources) + 1)))
         parts = [part for part in found if part is not None]
         if len(parts) == len(sources):
-            client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+            complete(client, target, parts, size)
             return True
     except BaseException as error:
         pool.shutdown(cancel_futures=True)

@@ -20,6 +20,7 @@ from cluster.contracts.errors import (
     NotFound,
     TuneryError,
 )
+from cluster.storage.completion import complete
 from cluster.storage.files import as_domain_error, sha256_of, store_unavailable, unobserved
 from cluster.storage.joining import can_be_parts, join_objects
 from cluster.storage.keys import checked_key, checked_prefix
@@ -64,6 +65,7 @@ class S3Store(ObjectStore):
         endpoint_url: str | None = None,
         checksums: Literal["when_required", "when_supported"] = "when_required",
         part_bytes: int = PART_BYTES,
+        read_timeout_seconds: float = 60.0,
     ) -> None:
         self._bucket = bucket
         self._prefix = prefix + "/" if prefix else ""
@@ -75,7 +77,7 @@ class S3Store(ObjectStore):
             s3={"addressing_style": "path"},
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=5,
-            read_timeout=60,
+            read_timeout=read_timeout_seconds,
             max_pool_connections=32,
             request_checksum_calculation=checksums,
             response_checksum_validation=checksums,
@@ -190,7 +192,7 @@ class S3Store(ObjectStore):
         if not can_be_parts(list(sources.values())):
             return False
         with _mapped_errors(key):
-            if not join_objects(self._client, self._begin(name), names):
+            if not join_objects(self._client, self._begin(name), names, sum(sources.values())):
                 return False
         if self.stat(key).bytes != sum(sources.values()):
             # A store that answers as if it had copied, and has not.
@@ -303,7 +305,7 @@ class S3Store(ObjectStore):
                 sha256.update(part)
                 size += len(part)
                 part = _read_part(reader, streamed_part_bytes(number, smallest=self._part_bytes))
-            self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+            complete(self._client, target, parts, size)
         except BaseException as error:
             self._abort(target, error)
             raise

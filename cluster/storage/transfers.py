@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from s3transfer.manager import TransferConfig, TransferManager
 from s3transfer.subscribers import BaseSubscriber
 
+from cluster.storage.completion import CompletingClient
 from cluster.storage.files import sha256_of
 from cluster.storage.parts import part_bytes_of
 
@@ -36,13 +37,13 @@ def send_file(
     parameters: Mapping[str, Any],
 ) -> tuple[int, str]:
     """Uploads a file, as an object with these `parameters`, and returns its size and SHA-256, which is
-    computed meanwhile. Memory does not depend on
-    the size of the file or of its parts, which are read piece by piece as they are sent. An upload that fails
-    is aborted."""
+    computed meanwhile. Memory does not depend on the size of the file or of its parts, which are read piece
+    by piece as they are sent. An upload that fails is aborted."""
     size = path.stat().st_size
     with ThreadPoolExecutor(1, thread_name_prefix="sha256") as hashing:
         digest = hashing.submit(sha256_of, path, on_progress)
-        with _transfers(client, part_bytes_of(size, smallest=smallest)) as transfers:
+        completing: Any = CompletingClient(client, size, on_progress)
+        with _transfers(completing, part_bytes_of(size, smallest=smallest)) as transfers:
             sent = transfers.upload(
                 str(path), bucket, name, extra_args=dict(parameters), subscribers=[_Progress(on_progress)]
             )

@@ -4,6 +4,7 @@ import hashlib
 import random
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -124,6 +125,41 @@ def test_upload_that_cannot_be_completed_leaves_no_object(store: S3Store, proxy:
     with pytest.raises(Unavailable, match="CompleteMultipartUpload"):
         store.put("checkpoint", b"x" * (6 * MIB))
     assert list(store.list()) == []
+
+
+@pytest.mark.parametrize("had_before", [False, True], ids=["new", "replaced"])
+def test_an_upload_whose_completion_takes_too_long_is_found(
+    proxy: FaultyProxy, moto_endpoint: S3Endpoint, prefix: str, tmp_path: Path, *, had_before: bool
+) -> None:
+    store = S3Store(
+        moto_endpoint.bucket,
+        prefix=prefix,
+        endpoint_url=proxy.url,
+        part_bytes=5 * MIB,
+        read_timeout_seconds=2,
+    )
+    content = b"x" * (12 * MIB)
+    source = tmp_path / "weights"
+    source.write_bytes(content)
+    beats = []
+    for name in ("put", "upload"):
+        if had_before:
+            store.put(name, b"y" * len(content))
+            # The time of a change is a whole second.
+            time.sleep(1.1)
+    slow = threading.Event()
+
+    def fault(method: str, path: str) -> None:
+        if method == "POST" and "uploadId" in path:
+            slow.wait(9)
+
+    proxy.fault = fault
+    store.put("put", content)
+    store.upload("upload", source, on_progress=lambda: beats.append(time.monotonic()))
+    proxy.fault = lambda method, path: None
+    assert store.get("put") == content
+    assert store.get("upload") == content
+    assert beats[-1] - beats[0] > 8
 
 
 def test_upload_that_cannot_even_be_aborted_raises_the_first_error(

@@ -12,7 +12,7 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from s3transfer.exceptions import RetriesExceededError
+from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError, S3ValidationError
 
 from cluster.contracts.errors import (
     InsufficientStorage,
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 _FULL_CODES = ("XMinioStorageFull", "QuotaExceeded")
 """Error codes of stores that are out of space for a bucket, besides HTTP status 507."""
+_TRANSFER_ERRORS = (RetriesExceededError, S3DownloadFailedError, S3ValidationError)
+"""What boto3's transfer manager raises for parts that cannot be fetched. The last two: the object was
+replaced meanwhile, by equal bytes perhaps, whose ETag differs if the store encrypts them with a key."""
 _COPIED = TransferConfig(multipart_threshold=1 << 30, multipart_chunksize=1 << 28)
 """An object beyond 5 GiB cannot be copied in one request."""
 _DELETED_AT_ONCE = 1000
@@ -367,7 +370,7 @@ def _is_no_upload(error: ClientError) -> bool:
 def _mapped_errors(key: str) -> Iterator[None]:
     try:
         yield
-    except (ClientError, BotoCoreError, RetriesExceededError) as error:
+    except (ClientError, BotoCoreError, *_TRANSFER_ERRORS) as error:
         raise _as_domain_error(error, key) from error
 
 
@@ -379,7 +382,7 @@ def _mapped_file_errors(path: Path) -> Iterator[None]:
         raise as_domain_error(error, path) from error
 
 
-def _as_domain_error(error: ClientError | BotoCoreError | RetriesExceededError, key: str) -> TuneryError:
+def _as_domain_error(error: Exception, key: str) -> TuneryError:
     if not isinstance(error, ClientError):
         return store_unavailable(f"Storage does not answer ({type(error).__name__}) for {key!r}.")
     code = error.response["Error"].get("Code", "")

@@ -152,22 +152,34 @@ def _compiled(
     tokenizer = load_tokenizer(recipe.base)
     kept_key = dataset_key(sha256, _digest(recipe, tokenizer, store.encryption_key))
     kept = folder / "compiled.safetensors"
+    is_unreadable = False
     try:
         store.download(kept_key, kept, on_progress=on_progress)
         return read_compiled(kept)
     except NotFound:
         pass
     except Unreadable as error:
+        is_unreadable = True
         logger.warning("%s cannot be read and is compiled again: %s", kept_key, error)
     path = fetch(store, key, sha256, folder, on_progress)
     compiled = compile_file(path, tokenizer, recipe, on_progress)
     if not compiled.problems:
         write_compiled(kept, compiled)
         try:
-            store.upload(kept_key, kept, on_progress=on_progress)
+            # Others may have compiled it meanwhile, and be reading it.
+            if is_unreadable or not _exists(store, kept_key):
+                store.upload(kept_key, kept, on_progress=on_progress)
         except TuneryError as error:
             logger.warning("%s could not be kept, so it will be compiled again: %s", kept_key, error)
     return compiled
+
+
+def _exists(store: ObjectStore, key: str) -> bool:
+    try:
+        store.stat(key)
+    except NotFound:
+        return False
+    return True
 
 
 def _longest_rows(data: Dataset) -> list[RowLength]:

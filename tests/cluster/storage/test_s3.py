@@ -185,6 +185,22 @@ def test_truncated_response_is_an_error_and_never_a_short_object(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_object_that_is_replaced_while_it_is_fetched_is_unavailable(
+    store: S3Store, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    store.put("weights", b"x" * (12 * MIB))
+    first = iter([True])
+
+    def fault(method: str, path: str) -> None:
+        if method == "GET" and not next(first, False):
+            store.put("weights", b"y" * (12 * MIB))
+
+    proxy.fault = fault
+    with pytest.raises(Unavailable):
+        store.download("weights", tmp_path / "weights")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_truncated_list_is_an_error_and_never_a_short_list(store: S3Store, proxy: FaultyProxy) -> None:
     store.put("a", b"1")
     for body_bytes in (0, 1, 100, 300):

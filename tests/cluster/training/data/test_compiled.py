@@ -243,6 +243,31 @@ def test_a_store_that_takes_no_copy_is_only_logged(
     assert "The disk is full" in caplog.text
 
 
+class Slower(LocalStore):
+    """Others store the compiled file while this one compiles it."""
+
+    def __init__(self, folder: Path, others: bytes) -> None:
+        super().__init__(folder)
+        self._others = others
+
+    def download(self, key: str, path: Path, **options: Any) -> Any:
+        try:
+            return super().download(key, path, **options)
+        except NotFound:
+            self.put(key, self._others)
+            raise
+
+
+def test_what_others_have_compiled_meanwhile_is_not_replaced(
+    base: BaseSpec, put_rows: Put, tmp_path: Path
+) -> None:
+    key, sha256 = put_rows("file-check", [chat("hi", "ok")])
+    store = Slower(tmp_path / "store", b"of others")
+    check_dataset(DatasetCheckRequest(base=base, key=key, sha256=sha256), store)
+    (kept_key,) = kept(store)
+    assert store.get(kept_key) == b"of others"
+
+
 def test_everything_that_affects_the_result_is_part_of_the_key(
     base: BaseSpec, compiled: Callable[..., Dataset], store: LocalStore, tmp_path: Path
 ) -> None:

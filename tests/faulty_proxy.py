@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Answer:
-    """Replaces the server's response with a status and no body."""
+    """Replaces the server's response."""
 
     status: int
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ def faulty_proxy(target: str) -> Iterator[FaultyProxy]:
             fault = proxy.fault(self.command, self.path)
             if isinstance(fault, Answer):
                 self.send_response(fault.status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(fault.body)))
                 self.end_headers()
+                self.wfile.write(fault.body)
                 return
             connection = http.client.HTTPConnection(upstream.hostname, upstream.port, timeout=300)
             connection.request(self.command, self.path, body, dict(self.headers))

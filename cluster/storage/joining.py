@@ -18,8 +18,15 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 _AT_ONCE = 8
-_NOT_OFFERED = ("NotImplemented", "MethodNotAllowed", "XNotImplemented", "NotSupported", "InvalidRequest")
-"""Codes of stores that lack this request, or lack it for these objects."""
+_NOT_OFFERED = {
+    "NotImplemented",
+    "MethodNotAllowed",
+    "XNotImplemented",
+    "NotSupported",
+    "InvalidRequest",
+    "MissingContentMD5",
+}
+"""Codes of stores that lack a request, lack it for these objects, or want an older checksum with it."""
 
 
 def can_be_parts(sizes: Sequence[int]) -> bool:
@@ -29,6 +36,12 @@ def can_be_parts(sizes: Sequence[int]) -> bool:
         and all(SMALLEST_PART <= size <= LARGEST_PART for size in sizes[:-1])
         and 0 < sizes[-1] <= LARGEST_PART
     )
+
+
+def is_not_offered(error: ClientError) -> bool:
+    """Whether the store lacks the request, so that there is no use in repeating it."""
+    status = error.response["ResponseMetadata"].get("HTTPStatusCode")
+    return status in (405, 501) or error.response["Error"].get("Code") in _NOT_OFFERED
 
 
 def join_objects(client: "S3Client", target: dict[str, Any], sources: Sequence[str], size: int) -> bool:
@@ -54,7 +67,7 @@ def join_objects(client: "S3Client", target: dict[str, Any], sources: Sequence[s
     except BaseException as error:
         pool.shutdown(cancel_futures=True)
         _abort(client, target, error)
-        if isinstance(error, ClientError) and error.response["Error"].get("Code") in _NOT_OFFERED:
+        if isinstance(error, ClientError) and is_not_offered(error):
             return False
         raise
     finally:

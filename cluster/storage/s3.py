@@ -3,6 +3,8 @@
 import copy
 import hashlib
 import io
+import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +24,7 @@ from cluster.contracts.errors import (
 )
 from cluster.storage.completion import complete
 from cluster.storage.files import as_domain_error, sha256_of, store_unavailable, unobserved
-from cluster.storage.joining import can_be_parts, join_objects
+from cluster.storage.joining import can_be_parts, is_not_offered, join_objects
 from cluster.storage.keys import checked_key, checked_prefix
 from cluster.storage.parts import PART_BYTES, streamed_part_bytes
 from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
@@ -49,6 +51,8 @@ _COPIED = TransferConfig(multipart_threshold=1 << 30, multipart_chunksize=1 << 2
 """An object beyond 5 GiB cannot be copied in one request."""
 _DELETED_AT_ONCE = 1000
 """How many keys one request may delete, by S3's own limit."""
+_DELETE_PAUSES_SECONDS = (0.2, 0.4, 0.8, 1.6)
+"""Pauses before what was not deleted is tried again: of many keys, S3 often refuses some for the moment."""
 
 
 class S3Store(ObjectStore):
@@ -187,8 +191,15 @@ class S3Store(ObjectStore):
 
     def delete_many(self, keys: Sequence[str]) -> None:
         names = [self._name(key) for key in keys]
+        refused: dict[str, Mapping[str, Any]] = {}
         for first in range(0, len(names), _DELETED_AT_ONCE):
-            self._delete_batch(names[first : first + _DELETED_AT_ONCE])
+            with _mapped_errors(keys[first]):
+                refused |= self._delete_batch(names[first : first + _DELETED_AT_ONCE])
+        for name, error in refused.items():
+            raise store_unavailable(
+                f"Storage refuses to delete {len(refused)} object(s), such as "
+                f"{name.removeprefix(self._prefix)!r}: {error.get('Code') or 'no reason given'}."
+            )
 
     def join(self, key: str, sources: Mapping[str, int]) -> bool:
         name, names = self._name(key), [self._name(source) for source in sources]
@@ -232,22 +243,31 @@ class S3Store(ObjectStore):
             if not _is_no_upload(error):
                 raise
 
-    def _delete_batch(self, names: Sequence[str]) -> None:
+    def _delete_batch(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Returns what the store still refuses to delete after a few tries, by name, and why."""
+        refused: dict[str, Mapping[str, Any]] = {}
+        for pause in (*_DELETE_PAUSES_SECONDS, None):
+            refused = self._refused(names)
+            names = list(refused)
+            if pause is None or all(error.get("Code") == "AccessDenied" for error in refused.values()):
+                break
+            time.sleep(pause * random.uniform(0.5, 1))
+        return refused
+
+    def _refused(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Asks once to delete these objects."""
         objects: list[ObjectIdentifierTypeDef] = [{"Key": name} for name in names]
-        with _mapped_errors(names[0]):
-            try:
-                answer = self._client.delete_objects(
-                    Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
-                )
-            except ClientError:
-                # Some S3-compatible stores do not implement this request.
-                for name in names:
-                    self._client.delete_object(Bucket=self._bucket, Key=name)
-                return
-        for error in answer.get("Errors", []):
-            raise store_unavailable(
-                f"Storage refuses to delete {error.get('Key')!r}: {error.get('Message')}."
+        try:
+            answer = self._client.delete_objects(
+                Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
             )
+        except ClientError as error:
+            if not is_not_offered(error):
+                return dict.fromkeys(names, error.response["Error"])
+            for name in names:
+                self._client.delete_object(Bucket=self._bucket, Key=name)
+            return {}
+        return {error["Key"]: error for error in answer.get("Errors", []) if "Key" in error}
 
     def _parts(self, name: str, upload_id: str) -> "Sequence[PartTypeDef]":
         """The parts of an unfinished upload; empty once it has ended."""

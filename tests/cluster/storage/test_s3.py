@@ -251,6 +251,53 @@ def test_checksum_headers_are_sent_only_on_request(
     assert checksum_headers() != set()
 
 
+def refusal(prefix: str, *keys: str, code: str) -> Answer:
+    """An answer to a request to delete many objects, of which these are refused."""
+    errors = "".join(f"<Error><Key>{prefix}/{key}</Key><Code>{code}</Code></Error>" for key in keys)
+    return Answer(200, f"<DeleteResult>{errors}</DeleteResult>".encode())
+
+
+def test_objects_that_a_busy_store_did_not_delete_are_deleted_again(
+    store: S3Store, proxy: FaultyProxy, prefix: str
+) -> None:
+    keys = [f"{number:04}" for number in range(3)]
+    for key in keys:
+        store.put(key, b"1")
+    busy = iter([refusal(prefix, *keys, code="SlowDown"), refusal(prefix, keys[1], code="InternalError")])
+    proxy.fault = lambda method, path: next(busy, None) if method == "POST" else None
+    store.delete_many(keys)
+    # The answer that refuses one was not the store's.
+    assert [info.key for info in store.list()] == [keys[0], keys[2]]
+
+
+def test_what_is_not_deleted_in_the_end_raises_after_everything_else_is(
+    store: S3Store, proxy: FaultyProxy, prefix: str
+) -> None:
+    keys = [f"{number:04}" for number in range(1001)]
+    store.put(keys[-1], b"1")
+    proxy.fault = lambda method, path: next(denied, None) if method == "POST" else None
+    denied = iter([refusal(prefix, keys[0], code="AccessDenied")])
+    with pytest.raises(Unavailable, match=r"1 object\(s\), such as '0000': AccessDenied"):
+        store.delete_many(keys)
+    assert list(store.list()) == []
+
+
+def test_a_busy_store_is_not_sent_a_request_for_each_object(store: S3Store, proxy: FaultyProxy) -> None:
+    proxy.fault = lambda method, path: Answer(503) if method == "POST" else None
+    with pytest.raises(Unavailable):
+        store.delete_many(["a", "b"])
+    assert {method for method, _, _ in proxy.requests} == {"POST"}
+
+
+def test_a_store_that_cannot_delete_many_at_once_deletes_each(store: S3Store, proxy: FaultyProxy) -> None:
+    for status, code in ((501, "NotImplemented"), (400, "MissingContentMD5")):
+        store.put("a", b"1")
+        lacking = Answer(status, f"<Error><Code>{code}</Code></Error>".encode())
+        proxy.fault = lambda method, path, lacking=lacking: lacking if method == "POST" else None
+        store.delete_many(["a", "b"])
+        assert list(store.list()) == []
+
+
 def test_prefix_hides_everything_outside_it(
     store: S3Store, proxy: FaultyProxy, moto_endpoint: S3Endpoint
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cluster.contracts.errors import InvalidConfiguration, InvalidRequest, Unavailable
+from cluster.storage.absence import check_absence
 from cluster.storage.store import ObjectStore
 
 _CONTENT = b"ready"
@@ -22,11 +23,13 @@ def stored_probe(store: ObjectStore) -> Iterator[str]:
 
 
 def check_storage(store: ObjectStore) -> None:
-    """Writes, reads and deletes an object: only a write reveals a full disk or a read-only key. Raises
-    Unavailable, and InvalidConfiguration if the store cannot encrypt as it should."""
+    """Writes, reads and deletes an object: only a write reveals a full disk or a read-only key. Also asks for
+    one that does not exist, which a policy may forbid. Raises Unavailable, and InvalidConfiguration if the
+    store cannot encrypt as it should."""
     with stored_probe(store) as key:
         if store.get(key) != _CONTENT:
             raise Unavailable("storage returned different bytes than were written")
+    check_absence(store)
 
 
 def check_encryption_key(store: ObjectStore, encryption_key: str) -> None:

@@ -410,6 +410,12 @@ def _as_domain_error(error: Exception, key: str) -> TuneryError:
         return NotFound(f"No object {key!r} in storage.")
     if error.response["ResponseMetadata"].get("HTTPStatusCode") == 507 or code in _FULL_CODES:
         return InsufficientStorage()
+    advice = ""
+    if code in {"403", "AccessDenied"} and error.operation_name in {"HeadObject", "GetObject"}:
+        advice = (
+            " If there is no such object, the storage's policy lacks s3:ListBucket on the bucket, or allows "
+            "it on a condition of s3:prefix, which Ceph does not take for met: see deploy/storage."
+        )
     return store_unavailable(
-        f"Storage refuses {error.operation_name} of {key!r}: {code or 'no reason given'}."
+        f"Storage refuses {error.operation_name} of {key!r}: {code or 'no reason given'}.{advice}"
     )

@@ -40,6 +40,7 @@ from cluster.serving.deployment.scaling import without_gpus
 from cluster.serving.deployment.settings import EngineSettings
 from cluster.serving.deployment.single_flight import SingleFlight
 from cluster.serving.deployment.vllm_starts import VllmStarts, vllm_starts
+from cluster.storage.absence import check_absence
 from cluster.storage.location import store_from_environment
 from cluster.storage.store import ObjectStore
 
@@ -100,6 +101,9 @@ class DatasetsApp:
             }
         )
         self._store = store or store_from_environment()
+        self._tells_absence = False
+        """Whether the policy of this cluster's access to the store is known to tell that objects are
+        absent."""
         self._vllm_starts = vllm_starts
         self._checks = asyncio.Semaphore(CHECKS)
         self._clients_reads = FairPlaces(CLIENTS_READS, most_per_project=MAX_READS_PER_PROJECT)
@@ -231,6 +235,9 @@ class DatasetsApp:
 
     async def _ready(self, request: Request) -> Response:
         await check_engines()
+        if not self._tells_absence:
+            await asyncio.to_thread(check_absence, self._store)
+            self._tells_absence = True
         return JSONResponse({})
 
 

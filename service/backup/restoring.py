@@ -32,8 +32,9 @@ from service.backup.making import Progress
 from service.backup.objects import ObjectEntry, pages
 from service.backup.rows import continue_sequences, count_rows, revision_of, rows_from, schema_of
 from service.backup.unfinished import Continuation, continued, find_continuation, put_back_unfinished
-from service.db.database import MIGRATIONS, Database, migration_config
+from service.db.database import Database
 from service.db.maintenance import set_maintenance
+from service.db.migrating import MIGRATIONS, migration_config
 
 _COPIES_AT_ONCE = 8
 _COPIES_A_ROUND = 256

@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
     URL,
@@ -27,14 +27,9 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.pool import QueuePool
 
 from cluster.contracts.errors import InsufficientStorage, InvalidConfiguration, Unavailable
+from service.db.migrating import migration_lock, migration_transaction, upgrade
 from service.db.reserved_space import ReservedSpace
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
-MIGRATIONS = Path(__file__).parent / "migrations"
-_MIGRATION_LOCK = 0x74756E657279
-"""Key of PostgreSQL's advisory lock for migrations. Any number, as long as all processes use the same."""
 _CHANGED_JOBS = "changed jobs"
 _DISK_FULL = "53100"
 """PostgreSQL's SQLSTATE disk_full."""
@@ -138,13 +133,10 @@ class Database:
             limit=_POOL_SIZE + _OVERFLOW[self.dialect],
         )
 
-    def migrate(self) -> None:
-        """Brings the schema up to date; safe when several processes start at once."""
-        # Imported here, because it would take a tenth of the API's start.
-        from alembic import command
-
-        with self.migrating() as connection:
-            command.upgrade(migration_config(connection), "head")
+    def migrate(self, *, lock_seconds: float = 5.0) -> None:
+        """Brings the schema up to date; safe when several processes start at once. See `upgrade`."""
+        with _unavailable_if_down():
+            upgrade(self._writing, lock_seconds=lock_seconds)
         if self._reserved_space is not None:
             self._reserved_space.allocate()
 
@@ -152,17 +144,12 @@ class Database:
     def migrating(self) -> Iterator[Connection]:
         """The only transaction that changes the schema, for as long as it needs. Raises RuntimeError, with
         nothing written, if rows would refer to rows that do not exist."""
-        with _unavailable_if_down(), self._writing.connect() as connection:
-            if self.dialect == "postgresql":
-                with connection.begin():
-                    connection.execute(text("SET LOCAL statement_timeout = 0"))
-                    connection.execute(text("SET LOCAL lock_timeout = 0"))
-                    connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-                    yield connection
-            else:
-                with _foreign_keys_checked_at_the_end(connection), connection.begin():
-                    yield connection
-                    _check_foreign_keys(connection)
+        with (
+            _unavailable_if_down(),
+            migration_lock(self._writing),
+            migration_transaction(self._writing) as connection,
+        ):
+            yield connection
 
     def close(self) -> None:
         self._engine.dispose()
@@ -188,16 +175,6 @@ def now(session: Session) -> float:
     if session.get_bind().dialect.name == "postgresql":
         return float(session.scalars(select(func.extract("epoch", func.clock_timestamp()))).one())
     return float(session.scalars(select(literal_column("(julianday('now') - 2440587.5) * 86400.0"))).one())
-
-
-def migration_config(connection: Connection) -> "Config":
-    """Alembic's configuration to run inside this connection's transaction."""
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
 
 
 def _checked(url: str) -> URL:
@@ -262,26 +239,6 @@ def _copy_sqlite(connection: Connection, copy: Path) -> None:
             source.backup(target)
         except sqlite3.OperationalError as error:
             raise Unavailable(f"The database cannot be copied: {error}.") from error
-
-
-@contextmanager
-def _foreign_keys_checked_at_the_end(connection: Connection) -> Iterator[None]:
-    """Lets a table be made anew while rows refer to it, which is how SQLite changes columns: dropping the old
-    table would fail, or delete those rows (https://sqlite.org/lang_altertable.html#otheralter)."""
-    sqlite = connection.connection.driver_connection
-    assert isinstance(sqlite, sqlite3.Connection)
-    sqlite.execute("PRAGMA foreign_keys = OFF")  # has no effect within a transaction
-    try:
-        yield
-    finally:
-        sqlite.execute("PRAGMA foreign_keys = ON")
-
-
-def _check_foreign_keys(connection: Connection) -> None:
-    broken = connection.execute(text("PRAGMA foreign_key_check")).all()
-    if broken:
-        pairs = sorted({f"{row.table} to {row.parent}" for row in broken})
-        raise RuntimeError(f"{len(broken)} rows would refer to rows that do not exist: {', '.join(pairs)}.")
 
 
 def sqlite_journal_mode(version: tuple[int, ...]) -> str:

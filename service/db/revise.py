@@ -10,7 +10,8 @@ from pathlib import Path
 from alembic import command
 from sqlalchemy import create_engine
 
-from service.db.database import Database, migration_config
+from service.db.database import Database
+from service.db.migrating import migration_config
 
 
 def revise(message: str) -> None:

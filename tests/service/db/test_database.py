@@ -18,7 +18,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, InternalError
 
 from cluster.contracts.errors import InvalidConfiguration, Unavailable
-from service.db.database import Database, migration_config, now, sqlite_journal_mode
+from service.db.database import Database, now, sqlite_journal_mode
+from service.db.migrating import migration_config
 from service.db.tables import Organization, Table
 from tests.databases import postgres_database
 

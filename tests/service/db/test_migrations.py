@@ -2,22 +2,28 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy.orm import Session
 
 from cluster.contracts.bases import WeightsForm
 from cluster.contracts.errors import AuthenticationFailed
 from cluster.contracts.jobs import Finished
 from cluster.contracts.weights import WeightsRef
 from service.db import tables
-from service.db.database import Database, migration_config
+from service.db.database import Database
 from service.db.jobs.jobs import Jobs
+from service.db.migrating import migration_config
 from service.db.models.models import TunedModels
+from service.db.new_indexes import NewIndex, create_indexes
 from service.db.organization.api_keys import ApiKeys
 from service.db.tenancy import Tenant
 from service.db.usage.organization_usage import OrganizationUsage, UsageFilter
@@ -204,3 +210,68 @@ def test_usage_by_day_becomes_usage_by_hour(url: str) -> None:
         wanted = UsageFilter(start=midnight, end=midnight + 3600, width=3600)
         assert OrganizationUsage(session, "org").of_models("completions", wanted) == {midnight: {(): counts}}
     database.close()
+
+
+@pytest.fixture
+def postgres(postgres_url: str) -> Iterator[Database]:
+    """At revision 0034. On model_imports, 0035 builds an index, which lets others read, and 0036 does not."""
+    with postgres_database(postgres_url) as url, closing(Database(url)) as database:
+        with database.migrating() as connection:
+            command.upgrade(migration_config(connection), "0034")
+        yield database
+
+
+def version(database: Database) -> str:
+    with database.read() as session:
+        return str(session.scalar(text("SELECT version_num FROM alembic_version")))
+
+
+def test_a_migration_that_cannot_lock_a_table_lets_others_read_it_and_tries_again(
+    postgres: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        with postgres.read() as reader:
+            reader.execute(text("SELECT count(*) FROM model_imports"))
+            migrated = thread.submit(postgres.migrate, lock_seconds=0.1)
+            while len(caplog.records) < 2:
+                assert not migrated.done()
+                time.sleep(0.05)
+            with postgres.read() as other:
+                other.execute(text("SELECT count(*) FROM model_imports"))
+            assert version(postgres) == "0035", "each revision is committed for itself"
+        migrated.result(60)
+    assert "0036 waits for tables that are in use. Oldest transactions: process" in caplog.text
+
+
+def test_building_indexes_lets_others_write(postgres: Database) -> None:
+    def add(session: Session, id: str) -> None:
+        session.execute(
+            text("INSERT INTO organizations (id, name, created_at) VALUES (:id, :id, 0)"), {"id": id}
+        )
+
+    index = NewIndex("ix_organizations_name", "organizations", ["name"])
+    with ThreadPoolExecutor(1) as thread, outside_of_a_transaction(postgres) as connection:
+        with postgres.write() as session:
+            add(session, "first")
+            created = thread.submit(create_indexes, connection, [index], concurrently=True)
+            while not session.scalar(text("SELECT count(*) FROM pg_stat_progress_create_index")):
+                assert not created.done()
+                time.sleep(0.05)
+            with postgres.write() as other:
+                add(other, "second")
+        created.result(60)
+
+
+def test_an_index_whose_building_was_interrupted_is_built_again(postgres: Database) -> None:
+    index = NewIndex("ix_organizations_name", "organizations", ["name"])
+    its_row = "WHERE indexrelid = to_regclass('ix_organizations_name')"
+    with outside_of_a_transaction(postgres) as connection:
+        create_indexes(connection, [index], concurrently=True)
+        connection.execute(text(f"UPDATE pg_index SET indisvalid = false {its_row}"))
+        for _ in range(2):
+            create_indexes(connection, [index], concurrently=True)
+            assert connection.scalar(text(f"SELECT indisvalid FROM pg_index {its_row}"))
+
+
+def outside_of_a_transaction(database: Database) -> Connection:
+    return database._engine.connect().execution_options(isolation_level="AUTOCOMMIT")

@@ -14,7 +14,8 @@ from sqlalchemy import JSON, Column, Connection, MetaData, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from service.db import tables
-from service.db.database import Database, migration_config
+from service.db.database import Database
+from service.db.migrating import migration_config
 from tests.databases import postgres_database
 
 MIGRATIONS = ScriptDirectory(str(Path(tables.__file__).with_name("migrations")))

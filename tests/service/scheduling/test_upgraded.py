@@ -8,7 +8,7 @@ import pytest
 from alembic import command
 
 from cluster.contracts.jobs import JobStatus
-from service.db.database import migration_config
+from service.db.migrating import migration_config
 from tests.databases import migrate, migrated_database
 from tests.service.scheduling.world import World
 

@@ -41,11 +41,16 @@ class Table(DeclarativeBase):
     }
 
 
+def _some(name: str, *columns: str, where: str) -> Index:
+    """Index of the rows for which `where` holds."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 def _referring(table: str, column: str, *, rarely: bool = False) -> Index:
     """Index of a column that refers to rows which are deleted: each deletion looks for the rows that refer to
     it. `rarely`: most rows refer to none."""
-    some = text(f"{column} IS NOT NULL") if rarely else None
-    return Index(f"ix_{table}_{column}", column, sqlite_where=some, postgresql_where=some)
+    name = f"ix_{table}_{column}"
+    return _some(name, column, where=f"{column} IS NOT NULL") if rarely else Index(name, column)
 
 
 class Organization(Table):
@@ -66,7 +71,20 @@ class AuditEntry(Table):
     """Only added. Triggers refuse changes and removals."""
 
     __tablename__ = "audit_log"
-    __table_args__ = (Index("ix_audit_log_resource", "organization_id", "resource_id", "seq"),)
+    __table_args__ = (
+        Index("ix_audit_log_resource", "organization_id", "resource_id", "seq"),
+        Index("ix_audit_log_project", "organization_id", "project_id", "seq"),
+        Index("ix_audit_log_actor", "organization_id", "actor_id", "seq"),
+        _some(
+            "ix_audit_log_service_account",
+            "organization_id",
+            "service_account_id",
+            "seq",
+            where="service_account_id IS NOT NULL",
+        ),
+        Index("ix_audit_log_type", "organization_id", "type", "seq"),
+        Index("ix_audit_log_effective", "organization_id", "effective_at", "seq"),
+    )
 
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -240,13 +258,10 @@ class Job(Table):
         # A tick reads the heads of a long queue and no more.
         Index("ix_jobs_queue", "status", "project_id", "priority", "queued_at", "id"),
         Index("ix_jobs_queue_order", "status", "priority", "queued_at", "id"),
-        Index(
-            "ix_jobs_start_by",
-            "status",
-            "start_by",
-            sqlite_where=text("start_by IS NOT NULL"),
-            postgresql_where=text("start_by IS NOT NULL"),
-        ),
+        _some("ix_jobs_start_by", "status", "start_by", where="start_by IS NOT NULL"),
+        Index("ix_jobs_organization_trained", "organization_id", "trained_at"),
+        Index("ix_jobs_organization_finished", "organization_id", "finished_at"),
+        _some("ix_jobs_cost", "finished_at", where="cost IS NOT NULL"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -407,7 +422,7 @@ class Attempt(Table):
     """One attempt to run a job: a Ray job with the id `submission_id`."""
 
     __tablename__ = "attempts"
-    __table_args__ = (Index("ix_attempts_released", "released_at"),)
+    __table_args__ = (Index("ix_attempts_released", "released_at"), Index("ix_attempts_ended", "ended_at"))
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
@@ -455,7 +470,10 @@ class JobEvent(Table):
 
 class Checkpoint(Table):
     __tablename__ = "checkpoints"
-    __table_args__ = (UniqueConstraint("job_id", "step", name="uq_checkpoints_job_step"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "step", name="uq_checkpoints_job_step"),
+        Index("ix_checkpoints_manifest_key", "manifest_key"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
@@ -485,6 +503,7 @@ class Model(Table):
     """A published tuned model. Its weights are the checkpoint's."""
 
     __tablename__ = "models"
+    __table_args__ = (Index("ix_models_manifest_key", "manifest_key"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     """The public name, `ft:…`."""
@@ -633,6 +652,7 @@ class Usage(Table):
     __table_args__ = (
         Index("ix_usage_project_start", "project_id", "seconds", "start"),
         Index("ix_usage_organization_start", "organization_id", "seconds", "start"),
+        _some("ix_usage_minutes", "start", where="seconds = 60"),
     )
 
     api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)

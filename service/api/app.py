@@ -235,7 +235,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = open_state(settings)
-        meter = UsageMeter(state.database, keep_minutes_seconds=state.settings.usage_minutes_seconds)
+        meter = UsageMeter(state.database)
         limiter = RateLimiter(state.database, state.settings.project_limits)
         metrics = _metrics(state)
         admission = _admission(state.settings)

@@ -216,8 +216,9 @@ BACKGROUND_FAILURES = Metric(
     "tunery_background_failures_total",
     "counter",
     "Rounds of work in the background that ended with an error other than that the database or storage does "
-    "not answer. `work` is `sweep`, `deletion of superseded checkpoints`, `imports`, `exports` or `webhooks` "
-    "in a scheduler, and what could not be written in an API process, such as `usage`.",
+    "not answer. `work` is `sweep`, `deletion of superseded checkpoints`, `deletion of usage by the minute`, "
+    "`imports`, `exports` or `webhooks` in a scheduler, and what could not be written in an API process, "
+    "such as `usage`.",
     ("work",),
 )
 

@@ -14,11 +14,12 @@ from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import Unavailable
 from cluster.storage.store import ObjectStore
 from cluster.tracing import span
-from service.db.database import Database
+from service.db.database import Database, now
 from service.db.jobs.jobs import Job
 from service.db.scheduler.leases import LeaseLost, Leases
 from service.db.scheduler.pending_work import PendingWork
 from service.db.scheduler.store import LEASE, SchedulerStore
+from service.db.usage.usage import HOUR, forget_minutes
 from service.metrics.scheduler import SchedulerMetrics
 from service.scheduling.admission import Admission
 from service.scheduling.background_steps import BackgroundStep, BackgroundSteps
@@ -105,6 +106,13 @@ class Scheduler:
             self._delete_superseded,
             workers,
             pause_seconds=_SUPERSEDED_CHECK_SECONDS,
+            note_failure=dependencies.metrics.background_failed,
+        )
+        self._forgetting = Periodic(
+            "deletion of usage by the minute",
+            self._forget_minutes,
+            workers,
+            pause_seconds=HOUR,
             note_failure=dependencies.metrics.background_failed,
         )
         self._importer = Importer(
@@ -199,6 +207,7 @@ class Scheduler:
         self._exporter.begin()
         self._sweeper.begin_if_due()
         self._superseding.begin_if_due()
+        self._forgetting.begin_if_due()
         held = self._watcher.watch(jobs, pending)
         for job in pending.too_late:
             jobs.reject(job, code="start_by_passed", message=_TOO_LATE.format(job.start_by))
@@ -237,6 +246,12 @@ class Scheduler:
         if freed := delete_superseded(dependencies.database, dependencies.store, grace_seconds=seconds):
             dependencies.metrics.superseded(freed)
             _log.info("superseded checkpoints deleted", bytes=freed)
+
+    def _forget_minutes(self) -> None:
+        are_left = True
+        while are_left:
+            with self._dependencies.database.write() as session:
+                are_left = forget_minutes(session, now(session) - self._settings.usage_minutes_seconds)
 
     def _start(self, jobs: SchedulerStore, start: Start) -> None:
         claim = jobs.claim(start.job_id, start.pool, start.workers, start.nodes)

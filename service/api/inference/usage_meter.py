@@ -2,7 +2,6 @@
 
 A process that is killed loses what it has counted since the last write. One that shuts down loses nothing."""
 
-import math
 import time
 import uuid
 from collections.abc import Callable
@@ -11,27 +10,14 @@ from starlette.concurrency import run_in_threadpool
 
 from service.db.database import Database
 from service.db.organization.api_keys import Principal
-from service.db.usage.usage import (
-    HOUR,
-    MINUTE,
-    Operation,
-    UsageCounts,
-    UsageKey,
-    forget_minutes,
-    write_totals,
-)
+from service.db.usage.usage import HOUR, MINUTE, Operation, UsageCounts, UsageKey, write_totals
 
 
 class UsageMeter:
     """Belongs to one event loop."""
 
-    def __init__(
-        self, database: Database, *, keep_minutes_seconds: float, clock: Callable[[], float] = time.time
-    ) -> None:
-        """`keep_minutes_seconds`: how long usage by the minute is kept in the database."""
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
-        self._keep_minutes_seconds = keep_minutes_seconds
-        self._forgets_minutes_at = -math.inf
         self._clock = clock
         self._writer = uuid.uuid4().hex
         self._totals: dict[UsageKey, UsageCounts] = {}
@@ -61,12 +47,8 @@ class UsageMeter:
         self._forget_past()
 
     def _write(self, totals: dict[UsageKey, UsageCounts]) -> None:
-        at = self._clock()
         with self._database.write() as session:
             write_totals(session, self._writer, totals)
-            if at >= self._forgets_minutes_at:
-                forget_minutes(session, at - self._keep_minutes_seconds)
-                self._forgets_minutes_at = at + HOUR
 
     def _forget_past(self) -> None:
         """Drops what ended more than an hour ago. Not at once: if the clock were set back a little, a new

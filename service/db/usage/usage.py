@@ -1,14 +1,15 @@
 """Usage of API keys, by model and time."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, get_args
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from service.db import tables
+from service.db.inserting import insert
 from service.db.tenancy import Tenant
 
 Operation = Literal["completions", "embeddings", "classifications"]
@@ -88,40 +89,49 @@ class Usage:
 def write_totals(session: Session, writer: str, totals: Mapping[UsageKey, UsageCounts]) -> None:
     """`totals` is all that `writer` has counted so far, so that writing it again changes nothing. What was
     counted for a project or a key that has been deleted since is left out."""
-    exists: dict[tuple[str, str], bool] = {}
-    for key, used in _in_order(totals.items()):
-        owner = (key.tenant.project_id, key.api_key_id)
-        if owner not in exists:
-            exists[owner] = _exist(session, *owner)
-        if not exists[owner]:
-            continue
-        session.merge(
-            tables.Usage(
-                api_key_id=key.api_key_id,
-                model=key.model,
-                operation=key.operation,
-                start=key.start,
-                seconds=key.seconds,
-                writer=writer,
-                organization_id=key.tenant.organization_id,
-                project_id=key.tenant.project_id,
-                requests=used.requests,
-                prompt_tokens=used.prompt_tokens,
-                completion_tokens=used.completion_tokens,
-            )
-        )
+    projects = _existing(session, tables.Project, {key.tenant.project_id for key in totals})
+    keys = _existing(session, tables.ApiKey, {key.api_key_id for key in totals})
+    rows = [
+        {
+            "api_key_id": key.api_key_id,
+            "model": key.model,
+            "operation": key.operation,
+            "start": key.start,
+            "seconds": key.seconds,
+            "writer": writer,
+            "organization_id": key.tenant.organization_id,
+            "project_id": key.tenant.project_id,
+            **asdict(used),
+        }
+        for key, used in _in_order(totals.items())
+        if key.tenant.project_id in projects and key.api_key_id in keys
+    ]
+    if not rows:
+        return
+    new = insert(session, tables.Usage)
+    counts = {name: new.excluded[name] for name in asdict(UsageCounts())}
+    primary_key = [column.name for column in tables.Usage.__table__.primary_key]
+    # One statement for all rows, which psycopg sends in one batch.
+    session.execute(new.on_conflict_do_update(index_elements=primary_key, set_=counts), rows)
 
 
-def forget_minutes(session: Session, before: float) -> None:
-    """Deletes what was counted by the minute before this time. The hours stay."""
+def forget_minutes(session: Session, before: float) -> bool:
+    """Deletes the oldest hour of what was counted by the minute before this time, and returns whether there
+    was any: repeat it, each time in a transaction of its own. The hours stay."""
     row = tables.Usage
-    session.execute(delete(row).where(row.seconds == MINUTE, row.start < int(before)))
+    # A literal, because a partial index is not used for a parameter.
+    is_minute = row.seconds == literal_column(str(MINUTE))
+    oldest = session.scalar(select(func.min(row.start)).where(is_minute, row.start < int(before)))
+    if oldest is None:
+        return False
+    session.execute(delete(row).where(is_minute, row.start < min(int(before), oldest + HOUR)))
+    return True
 
 
-def _exist(session: Session, project_id: str, key_id: str) -> bool:
-    project = select(tables.Project.id).where(tables.Project.id == project_id)
-    key = select(tables.ApiKey.id).where(tables.ApiKey.id == key_id)
-    return bool(session.scalar(select(project.exists() & key.exists())))
+def _existing(
+    session: Session, table: type[tables.Project] | type[tables.ApiKey], ids: Collection[str]
+) -> set[str]:
+    return set(session.scalars(select(table.id).where(table.id.in_(ids))))
 
 
 def _midnight(day: date) -> int:

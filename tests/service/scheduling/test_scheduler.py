@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import select
 
 from cluster.bases.configs import config_here
 from cluster.contracts.datasets import DatasetCheck, Problem
@@ -28,8 +29,11 @@ from cluster.contracts.manifest import AnswerPrompt, ProbeScores
 from cluster.contracts.parity import Parity
 from cluster.planning.shapes import shape_of
 from service.db import tables
+from service.db.database import now
 from service.db.files.files import Files
 from service.db.models.models import TunedModels
+from service.db.organization.api_keys import ApiKeys
+from service.db.usage.usage import DAY, HOUR, MINUTE, UsageCounts, UsageKey, write_totals
 from service.metrics.scheduler import SchedulerMetrics
 from service.scheduling.__main__ import run
 from tests.databases import on_both_databases
@@ -1012,3 +1016,15 @@ def test_a_start_that_waits_for_ray_is_reported_once_and_has_no_limit(world: Wor
     world.ray.fault = None
     scheduler.tick()
     assert world.ray.submissions == [f"{job.id}-a1"]
+
+
+def test_usage_by_the_minute_is_forgotten_in_the_background(world: World) -> None:
+    with world.database.write() as session:
+        key_id = ApiKeys(session).create(TENANT, name="k", scopes=frozenset({"infer"}))[1]
+        at = int(now(session)) - int(world.settings.usage_minutes_seconds)
+        starts = {at - DAY: MINUTE, at - HOUR: MINUTE, at + HOUR: MINUTE, at - 2 * DAY: HOUR}
+        keys = [UsageKey(TENANT, key_id, "m", "completions", *when) for when in starts.items()]
+        write_totals(session, "w", dict.fromkeys(keys, UsageCounts(1, 2, 3)))
+    world.scheduler().tick()
+    with world.database.read() as session:
+        assert set(session.scalars(select(tables.Usage.start))) == {at + HOUR, at - 2 * DAY}

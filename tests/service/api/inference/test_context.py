@@ -63,7 +63,7 @@ def generation(n: int = 1) -> GenerationRequest:
 @asynccontextmanager
 async def metered(database: Database, caller: Principal, engine: FakeEngine) -> AsyncIterator[MeteredEngine]:
     """Writes what the block has used of the engine when it ends."""
-    meter = UsageMeter(database, keep_minutes_seconds=DAY, clock=lambda: NOON)
+    meter = UsageMeter(database, clock=lambda: NOON)
     limits = QueueLimits(max_running=4, max_waiting_per_tenant=4, max_waiting=4)
     admission = AdmissionQueue(limits, wait_seconds=5)
     async with asyncio.timeout(30), flushing(meter.flush, 60, "usage"):
@@ -163,7 +163,7 @@ async def test_texts_wait_for_their_turn_and_are_charged_to_their_tenant(
     context = InferenceContext(
         fake,
         admission,
-        UsageMeter(database, keep_minutes_seconds=DAY),
+        UsageMeter(database),
         RateLimiter(database, {}),
         ApiMetrics(CollectorRegistry()),
     )
@@ -183,7 +183,7 @@ async def test_usage_survives_a_database_outage(database: Database, caller: Prin
         def write(self) -> Any:
             raise Unavailable("The database does not answer.")
 
-    meter = UsageMeter(database, keep_minutes_seconds=DAY, clock=lambda: NOON)
+    meter = UsageMeter(database, clock=lambda: NOON)
     meter.add(caller, "m", "completions", UsageCounts(1, 2, 3))
     meter._database = Away()  # type: ignore[assignment]
     with pytest.raises(Unavailable):
@@ -202,7 +202,7 @@ async def test_days_are_counted_apart_and_forgotten_once_they_are_written(
 ) -> None:
     now = NOON
 
-    meter = UsageMeter(database, keep_minutes_seconds=DAY, clock=lambda: now)
+    meter = UsageMeter(database, clock=lambda: now)
     for _ in range(4):
         meter.add(caller, "m", "completions", UsageCounts(1, 2, 3))
         await meter.flush()

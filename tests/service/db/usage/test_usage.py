@@ -8,7 +8,16 @@ from service.db import tables
 from service.db.database import Database
 from service.db.organization.api_keys import ApiKeys
 from service.db.tenancy import Tenant
-from service.db.usage.usage import HOUR, MINUTE, Usage, UsageCounts, UsageKey, forget_minutes, write_totals
+from service.db.usage.usage import (
+    DAY,
+    HOUR,
+    MINUTE,
+    Usage,
+    UsageCounts,
+    UsageKey,
+    forget_minutes,
+    write_totals,
+)
 from tests.service.db.rows import OTHER, TENANT, add_tenants
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
@@ -66,11 +75,26 @@ def test_usage_is_kept_by_hour_and_added_up_by_day(database: Database, key_ids: 
 def test_minutes_are_forgotten_and_hours_stay(database: Database, key_ids: dict[Tenant, str]) -> None:
     key = hour(TENANT, key_ids[TENANT], "a", MONDAY)
     write(database, "w", {key: UsageCounts(1, 2, 3), replace(key, seconds=MINUTE): UsageCounts(1, 2, 3)})
-    for before, kept in ((key.start, 2), (key.start + 1, 1)):
+    for before, is_any, kept in ((key.start, False, 2), (key.start + 1, True, 1)):
         with database.write() as session:
-            forget_minutes(session, before)
+            assert forget_minutes(session, before) == is_any
             assert len(session.scalars(select(tables.Usage)).all()) == kept
     assert len(between(database, MONDAY, MONDAY)) == 1
+
+
+def test_minutes_are_forgotten_by_the_hour_so_that_no_transaction_is_long(
+    database: Database, key_ids: dict[Tenant, str]
+) -> None:
+    first = replace(hour(TENANT, key_ids[TENANT], "a", MONDAY), seconds=MINUTE)
+    minutes = [replace(first, start=first.start + minute * MINUTE) for minute in (0, 1, 59, 60, 300)]
+    write(database, "w", dict.fromkeys(minutes, UsageCounts(1, 2, 3)))
+    left = []
+    is_any = True
+    while is_any:
+        with database.write() as session:
+            is_any = forget_minutes(session, first.start + DAY)
+            left.append(len(session.scalars(select(tables.Usage)).all()))
+    assert left == [2, 1, 0, 0]
 
 
 def test_the_same_total_written_again_changes_nothing_and_a_newer_one_replaces_it(

@@ -14,6 +14,7 @@ from service.db.database import now
 from service.db.jobs.workers import num_workers
 from service.db.retention.stored import measured_at, stored_by_kind
 from service.db.scheduler.leases import READINESS
+from service.db.transitions import UNFINISHED
 
 RECENT_SECONDS = 3600.0
 """How long an ended attempt counts as recent."""
@@ -37,7 +38,7 @@ class Installation:
     """Ages and times left are in seconds, and None where there is nothing of the kind."""
 
     jobs: Mapping[str, int]
-    """Number of jobs by status, including statuses without jobs."""
+    """Number of jobs that have not ended by status, including statuses without jobs."""
     oldest_jobs: Mapping[tuple[str, str], float]
     """Seconds that the job which has waited longest has waited, by status and priority."""
     attempts: Mapping[str, int]
@@ -65,7 +66,7 @@ def read_installation(session: Session) -> Installation:
     attempts = _unreleased(session)
     outbox, pending, due = _webhooks(session)
     return Installation(
-        jobs={status.value: 0 for status in JobStatus} | _jobs(session),
+        jobs=dict.fromkeys(UNFINISHED, 0) | _jobs(session),
         oldest_jobs={place: at - since for place, since in _oldest(session).items()},
         attempts=Counter(attempt.state for attempt, _, _ in attempts),
         ended_attempts=_ended(session, at - RECENT_SECONDS),
@@ -89,7 +90,9 @@ _Unreleased = tuple[tables.Attempt, dict[str, Any], dict[str, Any] | None]
 
 
 def _jobs(session: Session) -> dict[str, int]:
-    counts = select(tables.Job.status, func.count()).group_by(tables.Job.status)
+    status = tables.Job.status
+    # Of ended jobs there are ever more, and counting takes as long as there are many.
+    counts = select(status, func.count()).where(status.in_(UNFINISHED)).group_by(status)
     return dict(session.execute(counts).tuples().all())
 
 

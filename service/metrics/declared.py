@@ -79,7 +79,12 @@ DATABASE_UP = Metric(
     "gauge",
     "1 if the database answers, else 0; what is read from it is absent then.",
 )
-JOBS = Metric("tunery_jobs", "gauge", "Fine-tuning jobs by status, internal ones included.", ("status",))
+JOBS = Metric(
+    "tunery_jobs",
+    "gauge",
+    "Fine-tuning jobs that have not ended, by status, internal ones included.",
+    ("status",),
+)
 OLDEST_JOB = Metric(
     "tunery_job_oldest_seconds",
     "gauge",

@@ -77,6 +77,7 @@ def test_it_shows_what_waits_what_runs_and_what_is_silent(database: Database) ->
 
     for status in ("queued", "running"):
         assert registry.get_sample_value("tunery_jobs", {"status": status}) == 1
+    assert registry.get_sample_value("tunery_jobs", {"status": "succeeded"}) is None
     about(database, "tunery_job_oldest_seconds", 900, status="queued", priority="high")
     about(database, "tunery_attempt_sync_age_seconds", 60)
     about(database, "tunery_checkpoint_age_seconds", 300)

@@ -58,8 +58,9 @@ def device_seconds_this_month(session: Session, owned: Owned, *, organization_id
     projects if one is named."""
     at = now(session)
     month = datetime.fromtimestamp(at, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    parts = device_time(session, [owned], month.timestamp(), at)
+    # First of what is deleted: a project that is deleted in between is not counted twice.
     past = past_device_seconds(session, organization_id, month.timestamp()) if organization_id else 0.0
+    parts = device_time(session, [owned], month.timestamp(), at)
     return past + sum(part.device_seconds for part in parts)
 
 

@@ -53,20 +53,26 @@ class Quotas:
     def check_new_job(self) -> None:
         """Raises RateLimited if too many jobs are under way or were created within a day, and QuotaExceeded
         if the device hours of the month are used up. Call it before the job's row is written."""
+        self._check_device_hours()
         for subject, limit in self._limits("jobs_per_day"):
             self._check_day(subject, limit)
-        self._check_start(num_others=0)
+        self._check_concurrent(num_others=0)
 
     def check_resumed_job(self) -> None:
         """Like `check_new_job`, without the check of the day. Call it after the job's row is written."""
-        self._check_start(num_others=1)
+        self._check_device_hours()
+        self._check_concurrent(num_others=1)
 
-    def _check_start(self, num_others: int) -> None:
-        for subject, limit in self._limits("device_hours_per_month"):
+    def _check_device_hours(self) -> None:
+        """Before anything is locked, because it reads a month of attempts: a new job has used nothing yet, so
+        that other requests cannot change the result."""
+        for subject, limit in self._limited("device_hours_per_month"):
             used = device_seconds_this_month(
                 self._session, subject.owns, organization_id=subject.organization_id
             )
             _check_device_hours(subject, limit, used / 3600)
+
+    def _check_concurrent(self, num_others: int) -> None:
         for subject, limit in self._limits("concurrent_jobs"):
             num_jobs = num_jobs_under_way(self._session, subject.owns) - num_others
             if num_jobs >= limit:
@@ -96,13 +102,16 @@ class Quotas:
     def _limits(self, name: LimitName) -> list[tuple["_Subject", int]]:
         """The subjects that are limited, and the limit of each. Locks the project if there are any, and then
         the organization if it is one of them."""
-        found = ((subject, subject.limits.get(name, UNLIMITED)) for subject in self._subjects)
-        limits = [(subject, limit) for subject, limit in found if limit != UNLIMITED]
+        limits = self._limited(name)
         if limits:
             lock_project(self._session, self._tenant)
         if any(subject.organization_id for subject, _ in limits):
             lock_organization(self._session, self._tenant.organization_id)
         return limits
+
+    def _limited(self, name: LimitName) -> list[tuple["_Subject", int]]:
+        found = ((subject, subject.limits.get(name, UNLIMITED)) for subject in self._subjects)
+        return [(subject, limit) for subject, limit in found if limit != UNLIMITED]
 
 
 def check_stored_bytes(session: Session, tenant: Tenant, more: int, defaults: Defaults) -> None:

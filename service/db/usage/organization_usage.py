@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from service.db import tables
@@ -96,10 +96,13 @@ class OrganizationUsage:
         owned = [job.organization_id == self._organization_id, *_selected(job, wanted)]
         ended_at = func.coalesce(job.trained_at, job.finished_at)
         groups = [getattr(job, name) for name in wanted.group_by]
+        # The same in terms of columns that have indexes.
+        is_ended = or_(
+            and_(job.trained_at >= wanted.start, job.trained_at < wanted.end),
+            and_(job.trained_at.is_(None), job.finished_at >= wanted.start, job.finished_at < wanted.end),
+        )
         ended = (
-            select(ended_at, job.trained_tokens, *groups)
-            .where(*owned, ended_at >= wanted.start, ended_at < wanted.end)
-            .order_by(ended_at, job.id)
+            select(ended_at, job.trained_tokens, *groups).where(*owned, is_ended).order_by(ended_at, job.id)
         )
         for at, trained_tokens, *values in self._session.execute(ended):
             group: Group = tuple(zip(wanted.group_by, values, strict=True))

@@ -2,10 +2,22 @@
 
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, select, union
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, exists, select, union
+from sqlalchemy.orm import InstrumentedAttribute
 
 from service.db import tables
 from service.db.transitions import UNFINISHED
+
+
+def is_unused(file_id: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """Selects the files that are not among `files_in_use`, by indexes."""
+    job, imported = tables.Job, tables.ModelImport
+    of_jobs = (job.training_file, job.validation_file, job.general_file)
+    of_imports = (imported.config_file, imported.weights_file)
+    return and_(
+        *(~exists().where(column == file_id, job.status.in_(UNFINISHED)) for column in of_jobs),
+        *(~exists().where(column == file_id, imported.status == "validating") for column in of_imports),
+    )
 
 
 def files_in_use() -> CompoundSelect[Any]:

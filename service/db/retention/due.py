@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true, union_all
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from cluster.contracts.jobs import JobStatus
 from cluster.storage.keys import folder_of
 from service.db import tables
-from service.db.files.in_use import files_in_use
+from service.db.files.in_use import is_unused
 from service.db.retention.holds import Held
 from service.db.retention.rules import DAY_SECONDS, RetentionKind, Term
 from service.db.transitions import ENDED, UNFINISHED
@@ -47,7 +47,7 @@ def due_files(project_id: str, before: float, held: Held, *, of_jobs: bool) -> S
         _FILE.created_at <= before,
         or_(_FILE.expires_at.is_(None), _FILE.expires_at > before),
         _FILE.purpose == RESULTS if of_jobs else _FILE.purpose != RESULTS,
-        _FILE.id.not_in(files_in_use()),
+        is_unused(_FILE.id),
         _not_held(held, _FILE.id, held.files),
     )
 
@@ -63,12 +63,12 @@ def due_checkpoints(project_id: str, before: float, held: Held) -> Select[tables
         deletion.version > change.version,
         deletion.model.is_(None),
     )
-    # Lists that the database makes once: what has no index is not looked for again for each checkpoint.
-    named = select(change.model).where(change.model.is_not(None), ~is_alias_gone)
-    published: Select[Any] = select(tables.Model.manifest_key).where(tables.Model.deleted_at.is_(None))
-    starts: Select[Any] = select(other.start_from).where(
-        other.status.in_(UNFINISHED), other.start_from.is_not(None)
+    is_published = exists().where(
+        tables.Model.manifest_key == _CHECKPOINT.manifest_key, tables.Model.deleted_at.is_(None)
     )
+    # Short lists that the database makes once: there is no index to look each checkpoint up.
+    named = select(change.model).where(change.model.is_not(None), ~is_alias_gone)
+    starts = select(other.start_from).where(other.status.in_(UNFINISHED), other.start_from.is_not(None))
     is_shared = exists().where(tables.CheckpointPermission.checkpoint_id == _CHECKPOINT.id)
     return (
         select(_CHECKPOINT)
@@ -76,7 +76,8 @@ def due_checkpoints(project_id: str, before: float, held: Held) -> Select[tables
         .where(
             _ended(project_id, before),
             _CHECKPOINT.model_name.not_in(named),
-            _CHECKPOINT.manifest_key.not_in(union_all(published, starts)),
+            _CHECKPOINT.manifest_key.not_in(starts),
+            ~is_published,
             ~is_shared,
             _not_held(held, _CHECKPOINT.model_name, held.models),
             _not_held(held, _JOB.id, held.jobs),

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from service.db import tables
@@ -11,5 +11,8 @@ from service.db.database import now
 
 def write_last_use(session: Session, key_ids: Collection[str]) -> None:
     """Notes that these keys are used now."""
-    keys = update(tables.ApiKey).where(tables.ApiKey.id.in_(sorted(key_ids)))
-    session.execute(keys.values(last_used_at=int(now(session))))
+    wanted = select(tables.ApiKey.id).where(tables.ApiKey.id.in_(key_ids))
+    # In one order, so that two processes that note the same keys do not wait for each other.
+    ids = session.scalars(wanted.order_by(tables.ApiKey.id).with_for_update(key_share=True)).all()
+    used = update(tables.ApiKey).where(tables.ApiKey.id.in_(ids))
+    session.execute(used.values(last_used_at=int(now(session))))

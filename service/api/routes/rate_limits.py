@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import InvalidRequest, NotFound
 from service.api.http.auth import OrganizationAdmin
@@ -13,7 +12,7 @@ from service.api.schemas.base import Absent, OrDefault, WholeNumber
 from service.api.schemas.limits import ProjectRateLimit, ProjectRateLimitList, UpdateRateLimitBody
 from service.api.state import AppState, UsesAppState
 from service.db.limits.limits import Limits, rate_of_project
-from service.db.limits.names import LimitName
+from service.db.limits.names import LimitName, RateName
 from service.db.organization.audit_log import record
 from service.db.organization.projects import Projects
 
@@ -41,7 +40,8 @@ def list_rate_limits(
     shown = bases[start:end][:limit]
     with state.database.read() as session:
         Projects(session, caller.tenant.organization_id).get(project_id)
-        data = [_rate_limit(session, project_id, base, state) for base in shown]
+        rates = Limits(session).rates(project_id)
+    data = [_rate_limit(rates, base, state) for base in shown]
     return ProjectRateLimitList(
         data=data,
         first_id=data[0].id if data else None,
@@ -72,7 +72,7 @@ def update_rate_limit(
         Limits(session).change(project_id, given, model=base)
         requested = body.model_dump(exclude_none=True)
         record(session, tenant, "rate_limit.updated", rate_limit_id, changes_requested=requested)
-        return _rate_limit(session, project_id, base, state)
+        return _rate_limit(Limits(session).rates(project_id), base, state)
 
 
 @router.delete(
@@ -88,7 +88,7 @@ def reset_rate_limit(
         base = _base(rate_limit_id, state)
         Limits(session).remove(project_id, model=base)
         record(session, tenant, "rate_limit.deleted", rate_limit_id)
-        return _rate_limit(session, project_id, base, state)
+        return _rate_limit(Limits(session).rates(project_id), base, state)
 
 
 def _base(rate_limit_id: str, state: AppState) -> str:
@@ -105,8 +105,8 @@ def _place(rate_limit_id: str, bases: list[str], param: str) -> int:
     return bases.index(base)
 
 
-def _rate_limit(session: Session, project_id: str, base: str, state: AppState) -> ProjectRateLimit:
-    rates, defaults = Limits(session).rates(project_id), state.settings.project_limits
+def _rate_limit(rates: Mapping[tuple[str, RateName], int], base: str, state: AppState) -> ProjectRateLimit:
+    defaults = state.settings.project_limits
     return ProjectRateLimit(
         id=_PREFIX + base,
         model=base,

@@ -1,6 +1,7 @@
 """Authentication and scopes. Every path needs an API key, or a token, unless it is listed here."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -96,7 +97,8 @@ class Requires(Requirement):
 
 
 INFER = Requires(("infer",))
-Reader = Annotated[Principal, Depends(Requires(("read",)))]
+_READER = Requires(("read",))
+Reader = Annotated[Principal, Depends(_READER)]
 Writer = Annotated[Principal, Depends(Requires(("write",)))]
 Inferrer = Annotated[Principal, Depends(INFER)]
 ModelReader = Annotated[Principal, Depends(Requires(("read", "infer")))]
@@ -126,6 +128,17 @@ Operator = Annotated[Principal, Depends(operators_key)]
 admin_key = RequiresAdminKey()
 OrganizationAdmin = Annotated[Principal, Depends(admin_key)]
 """Admin keys, whatever project they act in."""
+
+
+async def _reader_check(request: Request) -> Callable[[], Awaitable[None]]:
+    async def check() -> None:
+        _READER.check(await _authenticate(request.app.state.app_state, request.headers))
+
+    return check
+
+
+ReaderCheck = Annotated[Callable[[], Awaitable[None]], Depends(_reader_check)]
+"""Raises AuthenticationFailed or PermissionDenied if a Reader's request would be refused by now."""
 
 
 async def _authenticate(state: AppState, headers: Headers) -> Principal:

@@ -9,7 +9,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from cluster.contracts.errors import Overloaded, TuneryError
+from cluster.contracts.errors import AuthenticationFailed, Overloaded, PermissionDenied, TuneryError
 from service.api.http.draining import Draining
 from service.api.inference.sse import frame
 from service.api.jobs.public_jobs import public_event
@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 """Interval of polling for events that other processes wrote."""
 KEEP_ALIVE_SECONDS = 15.0
+ACCESS_SECONDS = 30.0
+"""How often it is checked that the reader of a stream may still read, at most."""
+CheckAccess = Callable[[], Awaitable[None]]
+"""Raises AuthenticationFailed or PermissionDenied."""
 KEEP_ALIVE = b": keep-alive\n\n"
 _UNSEEN = LogPosition(0, is_over=False)
 _THREADS = 2
@@ -60,6 +64,26 @@ class _Followed:
     def notify(self) -> None:
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
+
+
+class _Access:
+    """Whether a reader, whose key may be revoked while it reads, may still do so."""
+
+    def __init__(self, check: CheckAccess | None) -> None:
+        self._check = check
+        self._checked_at = time.monotonic()
+
+    async def has_ended(self) -> bool:
+        if self._check is None or time.monotonic() - self._checked_at < ACCESS_SECONDS:
+            return False
+        self._checked_at = time.monotonic()
+        try:
+            await self._check()
+        except (AuthenticationFailed, PermissionDenied):
+            return True
+        except TuneryError:
+            return False  # the database is away, and so are new events
+        return False
 
 
 class EventFeed:
@@ -96,11 +120,13 @@ class EventFeed:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def follow(self, tenant: Tenant, job_id: str, last_seq: int) -> AsyncGenerator[bytes]:
+    async def follow(
+        self, tenant: Tenant, job_id: str, last_seq: int, *, check_access: CheckAccess | None = None
+    ) -> AsyncGenerator[bytes]:
         """Returns frames of the events after `last_seq`, until the job has ended and all its events are sent,
-        the process shuts down, or the database fails. In the latter two cases the reader reconnects with the
-        last sequence number it saw. Raises NotFound, and Overloaded if the project follows too many
-        already."""
+        the process shuts down, the database fails, or `check_access`, which is called now and then, raises
+        AuthenticationFailed or PermissionDenied. The reader may reconnect with the last sequence number it
+        saw. Raises NotFound, and Overloaded if the project follows too many already."""
         first = await self._read(tenant, job_id, last_seq)
         if self._num_streams[tenant] >= self._max_streams:
             raise Overloaded(
@@ -108,10 +134,10 @@ class EventFeed:
                 "have open at once. Close some, or read the events page by page, without `stream`.",
                 retry_after_seconds=KEEP_ALIVE_SECONDS,
             )
-        return self._frames(tenant, job_id, last_seq, first)
+        return self._frames(tenant, job_id, last_seq, first, _Access(check_access))
 
     async def _frames(
-        self, tenant: Tenant, job_id: str, last_seq: int, batch: _Batch
+        self, tenant: Tenant, job_id: str, last_seq: int, batch: _Batch, access: "_Access"
     ) -> AsyncGenerator[bytes]:
         with self._following(tenant, job_id) as job:
             while True:
@@ -125,8 +151,12 @@ class EventFeed:
                     if self._draining.has_begun:
                         return
                     if not await _is_set(job.changed, KEEP_ALIVE_SECONDS):
+                        if await access.has_ended():
+                            return
                         yield KEEP_ALIVE
                 if last_seq + 1 >= job.position.next_seq or self._draining.has_begun:
+                    return
+                if await access.has_ended():
                     return
                 try:
                     batch = await self._read(tenant, job_id, last_seq)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service.api.http.auth import Reader
+from service.api.http.auth import Reader, ReaderCheck
 from service.api.inference.sse import EventStream
 from service.api.jobs.event_feed import UsesEventFeed
 from service.api.jobs.public_jobs import public_event
@@ -34,6 +34,7 @@ async def list_events(
     caller: Reader,
     state: UsesAppState,
     feed: UsesEventFeed,
+    check_access: ReaderCheck,
     job_id: str,
     after: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1), WholeNumber, at_most(1_000)] = 20,
@@ -45,7 +46,7 @@ async def list_events(
     `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
     reconnect with `Last-Event-ID`."""
     if stream:
-        return EventStream(await feed.follow(caller.tenant, job_id, last_event_id))
+        return EventStream(await feed.follow(caller.tenant, job_id, last_event_id, check_access=check_access))
     return await run_in_threadpool(_page, state, caller.tenant, job_id, after, limit)
 
 

@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 import pytest
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import NotFound, Overloaded, Unavailable
+from cluster.contracts.errors import AuthenticationFailed, NotFound, Overloaded, Unavailable
 from service.api.http.draining import Draining
 from service.api.jobs import event_feed
 from service.api.jobs.event_feed import KEEP_ALIVE, EventFeed
@@ -207,3 +207,21 @@ async def test_a_project_cannot_take_the_streams_of_all_others(
         async with aclosing(await feed.follow(TENANT, job, -1)) as frames:
             await take(frames, CREATED)
         await streams[1].aclose()
+
+
+async def test_a_stream_ends_when_its_reader_may_not_read_any_more(
+    watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "KEEP_ALIVE_SECONDS", 0.02)
+    monkeypatch.setattr(event_feed, "ACCESS_SECONDS", 0.0)
+    answers = iter([None, Unavailable("The database does not answer."), AuthenticationFailed("Revoked.")])
+
+    async def check_access() -> None:
+        if (error := next(answers)) is not None:
+            raise error
+
+    (job,) = jobs(1)
+    feed = EventFeed(watched, Draining())
+    stream = await feed.follow(TENANT, job, CREATED - 1, check_access=check_access)
+    async with polling(feed), aclosing(stream) as frames:
+        assert [frame async for frame in frames] == [KEEP_ALIVE, KEEP_ALIVE]

@@ -1,14 +1,15 @@
 """Deleting a project with everything that it owns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, delete, exists, func, or_, select, update
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import Conflict
 from service.db import tables
-from service.db.database import now
+from service.db.database import Database, now
 from service.db.organization.audit_log import record
 from service.db.organization.projects import Projects
 from service.db.retention.holds import check_no_hold
@@ -32,6 +33,32 @@ the audit log tells of what is gone, and past usage what it has cost."""
 
 _COUNTING_SECONDS = 60.0
 """Every API process has by then written the usage of requests from before the archiving."""
+_JOBS_AT_ONCE = 50
+"""Jobs whose events one transaction deletes."""
+
+
+def delete_events(database: Database, tenant: Tenant) -> int:
+    """Deletes the events of an archived project, of which there may be millions, before the project itself:
+    in many transactions, so that none is long. What was interrupted can be repeated. Returns how many there
+    were. Raises what `delete_project` does, and then has deleted nothing unless the reason came later."""
+    count = 0
+    job_ids: Sequence[str] = [""]
+    while job_ids:
+        with database.write(frees_space=True) as session:
+            if job_ids == [""]:
+                _check_deletable(session, tenant)
+            else:
+                _lock_archived(session, tenant)
+            job_ids = _next_jobs(session, tenant, after=job_ids[-1])
+            events = delete(tables.JobEvent).where(tables.JobEvent.job_id.in_(job_ids))
+            count += cast(CursorResult[Any], session.execute(events)).rowcount
+    return count
+
+
+def _next_jobs(session: Session, tenant: Tenant, *, after: str) -> Sequence[str]:
+    job = tables.Job
+    ids = select(job.id).where(job.project_id == tenant.project_id, job.id > after).order_by(job.id)
+    return session.scalars(ids.limit(_JOBS_AT_ONCE)).all()
 
 
 def delete_project(session: Session, tenant: Tenant, *, heir: Tenant) -> dict[str, int]:
@@ -42,15 +69,7 @@ def delete_project(session: Session, tenant: Tenant, *, heir: Tenant) -> dict[st
     others, too. Raises NotFound, and Conflict: `project_not_archived`, `project_busy` while something of it
     may still write, `model_in_use` while a job of another project starts from a model of it, or `legal_hold`
     while anything of it is held."""
-    row = Projects(session, tenant.organization_id).lock(tenant.project_id)
-    if row.archived_at is None:
-        raise Conflict(
-            f"Project {row.id} is in use. Archive it first.", code="project_not_archived", param="project_id"
-        )
-    check_no_hold(session, row.id)
-    if now(session) - row.archived_at < _COUNTING_SECONDS:
-        raise _busy(row.id, "Its last requests are being counted.")
-    _check_ended(session, tenant)
+    row = _check_deletable(session, tenant)
     keep_usage(session, tenant)
     record(session, tenant, "project.deleted", row.id, data={"name": row.name})
     admins = update(tables.ApiKey).where(tables.ApiKey.project_id == row.id, tables.ApiKey.is_admin_key)
@@ -95,6 +114,25 @@ def _condition(
                 own.append(key.parent.in_(select(key.column).where(conditions[parent.name])))
     assert own, f"{table.name} belongs to no project: list it in KEPT"
     return or_(*own)
+
+
+def _check_deletable(session: Session, tenant: Tenant) -> tables.Project:
+    row = _lock_archived(session, tenant)
+    assert row.archived_at is not None
+    if now(session) - row.archived_at < _COUNTING_SECONDS:
+        raise _busy(row.id, "Its last requests are being counted.")
+    _check_ended(session, tenant)
+    return row
+
+
+def _lock_archived(session: Session, tenant: Tenant) -> tables.Project:
+    row = Projects(session, tenant.organization_id).lock(tenant.project_id)
+    if row.archived_at is None:
+        raise Conflict(
+            f"Project {row.id} is in use. Archive it first.", code="project_not_archived", param="project_id"
+        )
+    check_no_hold(session, row.id)
+    return row
 
 
 def _check_ended(session: Session, tenant: Tenant) -> None:

@@ -15,8 +15,8 @@ from service.api.schemas.organization import (
     ProjectUpdateBody,
 )
 from service.api.state import UsesAppState
-from service.db.archiving import archive_project
-from service.db.deleting import delete_project
+from service.db.archiving import archive_project, cancel_jobs
+from service.db.deleting import delete_events, delete_project
 from service.db.organization.projects import Project, Projects
 
 router = APIRouter(prefix="/organization/projects", tags=["Projects"], route_class=StrictJsonRoute)
@@ -65,6 +65,7 @@ def archive(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> 
     """Archives the project permanently. Its keys are refused at once, and its jobs that have not ended are
     cancelled. Its files and models stay, and other projects may use what it shares with them. The project
     that admin keys act in by default cannot be archived."""
+    cancel_jobs(state.database, caller.tenant.organization_id, project_id)
     with state.database.write(frees_space=True) as session:
         return _public(archive_project(session, caller.tenant.organization_id, project_id))
 
@@ -74,9 +75,13 @@ def delete(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> D
     """Deletes an archived project with everything in it, for good: files, jobs with their events, models,
     usage, keys, webhooks. The next sweep frees what that had in storage. Models that it shared are gone for
     the other projects, too. A Tunery extension."""
-    with state.database.write(frees_space=True) as session:
+    with state.database.read() as session:
         tenant = Projects(session, caller.tenant.organization_id).tenant(project_id)
+    events = delete_events(state.database, tenant)
+    with state.database.write(frees_space=True) as session:
         rows = delete_project(session, tenant, heir=caller.tenant)
+    if events:
+        rows["job_events"] = rows.get("job_events", 0) + events
     return DeletedProject(id=project_id, rows=rows)
 
 

@@ -11,11 +11,12 @@ from starlette.testclient import TestClient
 
 from cluster.contracts.errors import Conflict
 from service.api.state import AppState
-from service.db import tables
+from service.db import archiving, deleting, tables
 from service.db.limits.quota_use import device_seconds_this_month, job_times_of_a_day
 from service.db.organization.projects import check_active
 from service.db.tables import Table
 from service.db.tenancy import Tenant
+from service.db.transitions import UNFINISHED
 from service.db.usage.usage import DAY, HOUR, UsageCounts, UsageKey, write_totals
 from service.scheduling.sweeping.sweep import SweepOptions, sweep
 from tests.api import Project, add_admin_key, add_tuned_model, import_adapter, jsonl
@@ -172,3 +173,40 @@ def test_a_job_is_not_created_in_a_project_that_is_gone(state: AppState) -> None
     with state.database.write() as session, pytest.raises(Conflict) as refused:
         check_active(session, Tenant("org-1", "proj_gone"))
     assert refused.value.code == "project_archived"
+
+
+def test_events_are_deleted_and_jobs_cancelled_a_few_at_a_time(
+    http: TestClient,
+    state: AppState,
+    project: Project,
+    admin: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (archiving, deleting):
+        monkeypatch.setattr(module, "_JOBS_AT_ONCE", 1)
+    owner = Owner(http, state, admin, "x")
+    file_id = http.get(f"/v1/fine_tuning/jobs/{owner.job_id}", headers=owner.headers).json()["training_file"]
+    owner.post("/v1/fine_tuning/jobs", {"model": "base-1", "training_file": file_id}, **owner.headers)
+    tenant = Tenant(project.tenant.organization_id, owner.project_id)
+
+    def left() -> tuple[int, int]:
+        job, log = tables.Job, tables.JobEvent
+        with state.database.read() as session:
+            of_project = session.scalars(select(job.id).where(job.project_id == owner.project_id)).all()
+            unended = select(job.id).where(job.id.in_(of_project), job.status.in_(UNFINISHED))
+            events = select(log.id).where(log.job_id.in_(of_project))
+            return len(session.scalars(unended).all()), len(session.scalars(events).all())
+
+    assert left()[0] == 2
+    archiving.cancel_jobs(state.database, tenant.organization_id, tenant.project_id)
+    assert left()[0] == 1, "the last ones are cancelled together with the archiving"
+    with pytest.raises(Conflict, match="Archive it first"):
+        deleting.delete_events(state.database, tenant)
+    owner.archive()
+    num_unended, num_events = left()
+    assert num_unended == 0
+    assert num_events > 0
+    assert deleting.delete_events(state.database, tenant) == num_events
+    assert left() == (0, 0)
+    assert owner.delete().status_code == 200
+    assert owner.rows() == {"audit_log", "past_usage"}

@@ -39,7 +39,7 @@ class Owner:
             if len(self.unfinished) < most_unfinished and len(self.accepted) < self._most_jobs:
                 self._create()
             self._look()
-            if self.unfinished and self._rng.random() < 0.15:
+            if self.unfinished and self._rng.random() < 0.1:
                 self._interfere()
 
     def finish(self) -> None:

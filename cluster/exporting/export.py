@@ -71,7 +71,7 @@ def _store(
         if file.name in known:
             advance(file.bytes)
             continue
-        info = store.put(sibling_key(key, file.name), file.open(advance))
+        info = store.put_sized(sibling_key(key, file.name), file.open(advance), file.bytes)
         assert info.bytes == file.bytes, f"{file.name} has {info.bytes} bytes, not {file.bytes}"
         assert info.sha256 is not None, "a put sees the bytes"
         known[file.name] = ManifestFile(name=file.name, bytes=info.bytes, sha256=info.sha256)

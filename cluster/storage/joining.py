@@ -67,13 +67,18 @@ def join_objects(client: "S3Client", target: dict[str, Any], sources: Sequence[s
     except BaseException as error:
         pool.shutdown(cancel_futures=True)
         _abort(client, target, error)
-        if isinstance(error, ClientError) and is_not_offered(error):
+        if isinstance(error, ClientError) and (is_not_offered(error) or _are_unequal(error)):
             return False
         raise
     finally:
         pool.shutdown()
     client.abort_multipart_upload(**target)
     return False
+
+
+def _are_unequal(error: ClientError) -> bool:
+    """Whether the store demands parts of one size, as Cloudflare's R2 does."""
+    return error.response["Error"].get("Code") == "InvalidPart"
 
 
 def _abort(client: "S3Client", target: dict[str, Any], reason: BaseException) -> None:

@@ -58,15 +58,10 @@ class PatientStore(ObjectStore):
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
         if isinstance(source, bytes):
             return self._repeated(lambda: self._store.put(key, source))
-        if not source.seekable():
-            return self._store.put(key, source)
-        start = source.tell()
+        return self._put_again(source, lambda: self._store.put(key, source))
 
-        def put() -> ObjectInfo:
-            source.seek(start)
-            return self._store.put(key, source)
-
-        return self._repeated(put)
+    def put_sized(self, key: str, source: BinaryIO, size: int) -> ObjectInfo:
+        return self._put_again(source, lambda: self._store.put_sized(key, source, size))
 
     def get(self, key: str) -> bytes:
         return self._repeated(lambda: self._store.get(key))
@@ -100,6 +95,17 @@ class PatientStore(ObjectStore):
 
     def download(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
         return self._repeated(lambda: self._store.download(key, path, on_progress=on_progress))
+
+    def _put_again(self, source: BinaryIO, put: Callable[[], ObjectInfo]) -> ObjectInfo:
+        if not source.seekable():
+            return put()
+        start = source.tell()
+
+        def put_anew() -> ObjectInfo:
+            source.seek(start)
+            return put()
+
+        return self._repeated(put_anew)
 
     def _repeated(self, act: Callable[[], Answer]) -> Answer:
         first_failure, pause = None, _FIRST_PAUSE_SECONDS

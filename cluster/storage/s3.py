@@ -26,7 +26,7 @@ from cluster.storage.completion import complete
 from cluster.storage.files import as_domain_error, sha256_of, store_unavailable, unobserved
 from cluster.storage.joining import can_be_parts, is_not_offered, join_objects
 from cluster.storage.keys import checked_key, checked_prefix
-from cluster.storage.parts import PART_BYTES, streamed_part_bytes
+from cluster.storage.parts import PART_BYTES, part_bytes_of, streamed_part_bytes
 from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
 from cluster.storage.transfers import fetch_file, send_file
 
@@ -119,19 +119,13 @@ class S3Store(ObjectStore):
             )
 
     def put(self, key: str, source: bytes | BinaryIO) -> ObjectInfo:
-        name = self._name(key)
-        reader = io.BytesIO(source) if isinstance(source, bytes) else source
-        first = _read_part(reader, self._part_bytes)
-        with _mapped_errors(key):
-            if len(first) < self._part_bytes:
-                answer = self._client.put_object(
-                    Bucket=self._bucket, Key=name, Body=first, **self._encryption
-                )
-                self._check_encryption(name, answer)
-                size, digest = len(first), hashlib.sha256(first).hexdigest()
-            else:
-                size, digest = self._put_in_parts(name, first, reader)
-        return self._accepted(key, size, digest)
+        if isinstance(source, bytes):
+            return self.put_sized(key, io.BytesIO(source), len(source))
+        return self._put(key, source, lambda number: streamed_part_bytes(number, smallest=self._part_bytes))
+
+    def put_sized(self, key: str, source: BinaryIO, size: int) -> ObjectInfo:
+        part_bytes = part_bytes_of(size, smallest=self._part_bytes)
+        return self._put(key, source, lambda number: part_bytes)
 
     def upload(self, key: str, path: Path, *, on_progress: Callable[[], None] = unobserved) -> ObjectInfo:
         name = self._name(key)
@@ -315,7 +309,24 @@ class S3Store(ObjectStore):
             raise
         return target
 
-    def _put_in_parts(self, name: str, first: bytes, reader: BinaryIO) -> tuple[int, str]:
+    def _put(self, key: str, reader: BinaryIO, part_bytes: Callable[[int], int]) -> ObjectInfo:
+        """`part_bytes` is the size of the part of a number, counted from 0."""
+        name = self._name(key)
+        first = _read_part(reader, part_bytes(0))
+        with _mapped_errors(key):
+            if len(first) < part_bytes(0):
+                answer = self._client.put_object(
+                    Bucket=self._bucket, Key=name, Body=first, **self._encryption
+                )
+                self._check_encryption(name, answer)
+                size, digest = len(first), hashlib.sha256(first).hexdigest()
+            else:
+                size, digest = self._put_in_parts(name, first, reader, part_bytes)
+        return self._accepted(key, size, digest)
+
+    def _put_in_parts(
+        self, name: str, first: bytes, reader: BinaryIO, part_bytes: Callable[[int], int]
+    ) -> tuple[int, str]:
         target = self._begin(name)
         size, sha256 = 0, hashlib.sha256()
         parts: Parts = []
@@ -327,7 +338,7 @@ class S3Store(ObjectStore):
                 parts.append({"PartNumber": number, "ETag": etag})
                 sha256.update(part)
                 size += len(part)
-                part = _read_part(reader, streamed_part_bytes(number, smallest=self._part_bytes))
+                part = _read_part(reader, part_bytes(number))
             complete(self._client, target, parts, size)
         except BaseException as error:
             self._abort(target, error)

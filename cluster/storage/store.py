@@ -74,6 +74,11 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def put_sized(self, key: str, source: BinaryIO, size: int) -> ObjectInfo:
+        """Like `put`, of a stream that will have `size` bytes. A store that sends it in parts makes all but
+        the last one equal, as some demand, however large the object is."""
+        return self.put(key, source)
+
     def get(self, key: str) -> bytes: ...
 
     def open(self, key: str, *, start: int = 0) -> BinaryIO:

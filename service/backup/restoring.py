@@ -198,7 +198,8 @@ def _put_if_absent(backup: BackupReader, store: ObjectStore, entry: ObjectEntry)
         if store.stat(entry.key).bytes == entry.bytes:
             return False
     with backup.open(object_name(entry.key)) as source:
-        put = store.put(entry.key, source)
+        assert entry.bytes is not None, "only what was copied is put back"
+        put = store.put_sized(entry.key, source, entry.bytes)
     if put.sha256 != entry.sha256:
         store.delete(entry.key)
         raise CorruptArtefact(f"{object_name(entry.key)} of the backup has changed since it was checked.")

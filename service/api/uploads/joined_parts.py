@@ -36,7 +36,7 @@ class JoinedParts:
             ) from error
         self._seen = _Digested(_Concatenated(self._store, self._parts), with_md5=self._with_md5)
         with io.BufferedReader(self._seen, _CHUNK_BYTES) as content:
-            return self._store.put(key, content)
+            return self._store.put_sized(key, content, sum(sizes.values()))
 
     @contextmanager
     def stored_content(self, key: str) -> Iterator[BinaryIO]:

@@ -214,9 +214,15 @@ def exported_bytes(session: Session, owned: ColumnElement[bool]) -> int:
 def note_progress(session: Session, id: str, progress: ExportProgress) -> None:
     """Use `Database.write`, as below. Does nothing if the export has ended."""
     if (row := _lock(session, id)) is not None:
-        row.waiting_since = None
+        if row.retry_at is not None:
+            # It is being tried: however long that takes, nobody has forgotten it.
+            row.retry_at = now(session)
+        if row.total_bytes is None or progress.done_bytes > row.done_bytes:
+            # What begins anew and fails at the same place keeps waiting.
+            row.waiting_since = None
         if progress.total_bytes is not None:
-            row.status, row.done_bytes, row.total_bytes = "running", progress.done_bytes, progress.total_bytes
+            row.status, row.total_bytes = "running", progress.total_bytes
+            row.done_bytes = max(row.done_bytes, progress.done_bytes)
 
 
 def note_trouble(

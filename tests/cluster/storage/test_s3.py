@@ -1,6 +1,7 @@
 """Failures of S3: failed parts, truncated responses, servers that refuse or are unreachable."""
 
 import hashlib
+import io
 import random
 import re
 import threading
@@ -249,6 +250,28 @@ def test_checksum_headers_are_sent_only_on_request(
     asking = S3Store(moto_endpoint.bucket, endpoint_url=proxy.url, checksums="when_supported")
     asking.put(uuid4().hex, b"1")
     assert checksum_headers() != set()
+
+
+def test_parts_of_a_stream_of_known_size_are_equal(store: S3Store, proxy: FaultyProxy) -> None:
+    """However many they are. This stream ends early."""
+    content = bytes(range(256)) * (20 * MIB // 256)
+    store.put_sized("weights", io.BytesIO(content), 12_000 * MIB)
+    lengths = [headers["Content-Length"] for _, path, headers in proxy.requests if "partNumber" in path]
+    assert lengths == [str(6 * MIB)] * 3 + [str(2 * MIB)]
+    assert store.get("weights") == content
+
+
+def test_a_store_that_demands_equal_parts_joins_nothing(store: S3Store, proxy: FaultyProxy) -> None:
+    store.put("1", b"a" * (5 * MIB))
+    store.put("2", b"b" * (6 * MIB))
+    store.put("3", b"c")
+    unequal = Answer(400, b"<Error><Code>InvalidPart</Code></Error>")
+    proxy.fault = lambda method, path: unequal if method == "POST" and "uploadId" in path else None
+    assert not store.join("whole", {"1": 5 * MIB, "2": 6 * MIB, "3": 1})
+    proxy.fault = lambda method, path: None
+    assert list(store.unfinished()) == []
+    with pytest.raises(NotFound):
+        store.stat("whole")
 
 
 def refusal(prefix: str, *keys: str, code: str) -> Answer:

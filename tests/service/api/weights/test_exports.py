@@ -24,7 +24,7 @@ from service.api.state import AppState
 from service.db import tables
 from service.db.archiving import archive_project
 from service.db.limits.quota_use import stored_bytes
-from service.db.models.exports import MAX_PENDING
+from service.db.models.exports import MAX_PENDING, note_progress
 from service.db.retention.rules import RetentionRules
 from service.scheduling.exporting import Exporter
 from service.scheduling.scheduler import Dependencies, Scheduler
@@ -240,6 +240,27 @@ def test_it_waits_for_the_cluster_but_not_for_ever_however_often_the_scheduler_r
         elapse(state, 40)
     follow()
     assert status(http, created)["error"]["code"] == "serving_unavailable"
+
+
+def test_an_export_that_begins_anew_and_fails_at_the_same_place_waits_not_for_ever(
+    http: TestClient, state: AppState, model: str, serving: FakeServing, follow: Callable[[], None]
+) -> None:
+    created = create(http, model)
+    fault = Unavailable("Storage does not answer.", code="storage_unavailable")
+    reached = iter([50, 60, 60, 60])
+    for _ in range(3):
+        with state.database.write() as session:
+            note_progress(session, created["id"], ExportProgress(done_bytes=next(reached), total_bytes=100))
+        serving.fault = fault
+        follow()
+        assert status(http, created)["status"] == "running"
+        elapse(state, 40)
+        with state.database.write() as session:
+            note_progress(session, created["id"], ExportProgress(done_bytes=10, total_bytes=100))
+        assert status(http, created)["bytes"]["done"] >= 50
+        elapse(state, 2)
+    follow()
+    assert status(http, created)["error"]["code"] == "storage_unavailable"
 
 
 def elapse(state: AppState, seconds: float) -> None:

@@ -110,10 +110,14 @@ class _Round:
             if running.pool in room:
                 room[running.pool] -= running.workers
         first = []
+        quotas: dict[str, int] = {}
         for job in aged:
-            pool = next((gang.pool for gang in job.gangs if room.get(gang.pool, 0) > 0), None)
-            if pool is not None:
-                room[pool] -= job.gangs[0].workers
+            gang = next((gang for gang in job.gangs if room.get(gang.pool, 0) > 0), None)
+            quota = quotas.get(job.project_id, self._quota(job.project_id))
+            # What its own quota keeps waiting holds up nobody that has aged.
+            if gang is not None and gang.fewest <= quota:
+                room[gang.pool] -= gang.workers
+                quotas[job.project_id] = quota - gang.fewest
                 first.append(job)
         return first
 

@@ -206,6 +206,17 @@ def test_aged_jobs_take_no_more_than_their_part_of_a_pool_ahead_of_others() -> N
     assert started(decision) == [f"other {n}" for n in range(4)]
 
 
+def test_aged_jobs_beyond_their_quota_leave_their_part_of_a_pool_to_others() -> None:
+    """A project may hold one device, and its flood has aged for that. So has a job of another one."""
+    flood = [queued(f"flood {n}", project="flood", waited=50 * HOUR - n) for n in range(8)]
+    aged, high = queued("aged", 2, waited=25 * HOUR), queued("high", 4, priority="high", project="b")
+    quota = {"flood": Standing(hard_devices=1)}
+    assert started(decided([*flood, aged, high], pool(4), standings=quota)) == ["flood 0", "aged"]
+    holds = [running("flood's", 1, project="flood")]
+    decision = decided([*flood, aged, high], pool(4), now_running=holds, standings=quota)
+    assert started(decision) == ["aged"]
+
+
 def test_a_hard_quota_always_holds_and_keeps_no_devices() -> None:
     queue = [queued("of a", 4, waited=9.0), queued("small", 1, waited=8.0), queued("of b", 4, project="b")]
     holds = [running("a's", 3, project="a")]

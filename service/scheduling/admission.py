@@ -10,7 +10,7 @@ from cluster.contracts.durations import duration
 from cluster.contracts.errors import Unavailable
 from service.db.jobs.queue_places import Place
 from service.db.scheduler.attempts import FOR_MODELS, MAINTENANCE
-from service.db.scheduler.node_faults import keeps_failing
+from service.db.scheduler.node_faults import Faults, keeps_failing
 from service.db.scheduler.pending_work import PendingWork
 from service.db.scheduler.queue_window import WaitingJob
 from service.db.scheduler.store import SchedulerStore
@@ -52,7 +52,7 @@ class Admission:
         self._has_reported: bool | None = None
         """Whether any place is recorded. None: a former scheduler may have recorded some."""
         self._down_since: float | None = None
-        self._faults: Mapping[str, int] = {}
+        self._faults = Faults({}, {})
         self._faults_at = float("-inf")
 
     def admit(
@@ -70,7 +70,8 @@ class Admission:
             return
         self._down_since = None
         holdings = [each for each in pending.holdings if (each.job_id, each.number) in held]
-        pools = self._cluster.states(holdings, self._node_faults(jobs, pending), pending.pool_limits)
+        faults = self._recent_faults(jobs, pending)
+        pools = self._cluster.states(holdings, faults.of_nodes, pending.pool_limits)
         running = running_jobs(holdings, pools)
         pools = self._arbiter.divided(pools, running)
         project_ids = {job.project_id for job in pending.queued} | {each.project_id for each in holdings}
@@ -78,7 +79,7 @@ class Admission:
         standings = jobs.standings(project_ids, pending.at) if is_needed else {}
         maintenance = pending.maintenance
         considered = pending if maintenance is None else replace(pending, queued=[])
-        snapshot = snapshot_of(considered, holdings, pools, standings, self._rules)
+        snapshot = snapshot_of(considered, holdings, pools, standings, self._rules, faults.of_jobs)
         reports = self._is_report_due(pending)
         decision = decide(snapshot, self._rules, explains=reports)
         self._cluster.announce(decision.demand)
@@ -112,11 +113,11 @@ class Admission:
             if jobs.resize(resize.job_id, resize.workers, why):
                 _log.info("resizing", job=resize.job_id, before=resize.before, workers=resize.workers)
 
-    def _node_faults(self, jobs: SchedulerStore, pending: PendingWork) -> Mapping[str, int]:
+    def _recent_faults(self, jobs: SchedulerStore, pending: PendingWork) -> Faults:
         if pending.queued and self._clock() - self._faults_at >= _FAULTS_SECONDS:
-            found = jobs.node_faults(pending.at)
-            for node_id, faults in found.items():
-                if keeps_failing(faults) and not keeps_failing(self._faults.get(node_id, 0)):
+            found = jobs.recent_faults(pending.at)
+            for node_id, faults in found.of_nodes.items():
+                if keeps_failing(faults) and not keeps_failing(self._faults.of_nodes.get(node_id, 0)):
                     _log.warning("attempts keep failing on a node", node=node_id, jobs=faults)
             self._faults, self._faults_at = found, self._clock()
         return self._faults

@@ -33,12 +33,14 @@ def snapshot_of(
     pools: Sequence[PoolState],
     standings: Mapping[str, ProjectStanding],
     rules: Rules,
+    failed_on: Mapping[str, frozenset[str]] = {},
 ) -> Snapshot:
-    """`holdings` are those of `pending` that still hold their devices."""
+    """`holdings` are those of `pending` that still hold their devices. `failed_on` are nodes on which queued
+    jobs have failed, by job id."""
     at = pending.at
     return Snapshot(
         at=at,
-        queue=[queued_job(job, pools) for job in pending.queued],
+        queue=[queued_job(job, pools, failed_on.get(job.job_id, frozenset())) for job in pending.queued],
         running=running_jobs(holdings, pools),
         pools=pools,
         standings={
@@ -65,7 +67,9 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def queued_job(job: WaitingJob, pools: Sequence[PoolState]) -> QueuedJob:
+def queued_job(
+    job: WaitingJob, pools: Sequence[PoolState], failed_on: frozenset[str] = frozenset()
+) -> QueuedJob:
     gangs = [
         _gang(name, gang, job)
         for gang in job.gangs
@@ -80,6 +84,7 @@ def queued_job(job: WaitingJob, pools: Sequence[PoolState]) -> QueuedJob:
         gangs=tuple(gangs),
         may_preempt=not job.was_displaced,
         is_resizing=job.resize_to is not None,
+        failed_on=failed_on,
     )
 
 

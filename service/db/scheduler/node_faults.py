@@ -1,12 +1,14 @@
 """Nodes on which attempts keep failing: a device or a disk that is broken fails one job after the other."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import STORAGE_UNAVAILABLE
+from cluster.contracts.jobs import JobStatus
 from service.db import tables
 
 SECONDS = 1800.0
@@ -15,10 +17,18 @@ FAULTS = 2
 """A node is avoided once attempts of so many jobs have failed on it since one last ended well there. The
 retries of one job count once: its own code or data may be what fails."""
 _MOST = 1000
-
-
 _NOT_THE_NODES = {STORAGE_UNAVAILABLE}
 """Codes of failures that say nothing about a node: whatever fails with them would fail on every one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Of the platform, in the last half hour."""
+
+    of_nodes: Mapping[str, int]
+    """Of how many jobs attempts have failed on each node since one last ended well there."""
+    of_jobs: Mapping[str, frozenset[str]]
+    """The nodes on which each queued job has failed since it last saved a state."""
 
 
 class Outcome(NamedTuple):
@@ -46,6 +56,25 @@ def node_faults(session: Session, at: float) -> dict[str, int]:
         if (result or {}).get("code") not in _NOT_THE_NODES
     ]
     return count_faults(reversed(outcomes))
+
+
+def failed_on(session: Session, at: float) -> dict[str, frozenset[str]]:
+    """The nodes on which each queued job has failed by the platform's fault since it last saved a state."""
+    attempt, job = tables.Attempt, tables.Job
+    rows = session.execute(
+        select(attempt.job_id, attempt.nodes, attempt.result)
+        .join(job, job.id == attempt.job_id)
+        .where(or_(attempt.released_at.is_(None), attempt.released_at > at - SECONDS))
+        .where(attempt.nodes.is_not(None), attempt.result.is_not(None))
+        .where(attempt.ended_at > func.coalesce(job.resume_saved_at, at - SECONDS))
+        .where(job.status == JobStatus.QUEUED.value)
+        .limit(_MOST)
+    )
+    nodes: dict[str, frozenset[str]] = {}
+    for job_id, there, result in rows:
+        if _is_fault(result) and result["code"] not in _NOT_THE_NODES:
+            nodes[job_id] = nodes.get(job_id, frozenset()) | frozenset(there)
+    return nodes
 
 
 def count_faults(outcomes: Iterable[Outcome]) -> dict[str, int]:

@@ -29,7 +29,7 @@ from service.db.retries import PublishPolicy, RetryPolicy
 from service.db.scheduler.attempts import DISPLACED, new_token, requeue, token_sha256
 from service.db.scheduler.dataset_checks import CheckedFile, check_events
 from service.db.scheduler.leases import API, Leases
-from service.db.scheduler.node_faults import node_faults
+from service.db.scheduler.node_faults import Faults, failed_on, node_faults
 from service.db.scheduler.pending_work import Attempt, PendingWork, pending_work
 from service.db.scheduler.publication import Publication, publish
 from service.db.scheduler.queue_window import PlannedGang
@@ -162,10 +162,9 @@ class SchedulerStore:
         with self._database.read() as session:
             return standings(session, project_ids, at=at, half_life=self._half_life_seconds)
 
-    def node_faults(self, at: float) -> dict[str, int]:
-        """On each of Ray's nodes, of how many jobs attempts have failed since one last ended well."""
+    def recent_faults(self, at: float) -> Faults:
         with self._database.read() as session:
-            return node_faults(session, at)
+            return Faults(node_faults(session, at), failed_on(session, at))
 
     def claim(self, job_id: str, pool: str, workers: int, nodes: Mapping[str, int]) -> Claim | None:
         """Records a new attempt, which continues from the newest resume state, before it is submitted to

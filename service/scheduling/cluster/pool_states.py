@@ -49,15 +49,15 @@ def pool_states(
 ) -> tuple[PoolState, ...]:
     """One state for each pool, in their order; one of the name ANY_POOL if there are none. Nodes that are
     draining are left out. `faults` are of how many jobs attempts have failed on nodes, by node id: those with
-    faults come last, and those on which attempts keep failing are left out. But no more than half of a
-    pool's nodes are left out for that: if most of them fail, something else is wrong. `at_most` are the
-    devices that jobs may hold in pools that are limited.
+    faults come last, and those on which attempts keep failing are left out. But no more than half of a pool's
+    nodes are left out for that: if most of them fail, something else is wrong. `at_most` are the devices that
+    jobs may hold in pools that are limited.
 
     What anything in the cluster has reserved is not free, and what we have started but Ray does not show yet
     is not free either. A worker needs its CPUs beside its GPU. A pool of CPUs has no more devices than its
     operator says, however many CPUs its nodes have."""
     usable = [node for node in report.nodes if not node.is_draining]
-    # Of nodes that are equally full, gangs take the first.
+    # Where a gang takes whole nodes, it takes the first.
     usable.sort(key=lambda node: faults.get(node.node_id, 0))
     matched = match_nodes(usable, pools)
     worker_cpus, shares = report.worker_cpus, limits.shares_gpus
@@ -84,7 +84,7 @@ def pool_states(
     held = Counter[str]()
     for gang in gangs:
         held[gang.pool if pools and gang.pool else ANY_POOL] += gang.workers
-    usable_states = [_without(state, _avoided(state, faults)) for state in states]
+    usable_states = [_with_faults(_without(state, _avoided(state, faults)), faults) for state in states]
     return tuple(_limited(state, at_most.get(state.name), held[state.name]) for state in usable_states)
 
 
@@ -179,6 +179,11 @@ def _take(rooms: Sequence[_Room], workers: int) -> None:
 def _avoided(state: PoolState, faults: Mapping[str, int]) -> set[str]:
     named = [node.node_id for node in state.nodes if keeps_failing(faults.get(node.node_id, 0))]
     return set(sorted(named, key=lambda node_id: -faults[node_id])[: len(state.nodes) // 2])
+
+
+def _with_faults(state: PoolState, faults: Mapping[str, int]) -> PoolState:
+    nodes = (replace(node, faults=faults.get(node.node_id, 0)) for node in state.nodes)
+    return replace(state, nodes=tuple(nodes)) if faults else state
 
 
 def _without(state: PoolState, avoided: Collection[str]) -> PoolState:

@@ -184,7 +184,7 @@ class _Round:
             if workers > min(quota, devices.total_free):
                 continue
             seconds = _seconds(gang, workers)
-            places = devices.place(workers, seconds)
+            places = devices.place(workers, seconds, job.failed_on)
             if places is not None:
                 devices.take(places, seconds)
                 self._order.hold(job.project_id, workers, seconds)

@@ -1,7 +1,7 @@
 """Where gangs stand: the devices of one pool, while a decision is made."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from service.scheduling.policy.fair_order import expected_end
@@ -17,7 +17,7 @@ class PoolAllocation:
     """What a decision has given out of a pool's devices, and keeps for jobs to come.
 
     A gang that fits into one node stands on one node; a larger one takes whole nodes, and for the rest a part
-    of one. The fullest node that has room is taken, so that whole nodes stay free.
+    of one. The fullest node that has room is taken, so whole nodes stay free, and nodes with faults last.
     """
 
     def __init__(self, pool: PoolState, running: Sequence[RunningJob], at: float) -> None:
@@ -28,6 +28,7 @@ class PoolAllocation:
         indexes after those of the pool."""
         self._served = [node.served for node in pool.nodes]
         self._are_served = any(self._served)
+        self._faulty = frozenset(index for index, node in enumerate(pool.nodes) if node.faults)
         self.total_free = pool.total_free
         """Devices that jobs may take."""
         self.room = sys.maxsize if pool.room is None else pool.room
@@ -79,11 +80,13 @@ class PoolAllocation:
             return False
         return _is_among(self._refused, workers, seconds)
 
-    def place(self, workers: int, seconds: float) -> Places | None:
-        """Where the gang can start now without delaying those that devices are kept for."""
+    def place(self, workers: int, seconds: float, failed_on: Collection[str] = ()) -> Places | None:
+        """Where the gang can start now without delaying those that devices are kept for: on nodes other than
+        those where it has failed, if there is room."""
         if self.refuses(workers, seconds):
             return None
-        places = self.fit(workers)
+        worst = frozenset(self._indexes(failed_on)) if failed_on else frozenset()
+        places = self.fit(workers, worst)
         if places is None:
             return None
         self._settle_head()
@@ -99,27 +102,36 @@ class PoolAllocation:
                 usable[index] = self._spare(index, usable[index], ends_at)
         # Nodes that are kept are the last choice.
         unkept = [0 if index in self._kept else free for index, free in enumerate(usable)]
-        places = self._fit(unkept, workers) or self._fit(usable, workers)
+        places = self._fit(unkept, workers, worst) or self._fit(usable, workers, worst)
         if places is None:
             self._refused.append((workers, seconds))
         return places
 
-    def fit(self, workers: int) -> Places | None:
+    def fit(self, workers: int, worst: frozenset[int] = frozenset()) -> Places | None:
         """Where there is room now, kept or not."""
         if workers >= self.too_large or workers > self.total_free:
             return None
-        places = self._fit(self.free, workers)
+        places = self._fit(self.free, workers, worst)
         if places is None:
             self.too_large = workers
         return places
 
-    def _fit(self, free: Sequence[int], workers: int) -> Places | None:
-        """Where models hold none of the devices, if there is such a place."""
-        places = None
+    def _fit(self, free: Sequence[int], workers: int, worst: frozenset[int]) -> Places | None:
+        """On none of the worst nodes, on none with faults, and where models hold none of the devices, as far
+        as there is such a place."""
+        choices = [free]
         if self._are_served:
-            idle = [max(0, each - served) for each, served in zip(free, self._served, strict=True)]
-            places = fit(idle, workers, self._per_node)
-        return places or fit(free, workers, self._per_node)
+            choices.insert(0, [max(0, each - held) for each, held in zip(free, self._served, strict=True)])
+        for shunned in (worst | self._faulty, worst) if worst or self._faulty else ():
+            for devices in choices:
+                left = [0 if index in shunned else each for index, each in enumerate(devices)]
+                if (places := fit(left, workers, self._per_node)) is not None:
+                    return places
+        found = (fit(devices, workers, self._per_node) for devices in choices)
+        return next((places for places in found if places is not None), None)
+
+    def _indexes(self, node_ids: Collection[str]) -> Iterator[int]:
+        return (index for index, node in enumerate(self.pool.nodes) if node.node_id in node_ids)
 
     def take(self, places: Places, seconds: float) -> None:
         ends_at = self._at + seconds

@@ -54,6 +54,9 @@ class QueuedJob:
     held_seconds: float = 0.0
     """Seconds that the job has had devices since `queued_at`. The job keeps its age in the queue, but running
     does not count as waiting."""
+    failed_on: frozenset[str] = frozenset()
+    """Nodes on which the platform has failed it since it last got on. It starts there only if there is no
+    room elsewhere."""
 
     def waited(self, at: float) -> float:
         """Seconds without devices."""
@@ -98,6 +101,8 @@ class NodeState:
     free: int
     served: int = 0
     """How many of the free ones models hold: they may have to let go of them first."""
+    faults: int = 0
+    """Of how many jobs attempts have failed on it lately."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,19 @@ def test_a_store_that_does_not_answer_is_no_fault_of_the_nodes(world: World) -> 
         assert node_faults(session, time.time()) == {}
 
 
+def test_a_retry_goes_to_a_node_on_which_the_job_has_not_failed_yet(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"training_slots": 2})
+    jobs = {}
+    for name in ("a", "b"):
+        world.cluster = FakeCluster([name])
+        jobs[name] = world.job()
+        assert place(world, jobs[name], 1) == name
+    for job in jobs.values():
+        fail(world, job, 1)
+    world.cluster = FakeCluster(["a", "b"])
+    assert [place(world, job, 2) for job in jobs.values()] == ["b", "a"]
+
+
 def place(world: World, job: Job, attempt: int) -> str:
     """The node on which the attempt is started."""
     scheduler = world.scheduler()

@@ -111,7 +111,7 @@ def test_nodes_that_are_about_to_go_or_on_which_attempts_fail_are_left_out() -> 
 
 def test_nodes_on_which_attempts_of_one_job_failed_come_last() -> None:
     (state,) = states([node("a"), node("b")], [pool()], faults={"a": 1})
-    assert list(free(state)) == ["b", "a"]
+    assert [(each.node_id, each.faults) for each in state.nodes] == [("b", 0), ("a", 1)]
 
 
 def test_at_most_half_of_a_pool_is_avoided() -> None:

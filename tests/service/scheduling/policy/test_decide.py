@@ -135,6 +135,29 @@ def test_a_gang_stands_on_one_node_and_a_larger_one_on_whole_ones() -> None:
     assert started(decided([queued("large", 16)], pool(8, 7, 7))) == []
 
 
+def test_an_emptier_node_is_taken_rather_than_a_fuller_one_with_faults() -> None:
+    """One bad GPU does not fail a job for good while there are others."""
+    state = pool(3, 8, 8)
+    bad, *good = state.nodes
+    (start,) = decided([queued("one")], replace(state, nodes=(*good, replace(bad, faults=1)))).starts
+    assert start.nodes == {"gpus-1": 1}
+    (start,) = decided([queued("one")], replace(state, nodes=(replace(bad, faults=1),))).starts
+    assert start.nodes == {"gpus-0": 1}, "the others are no longer there"
+
+
+def test_a_job_starts_elsewhere_than_where_it_has_failed_if_there_is_room() -> None:
+    one = replace(queued("one", 2), failed_on=frozenset({"gpus-0"}))
+    assert [start.nodes for start in decided([one], pool(3, 8)).starts] == [{"gpus-1": 2}]
+    assert [start.nodes for start in decided([one], pool(3, 1)).starts] == [{"gpus-0": 2}]
+    assert [start.nodes for start in decided([queued("other", 2)], pool(3, 8)).starts] == [{"gpus-0": 2}]
+    # Among nodes with faults, it takes one where others have failed.
+    state = pool(3, 8)
+    faulty = replace(state, nodes=tuple(replace(node, faults=1) for node in state.nodes))
+    assert [start.nodes for start in decided([one], faulty).starts] == [{"gpus-1": 2}]
+    large = replace(queued("large", 16), failed_on=frozenset({"gpus-0"}))
+    assert [set(start.nodes) for start in decided([large], pool(8, 8, 8)).starts] == [{"gpus-1", "gpus-2"}]
+
+
 def test_the_cheapest_pool_with_room_is_taken() -> None:
     queue = [
         queued("one", 2, pools=["cheap", "dear"]),

@@ -55,10 +55,12 @@ class FairOrder:
     yet: a project does not start many long jobs at once only because it has used nothing so far."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        at = snapshot.at
+        self._at = at = snapshot.at
         self._standings = snapshot.standings
         self.held: dict[str, int] = {}
         """Devices that each project holds."""
+        self.began: list[tuple[str, int, float]] = []
+        """The projects, workers and expected ends of the gangs that start now."""
         self._charged: dict[str, float] = {}
         held, charged = self.held, self._charged
         for job in snapshot.running:
@@ -69,6 +71,7 @@ class FairOrder:
     def hold(self, project_id: str, workers: int, seconds: float) -> None:
         """Counts a gang that runs for so long from now on."""
         self.held[project_id] = self.held.get(project_id, 0) + workers
+        self.began.append((project_id, workers, self._at + seconds))
         self.charge(project_id, workers * seconds)
 
     def charge(self, project_id: str, device_seconds: float) -> None:

@@ -1,6 +1,9 @@
 """When waiting jobs are expected to start and to end."""
 
-from collections.abc import Mapping, Sequence
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.scheduling.policy.fair_order import FairOrder, expected_end
@@ -22,32 +25,117 @@ def forecast(
     snapshot: Snapshot, order: FairOrder, pools: Mapping[str, PoolAllocation], waiting: Sequence[Waiting]
 ) -> dict[str, Wait]:
     """Expected waits by job id. Jobs start one after the other in the order of the policy, as if nobody sent
-    more. Charges what is expected to `order`."""
-    free_at = {name: _FreeAt(devices, snapshot.at) for name, devices in pools.items()}
+    more; those that their projects' hard quotas keep waiting let others start meanwhile. Charges what is
+    expected to `order`."""
+    times = _Times(snapshot, order, pools)
     by_id = {each.job.job_id: each for each in waiting}
     waits: dict[str, Wait] = {}
+    late: list[tuple[float, int, Waiting]] = []
+    """Jobs that wait for their quotas, by when these let them start, and with their positions."""
+
+    def settle(each: Waiting, position: int, option: _Option) -> None:
+        ends_at = times.take(each, option)
+        expected = None if option.gang.is_guess else ends_at
+        waits[each.job.job_id] = Wait(position, each.reason, each.detail, option.starts_at, expected)
+
+    def settle_late(until: float) -> None:
+        while late and late[0][0] <= until:
+            starts_at, position, each = heapq.heappop(late)
+            option = times.first(each)
+            assert option is not None
+            if option.starts_at > starts_at:
+                # Others have come before it meanwhile.
+                heapq.heappush(late, (option.starts_at, position, each))
+            else:
+                settle(each, position, option)
 
     def expect(each: Waiting) -> None:
-        starts_at = ends_at = None
-        options = [
-            (found[0], place, found[1], gang)
-            for place, gang in enumerate(each.gangs)
-            if (found := free_at[gang.pool].first(gang.fewest)) is not None
-        ]
-        if options:
-            starts_at, _, places, gang = min(options, key=lambda option: option[:2])
-            ends_at = starts_at + gang.seconds * gang.workers / gang.fewest
-            free_at[gang.pool].take(places, ends_at)
-            order.charge(each.job.project_id, gang.workers * gang.seconds)
-            ends_at = None if gang.is_guess else ends_at
-        waits[each.job.job_id] = Wait(len(waits) + 1, each.reason, each.detail, starts_at, ends_at)
+        option, position = times.first(each), len(waits) + 1
+        waits[each.job.job_id] = Wait(position, each.reason, each.detail, None, None)
+        if option is None:
+            return
+        order.charge(each.job.project_id, option.gang.workers * option.gang.seconds)
+        if option.waits_for_quota:
+            heapq.heappush(late, (option.starts_at, position, each))
+        else:
+            settle_late(option.starts_at)
+            settle(each, position, times.first(each) or option)
 
     for each in waiting:
         if each.is_aged:
             expect(each)
     for job in order.jobs(each.job for each in waiting if not each.is_aged):
         expect(by_id[job.job_id])
+    settle_late(math.inf)
     return waits
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """How a job can start first."""
+
+    starts_at: float
+    gang: Gang
+    places: "_Places"
+    waits_for_quota: bool
+    """Whether it has room earlier than its project's hard quota lets it start."""
+
+
+class _Times:
+    """When pools have room, and hard quotas let projects use it."""
+
+    def __init__(self, snapshot: Snapshot, order: FairOrder, pools: Mapping[str, PoolAllocation]) -> None:
+        at = snapshot.at
+        self._free = {name: _FreeAt(devices, at) for name, devices in pools.items()}
+        ends: dict[str, list[float]] = defaultdict(list)
+        for job in snapshot.running:
+            ends[job.project_id].extend([expected_end(job, at)] * job.workers)
+        for project_id, workers, ends_at in order.began:
+            ends[project_id].extend([ends_at] * workers)
+        self._quotas = {
+            project_id: _Room(at, standing.hard_devices - len(ends[project_id]), ends[project_id])
+            for project_id, standing in snapshot.standings.items()
+            if standing.hard_devices is not None
+        }
+
+    def first(self, each: Waiting) -> _Option | None:
+        """None if the job can never start."""
+        options = []
+        quota = self._quotas.get(each.job.project_id)
+        for gang in each.gangs:
+            found = self._free[gang.pool].first(gang.fewest)
+            allowed_at = -math.inf if quota is None else quota.first(gang.fewest)
+            if found is not None and allowed_at is not None:
+                room_at, places = found
+                starts_at = max(room_at, allowed_at)
+                options.append(_Option(starts_at, gang, places, waits_for_quota=starts_at > room_at))
+        # The first of equals is the cheapest.
+        return min(options, key=lambda option: option.starts_at, default=None)
+
+    def take(self, each: Waiting, option: _Option) -> float:
+        """When the job ends."""
+        gang = option.gang
+        ends_at = option.starts_at + gang.seconds * gang.workers / gang.fewest
+        self._free[gang.pool].take(option.places, ends_at)
+        if (quota := self._quotas.get(each.job.project_id)) is not None:
+            quota.take(gang.fewest, ends_at)
+        return ends_at
+
+
+class _Room:
+    """When each of the devices may be taken, in order, wherever it is."""
+
+    def __init__(self, at: float, left: int, ends: Iterable[float]) -> None:
+        """`left` may be taken now: below zero if too many are held. `ends` are of those that are held."""
+        # What is held too much is not for others when it is given back.
+        self._times = [at] * left + sorted(ends)[max(0, -left) :]
+
+    def first(self, workers: int) -> float | None:
+        return self._times[workers - 1] if workers <= len(self._times) else None
+
+    def take(self, workers: int, ends_at: float) -> None:
+        self._times[:workers] = [ends_at] * workers
+        self._times.sort()
 
 
 _Places = list[tuple[int, int]]
@@ -65,13 +153,12 @@ class _FreeAt:
                 self._nodes[index].extend([expected_end(job, at)] * held)
         for ends_at, index, taken in devices.started:
             self._nodes[index].extend([ends_at] * taken)
-        self._room: list[float] | None = None
-        """When each device may be taken, wherever it is. None: when it is free."""
+        self._room: _Room | None = None
+        """None: devices may be taken when they are free."""
         if devices.pool.room is not None:
             ends = [until for job in devices.running for until in [expected_end(job, at)] * job.workers]
             ends.extend(until for until, _, taken in devices.started for until in [until] * taken)
-            # What jobs hold too much is not for others when they give it back.
-            self._room = [at] * devices.room + sorted(ends)[max(0, -devices.room) :]
+            self._room = _Room(at, devices.room, ends)
         for times in self._nodes:
             times.sort()
 
@@ -102,9 +189,10 @@ class _FreeAt:
             places.append((min(free_parts)[2], rest))
         starts_at = max(self._nodes[index][count - 1] for index, count in places)
         if self._room is not None:
-            if len(self._room) < workers:
+            allowed_at = self._room.first(workers)
+            if allowed_at is None:
                 return None
-            starts_at = max(starts_at, self._room[workers - 1])
+            starts_at = max(starts_at, allowed_at)
         return starts_at, places
 
     def take(self, places: _Places, ends_at: float) -> None:
@@ -113,6 +201,4 @@ class _FreeAt:
             times[:count] = [ends_at] * count
             times.sort()
         if self._room is not None:
-            taken = sum(count for _, count in places)
-            self._room[:taken] = [ends_at] * taken
-            self._room.sort()
+            self._room.take(sum(count for _, count in places), ends_at)

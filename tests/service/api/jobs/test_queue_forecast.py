@@ -52,7 +52,9 @@ def wait(
     queued: list[WaitingJob],
     maintenance: bool = False,
     pool: Pool = BOX,
+    max_devices: int | None = None,
 ) -> ExpectedWait:
+    """`max_devices` are the busy project's."""
     pending = PendingWork(
         at=AT,
         validating=[],
@@ -65,7 +67,9 @@ def wait(
         maintenance=Maintenance(since=1, pauses_jobs=False) if maintenance else None,
         pool_limits={},
     )
-    standing = {name: ProjectStanding(0.0, 1, None, None) for name in ("busy", "fresh")}
+    standing = {
+        name: ProjectStanding(0.0, 1, None, most) for name, most in (("busy", max_devices), ("fresh", None))
+    }
     return expected_wait(QueueState(pending, standing), new, [pool], Rules())
 
 
@@ -99,6 +103,13 @@ def test_a_job_that_needs_a_node_of_its_own_waits_for_one() -> None:
     held = [holding("a", workers=3, ends_in=100), holding("b", workers=2, ends_in=80)]
     assert wait(job("new", workers=3, at=AT), held=held, queued=[], pool=pool) == ExpectedWait(2, 80.0, None)
     assert wait(job("new", workers=2, at=AT), held=held, queued=[], pool=pool).seconds == 0.0
+
+
+def test_a_job_beyond_its_projects_quota_waits_for_the_projects_own_jobs() -> None:
+    held = [holding("a", workers=1, ends_in=100)]
+    assert wait(job("new", at=AT), held=held, queued=[], max_devices=1) == ExpectedWait(1, 100.0, None)
+    never = wait(job("new", at=AT, workers=2), held=held, queued=[], max_devices=1)
+    assert (never.seconds, "may hold 1" in (never.problem or "")) == (None, True)
 
 
 def test_what_nobody_can_know_is_said_to_be_unknown() -> None:

@@ -362,6 +362,22 @@ def test_waits_are_explained_with_positions_and_times() -> None:
     assert following.starts_at == last.starts_at == NOW + 2 * HOUR
 
 
+def test_a_job_is_expected_when_its_projects_earlier_jobs_end_and_keeps_nothing_from_others() -> None:
+    """A project may hold four devices, and another one has no quota."""
+    holds = [running("a's", 3, project="a", ends_in=2 * HOUR), running("other", 4, ends_in=HOUR)]
+    queue = [queued(f"of a {n}", 4, waited=60.0 - n, seconds=HOUR) for n in range(2)]
+    queue.append(queued("of b", 3, project="b"))
+    standings = {"a": Standing(hard_devices=4), "b": Standing(used=1e9)}
+    waits = decided(queue, pool(1), now_running=holds, standings=standings, explains=True).waits
+    assert [waits[f"of a {n}"].starts_at for n in range(2)] == [NOW + 2 * HOUR, NOW + 3 * HOUR]
+    assert [waits[f"of a {n}"].position for n in range(2)] == [1, 2]
+    assert waits["of b"].starts_at == NOW + HOUR
+    # Those that start now hold devices of the quota, too.
+    queue = [queued("first", 3, waited=60.0, seconds=HOUR), queued("second", 3)]
+    decision = decided(queue, pool(8), standings=standings, explains=True)
+    assert (started(decision), decision.waits["second"].starts_at) == (["first"], NOW + HOUR)
+
+
 def test_waits_are_the_same_decision_with_more_words() -> None:
     queue = [queued("large", 8, waited=9.0), queued("one"), queued("two", 2, project="b")]
     plain, explained = (decided(queue, pool(5), explains=each) for each in (False, True))

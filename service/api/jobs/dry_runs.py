@@ -13,14 +13,15 @@ from service.api.state import AppState
 from service.db.database import now
 from service.db.jobs.files import JobFiles
 from service.db.jobs.jobs import Job, Jobs, NewJob, check_start_by
+from service.db.limits.devices import check_devices
 from service.db.limits.priorities import check_priority
 from service.db.organization.projects import Projects, encryption_key_of
 from service.db.tenancy import Tenant
 
 
 def prepare(body: CreateJobBody, session: Session, tenant: Tenant, state: AppState) -> NewJob:
-    """Raises InvalidRequest and PermissionDenied (`not_permitted`, `priority_not_allowed`), which name the
-    parameter, and Unavailable if the base model is unavailable."""
+    """Raises InvalidRequest and what `check_may_run` does, which name the parameter, and Unavailable if the
+    base model is unavailable."""
     body = completed(body, session, tenant)
     source = find_source(body, session, tenant, state.catalogue)
     new = new_job(body, source, state.catalogue, state.settings, state.availability.shape)
@@ -31,10 +32,11 @@ def prepare(body: CreateJobBody, session: Session, tenant: Tenant, state: AppSta
 
 
 def check_may_run(session: Session, tenant: Tenant, job: NewJob | Job) -> None:
-    """Raises PermissionDenied (`not_permitted`, `priority_not_allowed`)."""
+    """Raises PermissionDenied (`not_permitted`, `priority_not_allowed`, `max_devices_exceeded`)."""
     rights = Projects(session, tenant.organization_id).rights(tenant.project_id)
     rights.check_training(job.model, job.method, job.training.type)
     check_priority(session, tenant, job.priority)
+    check_devices(session, tenant, job.training.fewest_workers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ class _Round:
         quota = self._quota(job.project_id)
         within = [gang for gang in gangs if gang.fewest <= quota]
         if not within:
-            self._wait(job, gangs, WaitReason.PROJECT_QUOTA, self._why_no_quota(job.project_id), is_aged)
+            self._wait(job, gangs, WaitReason.PROJECT_QUOTA, self._why_no_quota(job, gangs), is_aged)
         elif not any(self._starts_in(self._pools[gang.pool], gang, job, quota) for gang in within):
             self._wait(job, within, *self._make_way(job, within, quota), is_aged)
 
@@ -217,9 +217,13 @@ class _Round:
                 return True
         return False
 
-    def _why_no_quota(self, project_id: str) -> str:
-        hard, held = self._order.standing(project_id).hard_devices, self._order.held.get(project_id, 0)
-        if promised := self._promised[project_id]:
+    def _why_no_quota(self, job: QueuedJob, gangs: Sequence[Gang]) -> str:
+        hard = self._order.standing(job.project_id).hard_devices
+        held, promised = self._order.held.get(job.project_id, 0), self._promised[job.project_id]
+        fewest = min(gang.fewest for gang in gangs)
+        if hard is not None and fewest > hard:
+            return f"needs {fewest} devices, but its project may hold {hard} at most (max_devices)."
+        if promised:
             return f"its project may hold {hard} devices, holds {held}, and is about to get {promised}."
         return f"its project may hold {hard} devices, and holds {held}."
 

@@ -156,6 +156,23 @@ def test_a_job_is_created_with_a_priority_and_a_time_to_start(
         assert (refused.status_code, error["code"], error["param"]) == (status, code, param)
 
 
+def test_a_job_that_needs_more_devices_than_its_project_may_ever_hold_is_refused(
+    http: TestClient, state: AppState, project: Project
+) -> None:
+    wide = body(http) | {"training": {"num_workers": {"min": 2, "max": 4}}}
+    cast(Any, http.app).state.app_state = with_settings(state, training_slots=4)
+    with state.database.write() as session:
+        Limits(session).change(project.tenant.project_id, {"max_devices": 1})
+    refused = http.post(JOBS, json=wide)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (403, "max_devices_exceeded")
+    assert "needs 2 device(s)" in error["message"]
+    assert "may hold 1." in error["message"]
+    with state.database.write() as session:
+        Limits(session).change(project.tenant.project_id, {"max_devices": 2})
+    http.post(JOBS, json=wide).raise_for_status()
+
+
 def test_an_administrator_says_what_a_project_may_have_of_the_devices(
     http: TestClient, state: AppState, project: Project
 ) -> None:

@@ -570,6 +570,13 @@ def test_nodes_are_added_for_no_more_than_a_hard_quota() -> None:
     assert asked.workers == 8
 
 
+def test_a_job_that_needs_more_than_its_project_may_ever_hold_is_told_so() -> None:
+    quota = {"a": Standing(hard_devices=2)}
+    wait = decided([queued("large", 8, smaller=(4,))], pool(8), standings=quota, explains=True).waits["large"]
+    assert (wait.reason, wait.starts_at) == (WaitReason.PROJECT_QUOTA, None)
+    assert wait.detail == "needs 4 devices, but its project may hold 2 at most (max_devices)."
+
+
 def test_jobs_make_room_for_no_more_than_a_hard_quota() -> None:
     queue = [queued(name, 8, priority="high") for name in ("first", "second")]
     holds = [running(f"low {n}", 8, node=n, priority="low") for n in range(2)]

@@ -372,7 +372,8 @@ class QueuePlace(Table):
     ends_at: Mapped[float | None]
     """When it is expected to start and to end. Null if that is not known."""
     told: Mapped[str]
-    """The reason that the newest event of the job named."""
+    """The reason that the newest event of the job named, and whether its owner has been warned of a late
+    start."""
     told_at: Mapped[float]
 
 

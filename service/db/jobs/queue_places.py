@@ -22,6 +22,8 @@ _EVENTS_AT_MOST = 100
 """In one transaction. The others follow with the next one."""
 _SAME_SECONDS = 30.0
 """An expected time that changes by less is not worth a write."""
+_LATE = ", late"
+"""Follows the reason in `told` once the owner has been warned that the job will start after its start_by."""
 _BACKING_OFF = "After a fault, it is tried again once its pause is over."
 _PENDING = "The scheduler has not looked at it yet: jobs that come earlier have their turn first."
 
@@ -55,10 +57,11 @@ class QueuePlace:
 
 
 def record_places(session: Session, places: Sequence[Place], *, at: float) -> None:
-    """Replaces what was recorded. A job whose reason is new gets an event, but not more often than once in a
-    minute."""
+    """Replaces what was recorded. A job whose reason is new, or that is expected after its start_by for the
+    first time, gets an event, but not more often than once in a minute."""
     table = tables.QueuePlace
     rows = {row.job_id: row for row in session.scalars(select(table))}
+    start_by = _start_by(session)
     news: list[Place] = []
     for place in places:
         row = rows.pop(place.job_id, None)
@@ -68,8 +71,9 @@ def record_places(session: Session, places: Sequence[Place], *, at: float) -> No
             _set(row, place)
         elif _differs(row, place, at):
             _set(row, place)
-        if row.told != place.reason and at - row.told_at >= _TELL_SECONDS and len(news) < _EVENTS_AT_MOST:
-            row.told, row.told_at = place.reason, at
+        told = _told(row.told, place, is_late=_is_late(place, start_by.get(place.job_id)))
+        if row.told != told and at - row.told_at >= _TELL_SECONDS and len(news) < _EVENTS_AT_MOST:
+            row.told, row.told_at = told, at
             news.append(place)
     for row in rows.values():
         session.delete(row)
@@ -97,6 +101,24 @@ def queue_places(session: Session, jobs: Sequence[Job]) -> dict[str, QueuePlace]
     }
 
 
+def _start_by(session: Session) -> dict[str, int | None]:
+    """Of the queued jobs that have one, by id."""
+    job = tables.Job
+    found = select(job.id, job.start_by).where(
+        job.status == JobStatus.QUEUED.value, job.start_by.is_not(None)
+    )
+    return dict(session.execute(found).tuples().all())
+
+
+def _is_late(place: Place, start_by: int | None) -> bool:
+    return start_by is not None and place.starts_at is not None and place.starts_at > start_by
+
+
+def _told(before: str, place: Place, *, is_late: bool) -> str:
+    """What the owner has been told after an event about this place: the warning is given once."""
+    return place.reason + (_LATE if is_late or before.endswith(_LATE) else "")
+
+
 def _set(row: tables.QueuePlace, place: Place) -> None:
     row.position, row.reason, row.message = place.position, place.reason, place.message
     row.starts_at, row.ends_at = place.starts_at, place.ends_at
@@ -121,7 +143,7 @@ def _tell(session: Session, place: Place, at: float) -> None:
     job = lock(session, place.job_id)
     if job is None or job.status != JobStatus.QUEUED:
         return
-    is_late = job.start_by is not None and place.starts_at is not None and place.starts_at > job.start_by
+    is_late = _is_late(place, job.start_by)
     message = f"Waiting: {place.message}"
     if is_late:
         message += " It is expected to start after its start_by, and then fails."

@@ -94,6 +94,27 @@ def test_the_heads_stand_where_the_scheduler_says(http: TestClient, state: AppSt
     assert event["data"] == {"reason": "pool_full", "position": 3, "estimated_start": soon}
 
 
+def test_the_owner_is_warned_once_of_a_job_that_slips_past_its_start_by(
+    http: TestClient, state: AppState
+) -> None:
+    job, latest = new_job(http, state, "queued", queued_at=1), int(time.time()) + 3600
+    with state.database.write() as session:
+        session.get_one(tables.Job, job).start_by = latest
+
+    def warnings(*expected_starts: float, reason: str = "pool_full") -> list[str]:
+        for minute, starts_at in enumerate(expected_starts):
+            with state.database.write() as session:
+                place = Place(job, 1, reason, "needs 8 devices.", starts_at, None)
+                record_places(session, [place], at=now(session) + 120 * minute)
+        events = http.get(f"{JOBS}/{job}/events").json()["data"]
+        return [event["level"] for event in events if event["message"].startswith("Waiting:")]
+
+    assert warnings(latest - 60, latest - 30) == ["info"]
+    with state.database.write() as session:
+        session.get_one(tables.QueuePlace, job).told_at = 0.0
+    assert warnings(latest + 60, latest + 600, latest - 60, latest + 60) == ["warn", "info"]
+
+
 def test_only_queued_jobs_have_a_place(http: TestClient, state: AppState) -> None:
     for status in ("validating_files", "starting", "running", "publishing", "paused", "succeeded", "failed"):
         assert queue_of(http, new_job(http, state, status, queued_at=1)) is None

@@ -61,6 +61,8 @@ class ModelShape(FrozenModel):
     expert_adapter: int
     """Weights of an adapter of rank 1 on all experts and their routers, as PEFT adapts them; 0 if it does
     not."""
+    experts_per_token: int = 0
+    """How many experts a token is sent to."""
     expert_slot_whole: int = 0
     """Numbers that vLLM reserves on each device for an adapter of rank 1 on all experts and their routers.
     It does so for every model with experts, whatever adapters change."""

@@ -30,14 +30,18 @@ def activation_bytes(
     *,
     is_full: bool,
     rank: int,
+    trains_experts: bool,
     is_checkpointed: bool,
     is_offloaded: bool,
     tokens: int,
     longest: int,
 ) -> int:
     """At the peak of a pass over `tokens`, whose longest sequence has `longest`. `rank` is the adapter's; 0
-    without an adapter."""
+    without an adapter. `trains_experts`: whether it changes experts, or they are trained themselves."""
     block = tokens * _kept_per_token(shape, precision, is_full=is_full, rank=rank)
+    sent = tokens * shape.experts_per_token * shape.hidden_size * precision.compute
+    # Experts' outputs, which the router's weights multiply, and their inputs.
+    block += (2 if trains_experts else 1) * sent
     if shape.has_full_scores:
         block += _SCORE_BYTES * shape.num_heads * tokens * longest
     recurrent = 4 * shape.recurrent * tokens
@@ -46,6 +50,7 @@ def activation_bytes(
     passing = tokens * (
         (4 + 3 * precision.stream) * shape.hidden_size + 3 * precision.compute * shape.feed_forward_size
     )
+    passing += 3 * sent
     if is_checkpointed:
         # One block is computed again at a time.
         layers = sum(kind.count for kind in shape.cache if kind.state)

@@ -1,11 +1,15 @@
 """How many weights an adapter has."""
 
+from typing import Any
+
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.model_shape import LinearShape, ModelShape
 from cluster.contracts.peft_options import PREFIXES
 
 _PEFT_RANK = 8
 """PEFT's default."""
+_OF_EXPERTS = frozenset({"gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"})
+"""Layers that PEFT takes for those of all experts where a model has experts."""
 
 
 def trained_weights(shape: ModelShape, options: TrainingOptions) -> int:
@@ -15,15 +19,23 @@ def trained_weights(shape: ModelShape, options: TrainingOptions) -> int:
         return shape.parameters
     if options.peft_type in PREFIXES:
         return _prefix(shape, options)
-    config = options.peft_config or {}
-    wanted = config.get("target_modules", "all-linear") if options.type == "peft" else options.target_modules
+    wanted = _wanted(options)
     rank = adapter_rank(options) * (2 if options.peft_type == "LOHA" else 1)
     weights = sum(
         (rank * (layer.inputs + layer.outputs) + has_magnitudes(options) * layer.outputs)
         * _adapted_blocks(layer, wanted)
         for layer in shape.linear
     )
-    return weights + (rank * shape.expert_adapter if wanted == "all-linear" else 0)
+    return weights + (rank * shape.expert_adapter if adapts_experts(shape, options) else 0)
+
+
+def adapts_experts(shape: ModelShape, options: TrainingOptions) -> bool:
+    """Whether the adapter changes stacked experts, which only LoRA does. Those that it changes in part count
+    as changed."""
+    if not shape.expert_adapter or options.type == "full" or options.peft_type not in (None, "LORA"):
+        return False
+    wanted = _wanted(options)
+    return not _OF_EXPERTS.isdisjoint(wanted) if isinstance(wanted, list) else wanted == "all-linear"
 
 
 def adapter_rank(options: TrainingOptions) -> int:
@@ -37,6 +49,13 @@ def adapter_rank(options: TrainingOptions) -> int:
 def has_magnitudes(options: TrainingOptions) -> bool:
     """Whether the adapter learns the magnitudes of weight columns (DoRA)."""
     return bool(options.use_dora or (options.peft_config or {}).get("use_dora"))
+
+
+def _wanted(options: TrainingOptions) -> Any:
+    """The layers to adapt, or PEFT's name for all."""
+    if options.type != "peft":
+        return options.target_modules
+    return (options.peft_config or {}).get("target_modules", "all-linear")
 
 
 def _adapted_blocks(layer: LinearShape, wanted: object) -> int:

@@ -134,7 +134,11 @@ def experts(
     # PEFT adapts each expert's two stacked tensors, of which the first counts twice, and the router.
     adapter = count * (2 * (hidden + 2 * size) + size + hidden) + hidden + count if adapted else 0
     return Part(
-        experts=count * each, expert_adapter=adapter, rest=router, feed_forward=used * size
+        experts=count * each,
+        expert_adapter=adapter,
+        experts_per_token=used,
+        rest=router,
+        feed_forward=used * size,
     ) + expert_slot(count, hidden, size, is_fused=is_fused)
 
 

@@ -19,7 +19,7 @@ from cluster.contracts.plan import (
     Parallelism,
 )
 from cluster.planning.activations import Precision, activation_bytes
-from cluster.planning.adapters import adapter_rank, has_magnitudes, trained_weights
+from cluster.planning.adapters import adapter_rank, adapts_experts, has_magnitudes, trained_weights
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 _FOUR_BITS = 0.5 + 1 / 64 + 4 / (64 * 256)
@@ -110,6 +110,7 @@ def _device(task: Task, way: Way, pool: Pool, trained: int) -> DeviceMemory:
         precision,
         is_full=is_full,
         rank=adapter_rank(options),
+        trains_experts=is_full or adapts_experts(shape, options),
         is_checkpointed=way.activation_checkpointing != "none",
         is_offloaded=way.activation_checkpointing == "offload" and pool.kind == "cuda",
         tokens=tokens,
@@ -122,7 +123,7 @@ def _device(task: Task, way: Way, pool: Pool, trained: int) -> DeviceMemory:
         gradients=gradients,
         optimizer=_MOMENTS[options.optimizer] * trained // shards,
         gathered=_gathered(task, way, precision),
-        activations=activations,
+        activations=activations + _changed_experts(task, way),
         head=_head(task, precision, tokens),
         runtime=_RUNTIME[pool.kind] + retained,
     )
@@ -167,6 +168,21 @@ def _one_layer(task: Task, precision: Precision) -> int:
     return largest * (2 * 4 * has_magnitudes(task.options) + precision.compute * is_quantized)
 
 
+def _changed_experts(task: Task, way: Way) -> int:
+    """The experts' weights as an adapter changes them, which PEFT computes whole (`_LoraFactorsProxy`), with
+    the adapter in the same type, and the gradient of one layer. Every worker keeps them for its backward
+    pass: of all layers, or, where these are computed again, of one."""
+    shape, options = task.shape, task.options
+    if not adapts_experts(shape, options):
+        return 0
+    number = _BYTES[task.base.dtype]
+    changed = number * shape.experts
+    if number < 4:
+        changed += number * adapter_rank(options) * shape.expert_adapter
+    layer = changed // shape.num_layers
+    return (layer if way.activation_checkpointing != "none" else changed) + layer
+
+
 def _head(task: Task, precision: Precision, tokens: int) -> int:
     shape, is_full = task.shape, task.options.type == "full"
     if task.base.architecture == "encoder":
@@ -198,6 +214,6 @@ def _form(task: Task) -> WeightsForm:
         return "prefix"
     is_merged = options.type == "full" or options.use_dora or task.base.architecture == "encoder"
     is_merged = is_merged or (options.type == "peft" and options.peft_type != "LORA")
-    if is_merged or (task.shape.experts and options.target_modules == "all-linear"):
+    if is_merged or adapts_experts(task.shape, options):
         return "full"
     return "qlora" if options.type == "qlora" and task.base.qlora_served_on == "four_bits" else "lora"

@@ -13,6 +13,7 @@ class Part:
     """Name, outputs and inputs of each linear layer, and whether `all-linear` adapts it."""
     experts: int = 0
     expert_adapter: int = 0
+    experts_per_token: int = 0
     expert_slot_whole: int = 0
     expert_slot_shared: int = 0
     rest: int = 0
@@ -32,6 +33,7 @@ class Part:
             self.linear + other.linear,
             self.experts + other.experts,
             self.expert_adapter + other.expert_adapter,
+            self.experts_per_token + other.experts_per_token,
             self.expert_slot_whole + other.expert_slot_whole,
             self.expert_slot_shared + other.expert_slot_shared,
             self.rest + other.rest,

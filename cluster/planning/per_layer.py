@@ -50,6 +50,7 @@ def gemma4_block(config: Config, number: int) -> Part:
         width = config.size("moe_intermediate_size")
         block += linear("router.proj", count, hidden)
         block += Part(experts=count * 3 * hidden * width, rest=4 * hidden + count, feed_forward=used * width)
+        block += Part(experts_per_token=used)
         block += expert_slot(count, hidden, width)
     return block + _input(config) + Part(rest=4 * hidden)
 

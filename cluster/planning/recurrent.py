@@ -94,7 +94,7 @@ def _nemotron_experts(config: Config) -> Part:
         part += linear("mixer.fc2_latent_proj", hidden, latent, bias=bias)
     used = config.size("num_experts_per_tok")
     weights = count * 2 * (latent or hidden) * size
-    part += Part(experts=weights, rest=count * hidden, feed_forward=used * size)
+    part += Part(experts=weights, experts_per_token=used, rest=count * hidden, feed_forward=used * size)
     return part + expert_slot(count, latent or hidden, size, is_gated=False)
 
 

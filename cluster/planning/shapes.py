@@ -53,6 +53,7 @@ def _shape(model_type: str, family: Family, config: Config) -> ModelShape:
         ),
         experts=whole.experts,
         expert_adapter=whole.expert_adapter,
+        experts_per_token=max(block.experts_per_token for block in blocks),
         expert_slot_whole=whole.expert_slot_whole,
         expert_slot_shared=whole.expert_slot_shared,
         recurrent=whole.recurrent,

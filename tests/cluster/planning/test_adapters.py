@@ -29,6 +29,9 @@ CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("falcon_new", {}),
     ("opt", {}),
     ("qwen3_moe", {}),
+    ("qwen3_moe", {"type": "peft", "peft_config": {"peft_type": "LOHA", "r": 4}}),
+    # Experts that are named are counted with their routers, which an adapter of these does not change.
+    ("qwen3_moe", {"target_modules": ["gate", "gate_proj", "up_proj", "down_proj"]}),
     ("gpt_oss", {}),
     ("deepseek_v3", {}),
     ("deepseek_v3", {"target_modules": ["q_b_proj", "kv_b_proj"]}),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import AutoModelForCausalLM, FalconH1Config, LlamaConfig, PreTrainedConfig
+from transformers import AutoModelForCausalLM, FalconH1Config, LlamaConfig, PreTrainedConfig, Qwen3MoeConfig
 
 from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.devices import Pool
@@ -57,6 +57,21 @@ RECURRENT = {
     "mamba_d_state": 128,
 }
 """Of a model with a state-space layer beside the attention of each block."""
+
+EXPERTS = {
+    **SIZES,
+    "head_dim": 64,
+    "num_experts": 64,
+    "num_experts_per_tok": 4,
+    "moe_intermediate_size": 512,
+}
+"""Of a model with experts in each block, most of its weights."""
+
+KINDS: dict[str, PreTrainedConfig] = {
+    "llama": LlamaConfig(**SIZES),
+    "falcon_h1": FalconH1Config(**RECURRENT),
+    "qwen3_moe": Qwen3MoeConfig(**EXPERTS),
+}
 
 
 class Live(TorchDispatchMode):
@@ -167,16 +182,20 @@ def peak_bytes(base: BaseSpec, config: TrainingConfig, tokens: int, kind: PreTra
             ({"type": "full", "activation_checkpointing": "full"}, "float32", 2048),
             ({"method": "dpo"}, "bfloat16", 2048),
             ({"model": "falcon_h1"}, "bfloat16", 512),
+            ({"model": "qwen3_moe"}, "bfloat16", 512),
+            ({"model": "qwen3_moe", "activation_checkpointing": "full"}, "bfloat16", 4096),
+            ({"model": "qwen3_moe", "target_modules": ["q_proj", "v_proj"]}, "bfloat16", 2048),
         ],
         [
             ({}, "bfloat16", 2048),
             ({"type": "full", "activation_checkpointing": "full"}, "float32", 2048),
+            ({"model": "qwen3_moe"}, "bfloat16", 512),
         ],
     ),
     ids=str,
 )
 def test_a_step_holds_what_the_plan_says(options: dict[str, Any], dtype: str, tokens: int) -> None:
-    kind = LlamaConfig(**SIZES) if "model" not in options else FalconH1Config(**RECURRENT)
+    kind = KINDS[options.get("model", "llama")]
     base, method = base_of(dtype), options.get("method", "supervised")
     training = TrainingOptions.model_validate(
         {name: value for name, value in options.items() if name not in ("method", "model")}

@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cluster.bases.configs import config_here, is_quantized, read_config, stored_bytes, stored_bytes_here
+from cluster.bases.lora_form import more_than_lora
 from cluster.bases.resolve import tokenizer_folder
 from cluster.contracts.bases import BaseSpec
 from cluster.contracts.errors import EngineStartFailed, InvalidRequest
 from cluster.contracts.generation import ModelRef
 from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.serving_plan import EngineName, ServingPlan
+from cluster.planning.adapters import adapts_experts
 from cluster.planning.serving import plan_serving
 from cluster.planning.shapes import shape_of
 from cluster.serving.deployment.settings import EngineSettings
@@ -56,18 +58,37 @@ def takes_embedded(model: ModelRef) -> bool:
 
 def check_adapter_rank(base: BaseSpec, training: TrainingOptions | None, settings: EngineSettings) -> None:
     """Raises InvalidRequest if vLLM serves the base, and could not load the adapter that is to be trained."""
-    if training is None or training.type not in ("lora", "qlora") or training.use_dora:
+    ranks = {} if training is None else _ranks(training)
+    if training is None or not ranks:
         return
+    shape = shape_of(config_here(base) or {})
+    if shape is not None and adapts_experts(shape, training):
+        return  # Merged when it is published.
     try:
         plan = _plan_here(base, settings).vllm
     except EngineStartFailed:
         return
-    if plan is not None and training.r > plan.max_lora_rank:
-        raise InvalidRequest(
-            f"training.r is {training.r}, but adapters of {base.alias} are served with rank "
-            f"{plan.max_lora_rank} at most (TUNERY_ENGINE_LORA_RANK).",
-            param="training.r",
-        )
+    for param, rank in ranks.items():
+        if plan is not None and rank > plan.max_lora_rank:
+            raise InvalidRequest(
+                f"{param} is {rank}, but adapters of {base.alias} are served with rank "
+                f"{plan.max_lora_rank} at most (TUNERY_ENGINE_LORA_RANK).",
+                param=param,
+            )
+
+
+def _ranks(training: TrainingOptions) -> dict[str, int]:
+    """The ranks of the adapter that is to be trained, by the parameter that gives them, if it is served as an
+    adapter: plain LoRA."""
+    if training.type != "peft":
+        is_plain = training.type in ("lora", "qlora") and not training.use_dora
+        return {"training.r": training.r} if is_plain else {}
+    config = training.peft_config or {}
+    if more_than_lora(config) is not None:
+        return {}
+    ranks = {"training.peft_config.r": int(config.get("r") or 0)}
+    pattern = config.get("rank_pattern") or {}
+    return ranks | {f"training.peft_config.rank_pattern.{name}": rank for name, rank in pattern.items()}
 
 
 def why_not_served(base: BaseSpec, settings: EngineSettings) -> str | None:

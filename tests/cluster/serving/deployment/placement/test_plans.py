@@ -15,6 +15,7 @@ from cluster.contracts.hyperparameters import TrainingOptions
 from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment.placement.plans import ServingPlans, check_adapter_rank, why_not_served
 from cluster.serving.deployment.settings import EngineSettings
+from tests.families import make_family
 
 pytestmark = pytest.mark.anyio
 
@@ -105,26 +106,48 @@ async def test_a_quantized_base_keeps_its_plan_when_its_weights_arrive(
     assert await ServingPlans(settings, lambda base: config).plan(base) == before
 
 
+LORA = {"peft_type": "LORA"}
+
+
 @pytest.mark.parametrize(
-    ("training", "engine", "is_refused"),
+    ("training", "param"),
     [
-        ({"r": 64}, "vllm", False),
-        ({"r": 128}, "vllm", True),
-        ({"r": 128, "type": "qlora"}, "vllm", True),
-        ({"r": 128}, "embedded", False),
-        # Merged when it is published.
-        ({"r": 128, "use_dora": True}, "vllm", False),
-        ({"type": "full"}, "vllm", False),
+        ({"r": 128}, "training.r"),
+        ({"r": 128, "type": "qlora"}, "training.r"),
+        ({"type": "peft", "peft_config": LORA | {"r": 128}}, "training.peft_config.r"),
+        (
+            {"type": "peft", "peft_config": LORA | {"rank_pattern": {"q_proj": 64, "v_proj": 65}}},
+            "training.peft_config.rank_pattern.v_proj",
+        ),
     ],
 )
 def test_an_adapter_that_vllm_could_not_load_is_refused_before_it_is_trained(
-    base: BaseSpec, settings: EngineSettings, training: dict[str, Any], engine: str, is_refused: bool
+    base: BaseSpec, settings: EngineSettings, training: dict[str, Any], param: str
 ) -> None:
-    base = base.model_copy(update={"engine": engine})
     options = TrainingOptions.model_validate(training)
-    if is_refused:
-        with pytest.raises(InvalidRequest, match="rank 64 at most") as refused:
-            check_adapter_rank(base, options, settings)
-        assert refused.value.param == "training.r"
-    else:
+    with pytest.raises(InvalidRequest, match="rank 64 at most") as refused:
         check_adapter_rank(base, options, settings)
+    assert refused.value.param == param
+    check_adapter_rank(base.model_copy(update={"engine": "embedded"}), options, settings)
+
+
+MERGED: list[dict[str, Any]] = [
+    {"r": 128, "use_dora": True},
+    {"type": "full"},
+    {"type": "peft", "peft_config": LORA | {"r": 128, "init_lora_weights": "pissa"}},
+    {"type": "peft", "peft_config": {"peft_type": "LOHA", "r": 128}},
+]
+
+
+@pytest.mark.parametrize("training", [{"r": 64}, {"type": "peft", "peft_config": LORA}, *MERGED])
+def test_small_adapters_and_those_that_are_merged_are_not(
+    base: BaseSpec, settings: EngineSettings, training: dict[str, Any]
+) -> None:
+    check_adapter_rank(base, TrainingOptions.model_validate(training), settings)
+
+
+def test_nor_are_adapters_on_experts_which_are_merged(settings: EngineSettings, tmp_path: Path) -> None:
+    base = make_family("qwen3_moe", tmp_path / "experts").model_copy(update={"engine": "vllm"})
+    check_adapter_rank(base, TrainingOptions(r=128), settings)
+    with pytest.raises(InvalidRequest, match="rank 64 at most"):
+        check_adapter_rank(base, TrainingOptions(r=128, target_modules=["q_proj"]), settings)

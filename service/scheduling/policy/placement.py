@@ -65,7 +65,7 @@ class PoolAllocation:
     @property
     def growth(self) -> int:
         """Devices that could still be added."""
-        return max(0, min(sum(self.new), self.room))
+        return max(0, min(sum(self.new), self.room)) if self.new else 0
 
     def can_hold(self, workers: int) -> bool:
         """Whether the gang could stand if all nodes were free, and those that could be added were there."""
@@ -183,7 +183,7 @@ class PoolAllocation:
 
     def may_grow_for(self, workers: int, seconds: float) -> bool:
         """Whether nodes could be added for the gang, by a quick check."""
-        return self.growth > 0 and not _is_among(self._not_grown, workers, seconds)
+        return bool(self.new) and self.growth > 0 and not _is_among(self._not_grown, workers, seconds)
 
     def grow_for(self, workers: int, seconds: float) -> bool:
         """Keeps devices for a gang for which nodes are added, if there are enough: of those that could be

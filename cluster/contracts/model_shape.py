@@ -46,6 +46,11 @@ class ModelShape(FrozenModel):
     """Width of all queries of a block together, and of what attention returns."""
     key_value_size: int
     """Width of all keys and values of a block together."""
+    repeated_size: int = 0
+    """The same where they are repeated for all heads of queries to be attended to; 0 where kernels share
+    them."""
+    masks: int = 0
+    """How many matrices of which tokens see each other attention keeps, for all blocks together."""
     feed_forward_size: int
     """Hidden units of the feed-forward layers that a token passes in a block: for experts, those that it is
     sent to."""

@@ -44,13 +44,14 @@ def activation_bytes(
     block += (2 if trains_experts else 1) * sent
     if shape.has_full_scores:
         block += _SCORE_BYTES * shape.num_heads * tokens * longest
+    masks = shape.masks * precision.compute * tokens * longest
     recurrent = 4 * shape.recurrent * tokens
     inputs = tokens * shape.hidden_size * precision.stream
     # The last norm, the head's input, and the gradients that flow through one block.
     passing = tokens * (
         (4 + 3 * precision.stream) * shape.hidden_size + 3 * precision.compute * shape.feed_forward_size
     )
-    passing += 3 * sent
+    passing += 3 * sent + masks
     if is_checkpointed:
         # One block is computed again at a time.
         layers = sum(kind.count for kind in shape.cache if kind.state)
@@ -65,7 +66,7 @@ def _kept_per_token(shape: ModelShape, precision: Precision, *, is_full: bool, r
     hidden, queries = shape.hidden_size, shape.query_size
     # Norms compute in fp32: a copy of the input if that is narrower, and, to train their weights, the result.
     norms = 2 * hidden * (4 + (stream if is_full else 0))
-    attention = (2 * queries + shape.key_value_size) * compute
+    attention = (2 * queries + max(shape.key_value_size, shape.repeated_size)) * compute
     feed_forward = (3 if shape.is_gated else 1) * shape.feed_forward_size * compute
     # Inputs of layers whose weights, or whose adapters, are trained.
     copies = 5 if shape.is_gated else 4

@@ -37,10 +37,14 @@ def gpt_oss_block(config: Config, number: int) -> Part:
     count = config.size("num_local_experts")
     feed_forward = experts(config, count, size, used=used, bias=True, adapted=False, is_fused=True)
     sinks = config.heads
+    # A number is added to each key and query for the sinks, and their width rounded up. Layers with a window
+    # and those without share a mask each.
+    kept = Part(repeated=2 * config.heads * (config.head_dim + 8), masks=2)
     return (
         grouped_attention(config, number, bias=True, output_bias=True)
         + feed_forward
         + Part(rest=2 * config.hidden + sinks)
+        + kept
     )
 
 

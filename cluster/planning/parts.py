@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_SHARING_WIDTH = 256
+"""The widest heads for which kernels let several heads of queries share keys and values."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -23,6 +26,9 @@ class Part:
     """Width of all queries, or of what a recurrent layer works on."""
     key_values: int = 0
     """Width of all keys and values."""
+    repeated: int = 0
+    masks: int = 0
+    """As in ModelShape, as is `recurrent`."""
     recurrent: int = 0
     """As in ModelShape."""
     cache: tuple[tuple[int, int, int | None, int], ...] = ()
@@ -40,6 +46,8 @@ class Part:
             self.feed_forward + other.feed_forward,
             self.queries + other.queries,
             self.key_values + other.key_values,
+            self.repeated + other.repeated,
+            self.masks + other.masks,
             self.recurrent + other.recurrent,
             self.cache + other.cache,
         )
@@ -53,7 +61,8 @@ def attended(heads: int, width: int, key_value_heads: int, *, window: int | None
     """What attention computes and keeps, with heads of this width."""
     kept = 2 * key_value_heads * width
     cache = ((key_value_heads, kept, window, 0),)
-    return Part(queries=heads * width, key_values=kept, cache=cache)
+    repeated = 2 * heads * width if width > _SHARING_WIDTH and heads != key_value_heads else 0
+    return Part(queries=heads * width, key_values=kept, repeated=repeated, cache=cache)
 
 
 class Config:

@@ -43,6 +43,8 @@ def _shape(model_type: str, family: Family, config: Config) -> ModelShape:
         vocab_size=config.size("vocab_size"),
         query_size=max(block.queries for block in blocks),
         key_value_size=max(block.key_values for block in blocks),
+        repeated_size=max(block.repeated for block in blocks),
+        masks=max(block.masks for block in blocks),
         feed_forward_size=max(block.feed_forward for block in blocks),
         num_heads=config.heads,
         is_gated=family.is_gated,

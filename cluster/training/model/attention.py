@@ -29,6 +29,8 @@ class Segments:
     """int32 (segments + 1,), on the model's device: where each segment begins, and where the row ends."""
     windows: list[int | None] = field(default_factory=list)
     """The sliding window that each attention layer received, in the order in which the layers ran."""
+    masks: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
+    """What `_mask` made for this row. Layers share them: each keeps its mask for the backward pass."""
 
     @classmethod
     def of(cls, lengths: list[int], device: torch.device) -> "Segments":
@@ -90,7 +92,9 @@ def segment_attention(
     if segments is not None and is_flash:
         return _varlen(query, key, value, segments, scaling, window), None
     parts = [
-        _causal(q, k, v, scaling=scaling, dropout=dropout, window=window, softcap=softcap, sinks=s_aux)
+        _causal(
+            q, k, v, segments, scaling=scaling, dropout=dropout, window=window, softcap=softcap, sinks=s_aux
+        )
         for q, k, v in zip(*(torch.split(states, lengths, 2) for states in (query, key, value)), strict=True)
     ]
     return (parts[0] if len(parts) == 1 else torch.cat(parts, 2)).transpose(1, 2), None
@@ -100,6 +104,7 @@ def _causal(
     query: Tensor,
     key: Tensor,
     value: Tensor,
+    segments: Segments | None,
     *,
     scaling: float | None,
     dropout: float,
@@ -108,20 +113,28 @@ def _causal(
     sinks: Tensor | None,
 ) -> Tensor:
     if sinks is not None:
-        return _with_sinks(query, key, value, sinks, scaling=scaling, dropout=dropout, window=window)
-    is_grouped = query.shape[1] != key.shape[1]
-    if softcap is None and (window is None or query.shape[2] <= window):
-        return functional.scaled_dot_product_attention(
-            query, key, value, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=is_grouped
+        return _with_sinks(
+            query, key, value, sinks, segments, scaling=scaling, dropout=dropout, window=window
         )
-    seen = _band(query.shape[2], window, query.device)
+    length = query.shape[2]
     if softcap is None:
+        mask = None if window is None or length <= window else _mask(query, window, segments)
+        is_grouped = query.shape[1] != key.shape[1]
+        if is_grouped and query.is_cuda and not _shares_keys(query, mask):
+            key, value, is_grouped = _repeated(key, query), _repeated(value, query), False
         return functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=seen, dropout_p=dropout, scale=scaling, enable_gqa=is_grouped
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=dropout,
+            is_causal=mask is None,
+            scale=scaling,
+            enable_gqa=is_grouped,
         )
+    seen = _band(length, window, query.device)
     # Gemma 2's attention (arXiv:2408.00118, section 2): each score becomes softcap * tanh(score / softcap).
-    groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    key, value = _repeated(key, query), _repeated(value, query)
     scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     scores = softcap * torch.tanh(scores / softcap)
     weights = scores.masked_fill(~seen, float("-inf")).softmax(-1, dtype=torch.float32).to(query.dtype)
@@ -133,6 +146,7 @@ def _with_sinks(
     key: Tensor,
     value: Tensor,
     sinks: Tensor,
+    segments: Segments | None,
     *,
     scaling: float | None,
     dropout: float,
@@ -142,10 +156,10 @@ def _with_sinks(
 
     It is the score of one more key, whose value is zero: a number of 1 is added to each query, 0 to each key,
     and the sink divided by the scale to that key. So torch's fused attention computes it."""
-    rows, heads, length, width = query.shape
+    rows, _, _, width = query.shape
     scale = width**-0.5 if scaling is None else scaling
-    groups = heads // key.shape[1]
-    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    mask = _mask(query, window, segments, has_sink=True)
+    key, value = _repeated(key, query), _repeated(value, query)
     # Kernels want widths that 8 divides.
     padding = 8 - width % 8
     query = functional.pad(functional.pad(query, (0, 1), value=1.0), (0, padding - 1))
@@ -153,10 +167,41 @@ def _with_sinks(
     sink = sink[:, None].expand(rows, -1, -1, -1)
     key = torch.cat([sink, functional.pad(key, (0, padding))], 2)
     value = functional.pad(value, (0, 0, 1, 0))
-    seen = functional.pad(_band(length, window, query.device), (1, 0), value=True)
     return functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=seen, dropout_p=dropout, scale=scale
+        query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale
     )
+
+
+def _shares_keys(query: Tensor, mask: Tensor | None) -> bool:
+    """Whether torch has a kernel for GPUs in which several heads of queries share a head of keys:
+    FlashAttention. It would compute all scores and keep them otherwise."""
+    return mask is None and query.shape[-1] <= _FLASH_WIDTH and query.dtype != torch.float32
+
+
+def _repeated(states: Tensor, query: Tensor) -> Tensor:
+    """Keys or values for each head of the queries."""
+    return states.repeat_interleave(query.shape[1] // states.shape[1], 1)
+
+
+def _mask(query: Tensor, window: int | None, segments: Segments | None, *, has_sink: bool = False) -> Tensor:
+    """(T, T) in the type of the query (B, heads, T, D): 0 for the tokens (columns) that each token (row)
+    sees, and -inf for the others. With `has_sink`, it begins with a column of zeros."""
+    length = query.shape[2]
+    if window is not None and window >= length:
+        window = None
+    wanted = (length, window, has_sink, query.dtype)
+    if segments is not None and wanted in segments.masks:
+        return segments.masks[wanted]
+    seen = _band(length, window, query.device)
+    if has_sink:
+        seen = functional.pad(seen, (1, 0), value=True)
+    # Kernels copy a mask whose rows do not begin at multiples of 16 numbers.
+    columns = -(-seen.shape[1] // 16) * 16
+    mask = torch.full((length, columns), float("-inf"), dtype=query.dtype, device=query.device)
+    mask = mask.narrow(1, 0, seen.shape[1]).masked_fill_(seen, 0.0)
+    if segments is not None:
+        segments.masks[wanted] = mask
+    return mask
 
 
 def _band(length: int, window: int | None, device: torch.device) -> Tensor:

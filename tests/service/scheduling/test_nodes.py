@@ -227,7 +227,7 @@ def test_retries_of_one_job_do_not_make_a_node_one_to_avoid_but_failures_of_two_
 
 def test_a_store_that_does_not_answer_is_no_fault_of_the_nodes(world: World) -> None:
     world.settings = world.settings.model_copy(update={"training_slots": 2})
-    world.cluster = FakeCluster(["a"])
+    world.cluster = FakeCluster(["a", "b"])
     away = Failed(code=STORAGE_UNAVAILABLE, message="Storage does not answer.", is_user_fault=False)
     jobs = [world.job() for _ in range(2)]
     for job in jobs:

@@ -24,7 +24,6 @@ from cluster.contracts.hyperparameters import (
     OnOverlength,
     TrainingConfig,
     TrainingOptions,
-    held_out_count,
     resolve,
 )
 from cluster.planning.memory import Lengths, Task
@@ -78,7 +77,6 @@ def check_job(job: Candidate) -> JobCheck:
     checks = yield from _checked_files(job)
     n_examples = checks[0].found.n_examples
     _check_number(n_examples, job.base)
-    n_trained = n_examples - held_out_count(n_examples, job.training.validation_split)
     found = checks[0].found
     plans = plans_or_refuse(_task(job, found), job.training, job.pools, slots=job.slots)
     n_tokens = found.n_tokens - found.n_held_out_tokens
@@ -86,7 +84,7 @@ def check_job(job: Candidate) -> JobCheck:
         job.hyperparameters,
         job.training,
         job.base,
-        n_examples=n_trained,
+        n_examples=n_examples - found.n_held_out,
         seed=job.seed,
         method=job.method,
         n_tokens=n_tokens,
@@ -150,7 +148,7 @@ def _as_before(config: TrainingConfig, job: Candidate, source: Job, found: Datas
         source.hyperparameters,
         source.training,
         job.base,
-        n_examples=found.n_examples - held_out_count(found.n_examples, job.training.validation_split),
+        n_examples=found.n_examples - found.n_held_out,
         seed=source.seed,
         method=source.method,
         n_tokens=found.n_tokens - found.n_held_out_tokens,

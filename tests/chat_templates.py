@@ -1,9 +1,12 @@
 """Chat templates with the features of real models' templates, and a tokenizer with their tokens."""
 
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+import pytest
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
@@ -46,6 +49,11 @@ FIRST_SYSTEM_ONLY = (
 """Like Mistral's: the first system message is put before the first turn, later ones are dropped, and
 whitespace around texts is removed."""
 
+TEXT_CONTROL = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+"""Added tokens of Qwen3 that its tokenizer does not call special."""
+CHANNELS = ("<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|return|>", "<|call|>")
+"""gpt-oss' special tokens."""
+
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
@@ -58,6 +66,23 @@ def chat_tokenizer(template: str | None, *, eos_token: str | None = "<|endoftext
         chat_template=template,
     )
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in CONTROL])
+    return tokenizer
+
+
+def real_tokenizer(name: str) -> Any:
+    """A small tokenizer with a chat template that trl has taken from a real model, that model's control
+    tokens, and line breaks that are tokenized alike whatever follows, as current models have them."""
+    (folder,) = (find_spec("trl") or pytest.fail("trl is not installed")).submodule_search_locations or ()
+    tokenizer = chat_tokenizer((Path(folder) / "chat_templates" / f"{name}.jinja").read_text())
+    tokenizer.bos_token = CONTROL[0]
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\s*[\r\n]+|\s?[^\s]+|\s+"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in CHANNELS])
+    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in TEXT_CONTROL])
     return tokenizer
 
 

@@ -43,7 +43,8 @@ class PreviewToken(FrozenModel):
 
 class PreviewSequence(FrozenModel):
     role: Literal["example", "preferred", "non_preferred"]
-    """A preference has two sequences; anything else has one."""
+    """A preference has two sequences. A chat has one for each learned answer if the base's chat template
+    renders answers differently once others follow; anything else has one."""
     tokens: list[PreviewToken]
 
 

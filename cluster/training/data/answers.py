@@ -17,8 +17,8 @@ _Span = tuple[int, int]
 
 class Conversation(NamedTuple):
     token_ids: list[int]
-    answers: list[_Span]
-    """The span [start, end) of each assistant message, in tokens."""
+    learned: list[_Span]
+    """The span [start, end) of each learned answer, in tokens."""
 
 
 def added_end(template: ChatTemplate) -> str | None:
@@ -38,33 +38,85 @@ def added_end(template: ChatTemplate) -> str | None:
 
 def encode_conversation(
     template: ChatTemplate, messages: Sequence[Message], tools: Sequence[Tool] | None
-) -> Conversation:
-    """Renders and encodes a conversation, and finds its answers: by the template's `{% generation %}` marks
-    if it has them, otherwise by comparing the renderings before and after each answer.
+) -> list[Conversation]:
+    """Renders and encodes a conversation, and finds its learned answers: the assistant messages whose
+    `weight` is not 0.
+
+    The prompt of each learned answer is what serving renders of the messages before it. Where the template
+    writes an answer differently once others follow, so that one sequence cannot hold the prompts of all,
+    there is a sequence for each learned answer, which ends with it.
 
     Raises InvalidRequest if the template refuses the conversation or would drop a part of it, and
     InvalidDataset if training on an answer would not match serving.
     """
     template.check_complete(messages, tools)
     _check_answers(template, messages)
+    places = [index for index, message in enumerate(messages) if is_learned(message)]
+    found = _find_answers(template, messages, tools, places)
+    if found is not None:
+        return [_encoded(template, messages, *found)]
+    return [_encode_last(template, messages[: place + 1], tools) for place in places]
+
+
+def is_learned(message: Message) -> bool:
+    return bool(message["role"] == "assistant" and message.get("weight", 1) != 0)
+
+
+def _encode_last(
+    template: ChatTemplate, messages: Sequence[Message], tools: Sequence[Tool] | None
+) -> Conversation:
+    """Encodes a conversation of which only the last message, an answer, is learned."""
+    place = len(messages) - 1
+    found = _find_answers(template, messages, tools, [place])
+    if found is None:
+        raise InvalidDataset(
+            f"The prompt that the model's chat template writes for messages[{place}] is not how it begins "
+            "that answer, so that training on it would not match serving. Use prompts and completions with "
+            "this model instead of messages.",
+            code="template_not_incremental",
+            param=f"messages[{place}]",
+        )
+    return _encoded(template, messages, *found)
+
+
+def _find_answers(
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    tools: Sequence[Tool] | None,
+    places: Sequence[int],
+) -> tuple[Rendering, list[_Span]] | None:
+    """Renders a conversation and finds the answers at these places, in characters: by the template's `{%
+    generation %}` marks if it has them, otherwise by comparing the renderings before and after each answer.
+    None if one of them is not rendered as it is with nothing after it."""
     rendering, spans = _generated(template, messages, tools)
-    if len(spans) != sum(message["role"] == "assistant" for message in messages):
-        rendering, spans = _between_renderings(template, messages, tools)
+    answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    if len(spans) != len(answers):
+        return _between_renderings(template, messages, tools, places)
+    if any(_answered(template, messages, tools, place, rendering) is None for place in places):
+        return None
+    return rendering, [spans[answers.index(place)] for place in places]
+
+
+def _encoded(
+    template: ChatTemplate, messages: Sequence[Message], rendering: Rendering, spans: Sequence[_Span]
+) -> Conversation:
     spans = [_without_layout(template, rendering.text, *span) for span in spans]
     ends_itself = added_end(template) is None or messages[-1]["role"] != "assistant"
     if not ends_itself:
-        rendering = rendering._replace(text=rendering.text[: spans[-1][1]])
+        end = _without_layout(template, rendering.text, 0, len(rendering.text))[1]
+        rendering = rendering._replace(text=rendering.text[:end])
     token_ids, places = template.encoder.encode(rendering, [cut for span in spans for cut in span])
     if not ends_itself and template.end_of_text is not None:
         token_ids.append(template.end_of_text[1])
-        places[-1] += 1
+        if is_learned(messages[-1]):
+            places[-1] += 1
     return Conversation(token_ids, list(zip(places[::2], places[1::2], strict=True)))
 
 
 def _check_answers(template: ChatTemplate, messages: Sequence[Message]) -> None:
     """Refuses learned answers of which the template would drop a part, even one that a prompt could omit."""
     for index, message in enumerate(messages):
-        if message["role"] != "assistant" or message.get("weight", 1) == 0:
+        if not is_learned(message):
             continue
         place, text = f"messages[{index}]", text_of(message.get("content"))
         if message.get("tool_calls"):
@@ -99,31 +151,32 @@ def _after_turn_end(template: ChatTemplate, text: str, end: int) -> int:
 
 
 def _between_renderings(
-    template: ChatTemplate, messages: Sequence[Message], tools: Sequence[Tool] | None
-) -> tuple[Rendering, list[_Span]]:
-    """Raises InvalidDataset if the rendering up to an answer is not a prefix of the whole rendering, because
-    the prompts at serving would then differ from those in training."""
+    template: ChatTemplate, messages: Sequence[Message], tools: Sequence[Tool] | None, places: Sequence[int]
+) -> tuple[Rendering, list[_Span]] | None:
     whole = template.render(messages, tools, add_generation_prompt=False)
     spans = []
-    for index, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        start = _answer_start(template, messages[: index + 1], tools, whole)
-        answered = whole.text
-        if index < len(messages) - 1:
-            answered = template.render(
-                messages[: index + 1], tools, add_generation_prompt=False, like=whole
-            ).text
-        if start is None or not whole.text.startswith(answered):
-            raise InvalidDataset(
-                f"The model's chat template renders messages[{index}] differently with what follows or "
-                "precedes it, so that training on it would not match serving. Give every answer a row of its "
-                "own, with the messages before it.",
-                code="template_not_incremental",
-                param=f"messages[{index}]",
-            )
-        spans.append((start, len(answered)))
+    for place in places:
+        start = _answer_start(template, messages[: place + 1], tools, whole)
+        end = _answered(template, messages, tools, place, whole)
+        if start is None or end is None:
+            return None
+        spans.append((start, end))
     return whole, spans
+
+
+def _answered(
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    tools: Sequence[Tool] | None,
+    place: int,
+    whole: Rendering,
+) -> int | None:
+    """Where the conversation up to and with the answer at `place` ends in `whole`; None if `whole` does not
+    begin with it."""
+    if place == len(messages) - 1:
+        return len(whole.text)
+    answered = template.render(messages[: place + 1], tools, add_generation_prompt=False, like=whole).text
+    return len(answered) if whole.text.startswith(answered) else None
 
 
 def _answer_start(

@@ -184,8 +184,12 @@ def _exists(store: ObjectStore, key: str) -> bool:
 
 def _longest_rows(data: Dataset) -> list[RowLength]:
     lengths = data.lengths()
-    longest_first = np.argsort(-lengths, kind="stable")[:_LONGEST_ROWS]
-    return [RowLength(line=int(data.lines[each]), tokens=int(lengths[each])) for each in longest_first]
+    longest: dict[int, int] = {}
+    for each in np.argsort(-lengths, kind="stable"):
+        longest.setdefault(int(data.lines[each]), int(lengths[each]))
+        if len(longest) == _LONGEST_ROWS:
+            break
+    return [RowLength(line=line, tokens=tokens) for line, tokens in longest.items()]
 
 
 def _notes(format: DatasetFormat | None, tokenizer: Any) -> list[str]:

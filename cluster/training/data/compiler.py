@@ -109,7 +109,7 @@ class _Arrays:
         if outcome == "dropped":
             self._dropped.append(line)
             return None
-        self.lines.append(line)
+        self.lines.extend([line] * sample.num_examples)
         for token_ids, mask in sample.sequences:
             self._token_ids.extend(token_ids)
             self._mask.extend(mask)

@@ -32,7 +32,7 @@ class Dataset:
     offsets: npt.NDArray[np.int64]
     """Sequence i is [offsets[i], offsets[i + 1]). There is one more offset than sequences."""
     lines: npt.NDArray[np.int32]
-    """Each example's line in the file, counted from 1."""
+    """Each example's line in the file, counted from 1. A chat may be several examples."""
     overlength_lines: list[int]
     """The lines that the policy dropped or truncated."""
     dropped_lines: list[int]
@@ -103,11 +103,14 @@ class Dataset:
 
 
 def split_held_out(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Splits off `held_out_count` examples, drawn by the seed. Returns the training examples and the held-out
-    ones, both in the order of their lines. With a share of 0 there are no held-out examples."""
-    order = np.random.default_rng((seed, _SPLIT_STREAM)).permutation(len(data))
-    n_held_out = held_out_count(len(data), share)
-    return data.subset(np.sort(order[n_held_out:])), data.subset(np.sort(order[:n_held_out]))
+    """Splits off the examples of `held_out_count` rows, drawn by the seed. Returns the training examples and
+    the held-out ones, both in the order of their lines. With a share of 0 there are no held-out examples."""
+    # The examples of one row stay together: the longest of them repeats the others.
+    lines, rows = np.unique(data.lines, return_inverse=True)
+    order = np.random.default_rng((seed, _SPLIT_STREAM)).permutation(len(lines))
+    is_held_out = np.zeros(len(lines), dtype=np.bool_)
+    is_held_out[order[: held_out_count(len(lines), share)]] = True
+    return data.subset(np.flatnonzero(~is_held_out[rows])), data.subset(np.flatnonzero(is_held_out[rows]))
 
 
 def _among(chosen: Sequence[int], lines: npt.NDArray[np.int32]) -> list[int]:

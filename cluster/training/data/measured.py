@@ -53,7 +53,9 @@ class _Measuring:
         self._findings = Findings()
         self._lengths = LengthCounts()
         self._over: list[int] = []
-        self._num_fitting = self._num_over = self._num_useless = self._num_refused = 0
+        self._num_over = self._num_useless = self._num_refused = 0
+        self._num_fitting = self._num_cut = 0
+        """Examples, of which a row may have several."""
 
     def see(self, line: int, sample: Sample | InvalidDataset) -> None:
         if isinstance(sample, InvalidDataset):
@@ -62,8 +64,10 @@ class _Measuring:
         self._lengths.add(sample.full_length)
         if sample.full_length > self._limit:
             self._num_over += 1
-            # Nothing is left to learn once it is cut.
-            self._num_useless += not sample.has_something_to_learn
+            if sample.has_something_to_learn:
+                self._num_cut += sample.num_examples
+            else:
+                self._num_useless += 1  # Nothing is left to learn once it is cut.
             if len(self._over) < MAX_PLACES:
                 self._over.append(line)
             hint = f"{sample.full_length} tokens, {self._limit} fit"
@@ -71,7 +75,7 @@ class _Measuring:
         elif not sample.has_something_to_learn:
             self._refuse(line, "nothing_to_learn", None)
         else:
-            self._num_fitting += 1
+            self._num_fitting += sample.num_examples
 
     def result(self) -> Measured:
         findings = self._findings.findings()
@@ -90,9 +94,7 @@ class _Measuring:
             outcomes=[
                 self._outcome("error", fitting if not over else 0),
                 self._outcome("drop", fitting, dropped=over),
-                self._outcome(
-                    "truncate", fitting + over - useless, dropped=useless, truncated=over - useless
-                ),
+                self._outcome("truncate", fitting + self._num_cut, dropped=useless, truncated=over - useless),
             ],
         )
 

@@ -81,9 +81,9 @@ def _shown(line: int, row: Row, renderer: Renderer, vocabulary: Vocabulary, reci
 
 
 def _sequences(sample: Sample, renderer: Renderer, vocabulary: Vocabulary) -> list[PreviewSequence]:
-    roles: tuple[Literal["example", "preferred", "non_preferred"], ...] = ("example",)
-    if len(sample.sequences) == 2:
-        roles = ("preferred", "non_preferred")
+    roles: list[Literal["example", "preferred", "non_preferred"]] = ["preferred", "non_preferred"]
+    if not sample.is_pair:
+        roles = ["example"] * len(sample.sequences)
     return [
         PreviewSequence(role=role, tokens=_tokens(sequence, sample.class_ids, renderer, vocabulary))
         for role, sequence in zip(roles, sample.sequences, strict=True)

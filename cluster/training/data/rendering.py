@@ -24,7 +24,8 @@ NO_CLASS = -1
 
 
 class Sample(NamedTuple):
-    """One rendered row: one sequence, or two for a preference."""
+    """One rendered row: two sequences for a preference; otherwise one, or one for each learned answer of a
+    chat whose template renders answers differently once others follow."""
 
     sequences: tuple[Rendered, ...]
     """At most `max_length` tokens each."""
@@ -32,12 +33,19 @@ class Sample(NamedTuple):
     """The number of tokens in the longest sequence before it was cut."""
     class_ids: list[int] | None = None
     """Class of each token for encoders, or NO_CLASS."""
+    is_pair: bool = False
+    """Whether the sequences are those of a preference, which are one example together. Otherwise each is an
+    example."""
+
+    @property
+    def num_examples(self) -> int:
+        return 1 if self.is_pair else len(self.sequences)
 
     @property
     def has_something_to_learn(self) -> bool:
         """Whether each sequence has learned tokens. A pair teaches nothing if its cut sequences are the
         same."""
-        if len(self.sequences) == 2 and self.sequences[0] == self.sequences[1]:
+        if self.is_pair and self.sequences[0] == self.sequences[1]:
             return False
         return all(any(sequence.mask) for sequence in self.sequences)
 
@@ -76,21 +84,24 @@ class Renderer:
     def _conversation(self, row: ChatRow | PreferenceRow) -> Sample | InvalidDataset:
         try:
             if isinstance(row, PreferenceRow):
-                return self._cut(*render_pair(self._template, row))
+                return self._cut(render_pair(self._template, row), is_pair=True)
             return self._cut(render_row(self._template, row))
         except InvalidDataset as error:
             return error
 
     def _completions(self, rows: Sequence[CompletionRow]) -> Iterator[Sample]:
         texts = [(row.prompt, row.completion) for row in rows]
-        return map(self._cut, render_completions(self._tokenizer, texts))
+        return (self._cut([rendered]) for rendered in render_completions(self._tokenizer, texts))
 
-    def _cut(self, *sequences: Rendered) -> Sample:
+    def _cut(self, sequences: Sequence[Rendered], *, is_pair: bool = False) -> Sample:
         longest = max(len(sequence.token_ids) for sequence in sequences)
         if longest > self._max_length:
             end = self._max_length
-            sequences = tuple(Rendered(ids[:end], mask[:end]) for ids, mask in sequences)
-        return Sample(sequences, longest)
+            sequences = [Rendered(ids[:end], mask[:end]) for ids, mask in sequences]
+            if not is_pair:
+                # Answers that are cut off whole are left out, unless nothing of the row is left.
+                sequences = [each for each in sequences if any(each.mask)] or sequences[:1]
+        return Sample(tuple(sequences), longest, is_pair=is_pair)
 
     def _texts(self, rows: Sequence[ClassificationRow]) -> Iterator[Sample | InvalidDataset]:
         texts = [(row.text, row.text_pair) for row in rows]

@@ -10,6 +10,7 @@ from cluster.bases.text.chat_template import ChatTemplate, Message, Tool
 from cluster.bases.text.plain_prompt import encode_prompts
 from cluster.contracts.errors import InvalidDataset, InvalidRequest
 from cluster.contracts.rows import AssistantMessage, ChatRow, Conversation, PreferenceRow
+from cluster.training.data.answers import Conversation as Encoded
 from cluster.training.data.answers import encode_conversation
 
 
@@ -19,9 +20,12 @@ class Rendered(NamedTuple):
     """Whether each token is learned. The first one never is, because nothing precedes it."""
 
 
-def render_row(template: ChatTemplate, row: ChatRow) -> Rendered:
-    """Raises InvalidDataset if the chat template refuses the messages, drops a part of them, or renders them
-    so that training would not match serving."""
+def render_row(template: ChatTemplate, row: ChatRow) -> list[Rendered]:
+    """Returns one sequence, or one for each learned answer if the chat template renders answers differently
+    once others follow.
+
+    Raises InvalidDataset if the chat template refuses the messages, drops a part of them, or renders them so
+    that training would not match serving."""
     return _render_conversation(template, row, [])
 
 
@@ -29,7 +33,7 @@ def render_pair(template: ChatTemplate, row: PreferenceRow) -> tuple[Rendered, R
     """Renders the input with the preferred answer, and the input with the other one. Only these answers and
     their end-of-turn tokens are learned. Raises InvalidDataset as `render_row` does, and if the answers are
     the same."""
-    preferred, other = (
+    (preferred,), (other,) = (
         _render_conversation(template, row.input, answer)
         for answer in (row.preferred_output, row.non_preferred_output)
     )
@@ -64,21 +68,23 @@ def render_completions(tokenizer: Any, rows: Sequence[tuple[str, str]]) -> list[
     return rendered
 
 
-def render_chat(template: ChatTemplate, messages: list[Message], tools: list[Tool] | None) -> Rendered:
-    """Renders a conversation. Every assistant message whose `weight` is not 0 is learned."""
-    token_ids, answers = encode_conversation(template, messages, tools)
-    weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]
-    mask = [False] * len(token_ids)
-    for weight, (start, end) in zip(weights, answers, strict=True):
-        if weight != 0:
-            mask[start:end] = [True] * (end - start)
+def render_chat(template: ChatTemplate, messages: list[Message], tools: list[Tool] | None) -> list[Rendered]:
+    """Renders a conversation as `render_row` does. Every assistant message whose `weight` is not 0 is
+    learned."""
+    return [_masked(sequence) for sequence in encode_conversation(template, messages, tools)]
+
+
+def _masked(conversation: Encoded) -> Rendered:
+    mask = [False] * len(conversation.token_ids)
+    for start, end in conversation.learned:
+        mask[start:end] = [True] * (end - start)
     mask[0] = False
-    return Rendered(token_ids, mask)
+    return Rendered(conversation.token_ids, mask)
 
 
 def _render_conversation(
     template: ChatTemplate, conversation: Conversation, answer: Sequence[AssistantMessage]
-) -> Rendered:
+) -> list[Rendered]:
     """Renders a conversation. If an `answer` follows it, only the answer is learned."""
     messages = [message.model_dump(exclude_none=True) for message in conversation.messages]
     if answer:

@@ -75,7 +75,8 @@ def tiny_losses() -> list[float]:
     losses = []
     template = chat_template(tokenizer)
     for line in GENERAL_SET.read_bytes().splitlines():
-        token_ids, mask = (torch.tensor(part) for part in render_row(template, parse_row(line)))
+        (sequence,) = render_row(template, parse_row(line))
+        token_ids, mask = map(torch.tensor, sequence)
         with torch.no_grad():
             logprobs = model(token_ids[None]).logits[0, :-1].log_softmax(-1)
         chosen = logprobs.gather(-1, token_ids[1:, None])[:, 0]

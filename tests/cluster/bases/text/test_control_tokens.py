@@ -119,7 +119,7 @@ def test_rows_of_training_cannot_forge_a_turn() -> None:
     ask, answer = {"role": "user", "content": FORGED}, {"role": "assistant", "content": f"ok {FORGED}"}
     row = parse_row(json.dumps({"messages": [ask, answer]}).encode())
     assert isinstance(row, ChatRow)
-    token_ids, mask = render_row(template, row)
+    ((token_ids, mask),) = render_row(template, row)
     assert control(tokenizer, token_ids) == ["<|user|>", "<|end|>", "<|assistant|>", "<|end|>"]
     learned = [token for token, is_learned in zip(token_ids, mask, strict=True) if is_learned]
     assert tokenizer.decode(learned) == f"ok {FORGED}<|end|>"

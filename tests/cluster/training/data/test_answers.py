@@ -14,7 +14,14 @@ from cluster.contracts.rows import ChatRow, PreferenceRow
 from cluster.training.data.compiler import compile_file
 from cluster.training.data.recipe import Recipe
 from cluster.training.data.template import Rendered, render_pair, render_row
-from tests.chat_templates import CHATML, FIRST_SYSTEM_ONLY, MARKED_WITHOUT_END, PLAIN_LINES, chat_tokenizer
+from tests.chat_templates import (
+    CHATML,
+    FIRST_SYSTEM_ONLY,
+    MARKED_WITHOUT_END,
+    PLAIN_LINES,
+    chat_tokenizer,
+    real_tokenizer,
+)
 from tests.cluster.serving.tool_templates import BARE_OBJECT
 from tests.cluster.training.data.test_template import learned_texts
 
@@ -34,7 +41,8 @@ def say(content: str, **others: Any) -> dict[str, Any]:
 def rendered(tokenizer: Any, messages: list[dict[str, Any]], **others: Any) -> Rendered:
     row = parse_row(json.dumps({"messages": messages, **others}).encode())
     assert isinstance(row, ChatRow)
-    return render_row(chat_template(tokenizer), row)
+    (sequence,) = render_row(chat_template(tokenizer), row)
+    return sequence
 
 
 def learned(tokenizer: Any, row: Rendered) -> list[str]:
@@ -66,6 +74,94 @@ def test_preferred_answers_get_an_end_too() -> None:
     assert isinstance(row, PreferenceRow)
     ends = [learned(tokenizer, one) for one in render_pair(chat_template(tokenizer), row)]
     assert ends == [["a<|endoftext|>"], ["b<|endoftext|>"]]
+
+
+RESULT = {"role": "tool", "tool_call_id": "c1", "content": "42"}
+NOTHING_THOUGHT = "<think>\n\n</think>\n\n"
+QWEN3_CALL = '<tool_call>\n{"name": "get", "arguments": {}}\n</tool_call><|im_end|>'
+GPT_OSS_CALL = " to=functions.get<|channel|>commentary json<|message|>{}<|call|>"
+DESCRIBED = [{"type": "function", "function": {"name": "get", "description": "Gets."}}]
+
+
+def final(text: str) -> str:
+    return f"<|channel|>final<|message|>{text}<|return|>"
+
+
+@pytest.mark.parametrize(
+    ("name", "conversation", "answers"),
+    [
+        ("qwen3", [ASK, say("a", weight=0), ASK, say("b")], [[f"{NOTHING_THOUGHT}b<|im_end|>"]]),
+        (
+            "qwen3",
+            [ASK, say("a"), ASK, say("b")],
+            [[f"{NOTHING_THOUGHT}a<|im_end|>"], [f"{NOTHING_THOUGHT}b<|im_end|>"]],
+        ),
+        (
+            "qwen3",
+            [ASK, CALL, RESULT, say("b")],
+            [[f"{NOTHING_THOUGHT}{QWEN3_CALL}"], [f"{NOTHING_THOUGHT}b<|im_end|>"]],
+        ),
+        (
+            "qwen3",
+            [ASK, say("a", reasoning_content="Hm."), ASK, say("b", weight=0)],
+            [["<think>\nHm.\n</think>\n\na<|im_end|>"]],
+        ),
+        ("qwen3_5_think", [ASK, say("a"), ASK, say("b")], [[f"\n</think>\n\n{x}<|im_end|>"] for x in "ab"]),
+        ("qwen3_5_nothink", [ASK, say("a"), ASK, say("b")], [["a<|im_end|>"], ["b<|im_end|>"]]),
+        ("gptoss", [ASK, say("a", weight=0), ASK, say("b")], [[final("b")]]),
+        ("gptoss", [ASK, say("a"), ASK, say("b")], [[final("a")], [final("b")]]),
+        ("gptoss", [ASK, CALL, RESULT, say("b")], [[GPT_OSS_CALL, final("b")]]),
+    ],
+)
+def test_each_answer_follows_the_prompt_that_serving_makes_of_what_precedes_it(
+    name: str, conversation: list[dict[str, Any]], answers: list[list[str]]
+) -> None:
+    tokenizer = real_tokenizer(name)
+    template = chat_template(tokenizer)
+    tools = DESCRIBED if CALL in conversation else None
+    row = parse_row(json.dumps({"messages": conversation, **({"tools": tools} if tools else {})}).encode())
+    assert isinstance(row, ChatRow)
+    sequences = render_row(template, row)
+    assert [learned(tokenizer, sequence) for sequence in sequences] == answers
+    places = [
+        place
+        for place, message in enumerate(conversation)
+        if message["role"] == "assistant" and message.get("weight") != 0
+    ]
+    of_places = [sequence for sequence in sequences for _ in learned(tokenizer, sequence)]
+    for place, sequence in zip(places, of_places, strict=True):
+        prompt = template.encode(template.prompt(conversation[:place], tools))
+        assert sequence.token_ids[: len(prompt)] == prompt
+        assert sequence.mask[len(prompt) - 1 : len(prompt) + 1] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["qwen2_5", "qwen3_instruct_2507", "llama3", "gemma"])
+def test_a_template_that_renders_answers_alike_keeps_one_sequence(name: str) -> None:
+    row = rendered(real_tokenizer(name), [ASK, say("a"), ASK, say("b")])
+    assert sum(first < second for first, second in zip(row.mask, row.mask[1:], strict=False)) == 2
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gptoss"])
+def test_preferences_may_have_history(name: str) -> None:
+    tokenizer = real_tokenizer(name)
+    pair = {
+        "input": {"messages": [ASK, say("before"), ASK]},
+        "preferred_output": [say("a")],
+        "non_preferred_output": [say("b")],
+    }
+    row = parse_row(json.dumps(pair).encode())
+    assert isinstance(row, PreferenceRow)
+    preferred, other = render_pair(chat_template(tokenizer), row)
+    assert preferred.mask == other.mask
+    assert [len(learned(tokenizer, each)) for each in (preferred, other)] == [1, 1]
+
+
+def test_history_is_encoded_as_serving_encodes_it() -> None:
+    tokenizer = chat_tokenizer(CHATML)
+    template = chat_template(tokenizer)
+    history = [ASK, say("\n\nfoo", weight=0), ASK]
+    prompt = template.encode(template.prompt(history, None))
+    assert rendered(tokenizer, [*history, say("yes")]).token_ids[: len(prompt)] == prompt
 
 
 def test_a_base_without_any_end_token_is_refused_once(tmp_path: Path) -> None:

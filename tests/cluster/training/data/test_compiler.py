@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cluster.training.data.compiler import Compiled, compile_file
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.recipe import Recipe
 from cluster.training.data.tokenizer import load_tokenizer
+from tests.chat_templates import real_tokenizer
 from tests.families import make_family
 
 pytestmark = pytest.mark.slow
@@ -312,3 +314,35 @@ def test_control_tokens_in_an_encoders_texts_are_ordinary_text(
     token_ids = data.token_ids[: data.offsets[1]].tolist()
     assert token_ids.count(tokenizer.cls_token_id) == 1
     assert token_ids.count(tokenizer.sep_token_id) == 1 + ("text_pair" in rows[0])
+
+
+def test_a_chat_is_an_example_for_each_answer_if_the_template_renders_the_last_one_differently(
+    base: BaseSpec, tmp_path: Path
+) -> None:
+    tokenizer = real_tokenizer("qwen3")
+    rows = [
+        {"messages": [user("hi"), assistant("yes"), user("hi"), assistant("no")]},
+        {"messages": [user("hi"), {**assistant("yes"), "weight": 0}, user("hi"), assistant("no")]},
+        {"messages": [user("hi"), assistant("yes"), user("why " * 99), assistant("no")]},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def data(max_length: int, policy: OnOverlength) -> Dataset:
+        found = compile_file(path, tokenizer, Recipe(base, "supervised", max_length, policy)).dataset
+        assert found is not None
+        return found
+
+    whole = data(1000, "error")
+    assert whole.lines.tolist() == [1, 1, 2, 3, 3]
+    assert len(whole.offsets) == 1 + len(whole)
+    assert len(whole.mask) == len(whole.token_ids) == whole.offsets[-1]
+    for start, end in pairwise(whole.offsets):
+        assert whole.mask[start:end].any()
+    answers = [tokenizer.decode(whole.token_ids[start:end]) for start, end in pairwise(whole.offsets)]
+    assert answers[1] == answers[2]
+    assert answers[0].endswith("</think>\n\nyes<|im_end|>\n")
+    cut = data(100, "truncate")
+    assert cut.lines.tolist() == [1, 1, 2, 3], "an answer that is cut off whole is left out"
+    assert cut.overlength_lines == [3]
+    assert data(100, "drop").lines.tolist() == [1, 1, 2]

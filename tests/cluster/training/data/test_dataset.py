@@ -88,6 +88,13 @@ def test_a_split_keeps_all_examples_in_the_order_of_lines(share: float, n_held_o
     assert same(train, again)
 
 
+def test_examples_of_one_row_are_held_out_together() -> None:
+    lines = np.repeat(np.arange(1, 11, dtype=np.int32), 2)
+    train, held_out = split_held_out(replace(dataset([3] * 20), lines=lines), 0.3, seed=3)
+    assert (len(train), len(held_out)) == (14, 6)
+    assert not set(train.lines) & set(held_out.lines)
+
+
 def test_another_seed_holds_out_other_examples() -> None:
     data = dataset(list(range(1, 21)))
     first, second = (split_held_out(data, 0.25, seed)[1].lines.tolist() for seed in (1, 2))

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,12 @@ from cluster.contracts.data_report import DataReportRequest, OverlengthOutcome, 
 from cluster.contracts.datasets import DatasetCheckRequest, DatasetFormat
 from cluster.storage.local import LocalStore
 from cluster.training.data.compiled import check_dataset
+from cluster.training.data.compiler import compile_file
 from cluster.training.data.measured import Measured, measure
+from cluster.training.data.recipe import Recipe
 from cluster.training.data.reported import kept_report, make_report
 from cluster.training.data.tokenizer import load_tokenizer
+from tests.chat_templates import real_tokenizer
 
 Rows = list[dict[str, Any]]
 Put = Callable[[str, Rows], tuple[str, str]]
@@ -100,3 +104,19 @@ def test_the_process_that_reads_a_large_file_for_a_report_imports_neither_torch_
     code = "import sys, cluster.training.data.report_process as _; print({'torch', 'ray'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
     assert done.stdout == "set()\n"
+
+
+def test_outcomes_count_the_examples_of_a_row_as_the_compiler_does(base: BaseSpec, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]
+    rows: Rows = [{"messages": [*turns, *turns]}, {"messages": [*turns, *turns, *turns, *turns, *turns]}]
+    small = base.model_copy(update={"context_length": 60})
+    tokenizer, text = real_tokenizer("qwen3"), "\n".join(map(json.dumps, rows))
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text)
+    found = measure(io.BytesIO(text.encode()), "chat", tokenizer, small).overlength
+    assert found is not None
+    for outcome in found.outcomes:
+        recipe = Recipe(small, "supervised", small.context_length, outcome.on_overlength)
+        compiled = compile_file(path, tokenizer, recipe)
+        n_examples = 0 if compiled.problems or compiled.dataset is None else len(compiled.dataset)
+        assert outcome.n_trained == n_examples

@@ -55,11 +55,13 @@ TOOL_CONVERSATION: list[dict[str, Any]] = [
 def render_chat(
     tokenizer: Any, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
 ) -> Rendered:
-    return render_with(chat_template(tokenizer), messages, tools)
+    (rendered,) = render_with(chat_template(tokenizer), messages, tools)
+    return rendered
 
 
 def render_row(tokenizer: Any, row: ChatRow) -> Rendered:
-    return render_row_with(chat_template(tokenizer), row)
+    (rendered,) = render_row_with(chat_template(tokenizer), row)
+    return rendered
 
 
 def render_prompt(
@@ -141,12 +143,23 @@ def test_prompts_at_serving_equal_those_in_training(template: str) -> None:
     assert all(mask[len(prompt) : last + 1])
 
 
-def test_a_template_that_changes_earlier_answers_is_refused() -> None:
+def test_a_template_that_changes_earlier_answers_makes_a_sequence_of_each_answer() -> None:
     tokenizer = make_tokenizer(chat_template=FORGETS_EARLIER_ANSWERS)
-    with pytest.raises(InvalidDataset, match="renders messages\\[2\\] differently") as caught:
+    first, second = render_with(chat_template(tokenizer), CONVERSATION, None)
+    assert first == render_chat(tokenizer, CONVERSATION[:3], None)
+    assert "(before)" in tokenizer.decode(second.token_ids)
+    assert learned_texts(tokenizer, *second) == ["It is warm.<|end|>"]
+
+
+def test_a_template_whose_prompt_does_not_begin_the_answer_is_refused() -> None:
+    tokenizer = make_tokenizer(
+        chat_template=WITHOUT_MARKS.replace(
+            "{%- if add_generation_prompt -%}", "{%- if add_generation_prompt -%}{{- 'Now: ' -}}"
+        )
+    )
+    with pytest.raises(InvalidDataset, match=r"prompt .* for messages\[2\] is not how it begins") as caught:
         render_chat(tokenizer, CONVERSATION, None)
-    assert caught.value.code == "template_not_incremental"
-    assert any(render_chat(tokenizer, CONVERSATION[:3], None).mask)
+    assert (caught.value.code, caught.value.param) == ("template_not_incremental", "messages[2]")
 
 
 def test_messages_that_the_template_refuses_are_a_problem_of_the_row() -> None:

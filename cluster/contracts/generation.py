@@ -228,6 +228,19 @@ class TextEvent(FrozenModel):
     tokens: list[TokenLogprob] = []
 
 
+class ReasoningEvent(FrozenModel):
+    """A piece of what the model writes before its answer, in the form of its chat template. The text is empty
+    while nothing is certain, and for tokens of the form itself."""
+
+    type: Literal["reasoning"] = "reasoning"
+    index: int
+    """Number of the choice among the request's n."""
+    text: str
+    completion_tokens: int
+    """Generated for this choice so far."""
+    tokens: list[TokenLogprob] = []
+
+
 class ToolCallEvent(FrozenModel):
     """A piece of a tool call: first its name, then its arguments as they are generated."""
 
@@ -288,10 +301,11 @@ class ErrorEvent(FrozenModel):
 
 
 GenerationEvent = Annotated[
-    PromptEvent | TextEvent | ToolCallEvent | FinishEvent, Field(discriminator="type")
+    PromptEvent | ReasoningEvent | TextEvent | ToolCallEvent | FinishEvent, Field(discriminator="type")
 ]
 WireEvent = Annotated[
-    PromptEvent | TextEvent | ToolCallEvent | FinishEvent | ErrorEvent, Field(discriminator="type")
+    PromptEvent | ReasoningEvent | TextEvent | ToolCallEvent | FinishEvent | ErrorEvent,
+    Field(discriminator="type"),
 ]
 
 

@@ -148,6 +148,7 @@ class Stepper:
             stop_tokens=self._stop_tokens,
             guide=request.guide and request.guide.fork(),
             calls=request.prompt.calls,
+            reasoning=request.prompt.reasoning,
         )
         seen = None
         if request.sampling.repetition_penalty != 1:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.generation import (
     FinishEvent,
+    ReasoningEvent,
     Sampling,
     TextEvent,
     TokenLogprob,
@@ -13,10 +14,12 @@ from cluster.contracts.generation import (
 from cluster.serving.text.ending import ending
 from cluster.serving.text.guidance import Guide
 from cluster.serving.text.logprobs import Scored
+from cluster.serving.text.reasoning import ReasoningStart
+from cluster.serving.text.reasoning_stream import ReasoningStream
 from cluster.serving.text.stream import Piece, TextStream
 from cluster.serving.text.tool_calls import CallArguments, CallBegun, CallReader, Content, ExpectedCalls, Part
 
-Event = TextEvent | ToolCallEvent | FinishEvent
+Event = ReasoningEvent | TextEvent | ToolCallEvent | FinishEvent
 
 
 class ChoiceAnswer:
@@ -33,8 +36,10 @@ class ChoiceAnswer:
         stop_tokens: frozenset[int],
         guide: Guide | None = None,
         calls: ExpectedCalls | None = None,
+        reasoning: ReasoningStart | None = None,
     ) -> None:
-        """`stop_tokens` are the model's own. `guide` must not be shared with other choices."""
+        """`stop_tokens` are the model's own. `guide` must not be shared with other choices. Without
+        `reasoning`, all text is the answer's."""
         self.guide = guide
         self.num_tokens = 0
         self.is_finished = False
@@ -44,6 +49,7 @@ class ChoiceAnswer:
         self._text = TextStream(sampling.stop)
         self._calls = None if calls is None else CallReader(calls)
         self._marks = frozenset() if calls is None else calls.form.marks
+        self._reasoning = None if reasoning is None else ReasoningStream(reasoning)
 
     @property
     def forbidden(self) -> frozenset[int]:
@@ -61,13 +67,17 @@ class ChoiceAnswer:
             if is_own and self.guide is not None and not self.guide.may_end:
                 raise self.guide.failure()
             return self.end("stop", shown)
-        may_stop = self.num_tokens > self._ending.min_tokens
-        piece = self._text.push(self._bytes(token), shown, may_stop=may_stop)
+        raw, tokens = self._bytes(token), [] if shown is None else [shown]
+        before: list[Event] = []
+        if self._reasoning is not None:
+            thought, raw, tokens = self._reasoning.push(raw, tokens)
+            before = self._reasoned(thought)
+        piece = self._text.push(raw, *tokens, may_stop=self.num_tokens > self._ending.min_tokens)
         if piece.is_stopped:
-            return [*self._events(piece, is_last=True), self._finished("stop")]
+            return [*before, *self._events(piece, is_last=True), self._finished("stop")]
         if self.guide is not None:
             self.guide.accept(token)
-        events = self._events(piece)
+        events = before if before and not raw else [*before, *self._events(piece)]
         if (self._calls is not None and self._calls.is_done) or (
             self.guide is not None and self.guide.must_end
         ):
@@ -77,16 +87,24 @@ class ChoiceAnswer:
     def end(self, reason: Literal["stop", "length"], end_token: TokenLogprob | None = None) -> list[Event]:
         """Returns the events of the remaining text and of the end. No tokens may follow. `end_token` is the
         stop token, if log-probabilities were requested."""
-        rest = self._text.finish()
+        before: list[Event] = []
+        rest = Piece("", [])
+        if self._reasoning is not None:
+            thought, raw, tokens = self._reasoning.finish()
+            before = self._reasoned(thought)
+            rest = self._text.push(raw, *tokens)
+        if not rest.is_stopped:
+            last = self._text.finish()
+            rest = Piece(rest.text + last.text, rest.tokens + last.tokens, last.is_stopped)
         is_cut = reason == "length" and not rest.is_stopped
         events = self._events(rest, is_last=True, is_cut=is_cut)
         # Every token has an event; the end has one only if there is text or a token left.
         if len(events) == 1 and isinstance(events[0], TextEvent) and not rest.tokens and not events[0].text:
             events = []
-        return [*events, self._finished("stop" if rest.is_stopped else reason, end_token)]
+        return [*before, *events, self._finished("stop" if rest.is_stopped else reason, end_token)]
 
     def _bytes(self, token: int) -> bytes:
-        if token in self._marks:
+        if token in self._marks or (self._reasoning is not None and token in self._reasoning.marks):
             return self._vocabulary.token_bytes(token)
         return self._vocabulary.text_bytes(token)
 
@@ -96,6 +114,18 @@ class ChoiceAnswer:
         if self._calls is not None:
             parts = self._calls.push(piece.text, is_last=is_last, is_cut=is_cut) or [Content("")]
         return [self._event(part, [] if place else piece.tokens) for place, part in enumerate(parts)]
+
+    def _reasoned(self, piece: Piece | None) -> list[Event]:
+        if piece is None:
+            return []
+        return [
+            ReasoningEvent(
+                index=self._index,
+                text=piece.text,
+                completion_tokens=self.num_tokens,
+                tokens=piece.tokens,
+            )
+        ]
 
     def _event(self, part: Part, tokens: list[TokenLogprob]) -> Event:
         common: dict[str, Any] = {

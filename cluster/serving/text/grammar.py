@@ -12,6 +12,7 @@ from cluster.contracts.generation import ToolUse
 from cluster.serving.schemas.grammar_schema import GrammarSchema, to_grammar_schema
 from cluster.serving.schemas.references import SchemaError
 from cluster.serving.text.checked import Checks
+from cluster.serving.text.reasoning import ReasoningStart
 from cluster.serving.text.tool_form import ID, ToolForm
 
 _HEAD = '%llguidance {"no_forcing": true}\n'
@@ -36,12 +37,18 @@ class Grammar:
     """Checks for what the grammar does not enforce."""
 
 
-def json_grammar(schema: dict[str, Any]) -> Grammar:
-    """The whole text is one JSON value by `schema`. Numbers are doubles, exact up to 2^53. Raises
-    InvalidRequest for an invalid schema."""
+def json_grammar(
+    schema: dict[str, Any],
+    added_tokens: Mapping[str, int] | None = None,
+    reasoning: ReasoningStart | None = None,
+) -> Grammar:
+    """The answer, after any reasoning, is one JSON value by `schema`. Numbers are doubles, exact up to 2^53.
+    Raises InvalidRequest for an invalid schema."""
     translated = _translated(schema, "response_format")
     checks = Checks(answer=None if translated.is_exact else schema)
-    return Grammar(f"{_HEAD}start: {_json(translated)}\n", "response_format", checks)
+    lead = _Lead(reasoning, _Lark(added_tokens or {}))
+    start = f"start: {lead.reasoning} {lead.answer} {_json(translated)}\n"
+    return Grammar(_HEAD + start + "".join(f"{rule}\n" for rule in lead.rules), "response_format", checks)
 
 
 def tools_grammar(
@@ -50,9 +57,11 @@ def tools_grammar(
     use: ToolUse,
     schema: dict[str, Any] | None,
     added_tokens: Mapping[str, int],
+    reasoning: ReasoningStart | None = None,
 ) -> Grammar | None:
     """Calls of these tools in the model's own form; unless calls are required, also a value by `schema` or
-    any text. None if there is nothing to enforce: no required calls, no schema and no strict tool.
+    any text; all after any reasoning. None if there is nothing to enforce: no required calls, no schema and
+    no strict tool.
 
     Arguments of strict tools follow their parameters, and those of all tools if the answer can only be calls.
     `added_tokens` are the tokenizer's added tokens by text, which the form uses as in training. Raises
@@ -76,26 +85,61 @@ def tools_grammar(
         if not translated.is_exact:
             unchecked[function["name"]] = parameters
         rules.append(f"call_{place}: {lark.literal(function['name'] + form.middle)} {_json(translated)}")
-    lead = f"{lark.literal(form.lead)}?" if form.lead else ""
+    lead = _Lead(reasoning, lark)
+    if reasoning is None and form.lead:
+        lead.reasoning = f"{lark.literal(form.lead)}?"
     answer = None
     if is_free:
-        rules += _free_text(form, lark)
+        rules += _free_text(form, lark, lead)
     elif schema is None:
-        rules.append(f"start: {lead} {lark.literal(form.opening)} calls")
+        rules.append(f"start: {lead.reasoning} {lark.literal(form.opening)} calls")
     else:
         translated = _translated(schema, "response_format")
         answer = None if translated.is_exact else schema
-        rules.append(f"start: {lead} ({lark.literal(form.opening)} calls | {_json(translated)})")
+        called, said = f"{lark.literal(form.opening)} calls", f"{lead.answer} {_json(translated)}"
+        rules.append(f"start: {lead.reasoning} ({called} | {said})")
+    if not is_free or lead.answer:
+        rules += lead.rules
     checks = Checks(answer, unchecked, form.lead)
     return Grammar(_HEAD + "\n".join(rules) + "\n", "tools" if schema is None else "response_format", checks)
 
 
-def _free_text(form: ToolForm, lark: "_Lark") -> list[str]:
+class _Lead:
+    """What may precede an answer or calls: reasoning, and the header of an answer."""
+
+    def __init__(self, start: ReasoningStart | None, lark: "_Lark") -> None:
+        self.reasoning = self.answer = ""
+        self.rules: list[str] = []
+        if start is None:
+            return
+        form = start.form
+        self.answer = lark.literal(form.lead) if form.lead else ""
+        if start.place == "after":
+            return
+
+        def is_text(part: str) -> bool:
+            return not any(lark.names(mark, part) for mark in form.marks)
+
+        # Special tokens are not text. A closing of text ends the shortest reasoning that it can.
+        closed = f"thought[lazy]: THOUGHT {_quoted(form.closing)}"
+        if not is_text(form.closing):
+            closed = f"thought: THOUGHT {lark.literal(form.closing)}"
+        self.rules = [closed, r"THOUGHT: /(.|\n)*/"]
+        after = f" {_quoted(form.after)}?" if form.after else ""
+        opening = _quoted(form.opening) if is_text(form.opening) else lark.literal(form.opening)
+        self.reasoning = f"thought{after}" if start.place == "inside" else f"({opening} thought{after})?"
+
+
+def _free_text(form: ToolForm, lark: "_Lark", lead: _Lead) -> list[str]:
     """Rules for any text in which `opening` can only be followed by calls."""
     is_text = not any(lark.names(mark, form.opening) for mark in form.marks)
     text, repeated = ("", "?") if form.joint is None else ("TEXT ", "*")
+    start = f"start: (head calls){repeated} rest"
+    if lead.answer:
+        # What text does not cover: headers of special tokens.
+        start = f"start: {lead.reasoning} ((head calls){repeated} | {lead.answer} rest)"
     return [
-        f"start: (head calls){repeated} rest",
+        start,
         # Special tokens are not text. Other openings are: the shortest text that ends in one is matched.
         f"head[lazy]: {text}{_quoted(form.opening)}"
         if is_text

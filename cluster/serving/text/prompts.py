@@ -21,6 +21,7 @@ from cluster.contracts.generation import (
 )
 from cluster.serving.text.checked import Checks
 from cluster.serving.text.grammar import Grammar, json_grammar, tools_grammar
+from cluster.serving.text.reasoning import ReasoningForm, ReasoningStart, find_reasoning, reasoning_start
 from cluster.serving.text.tool_calls import ExpectedCalls
 from cluster.serving.text.tool_form import ToolForm, find_form
 
@@ -36,6 +37,8 @@ class TokenizedPrompt:
     """The grammar of the new text."""
     calls: ExpectedCalls | None
     """The tools that the new text may call."""
+    reasoning: ReasoningStart | None = None
+    """How the new text may begin with reasoning; None if all of it is the answer."""
 
     @property
     def checks(self) -> Checks:
@@ -67,11 +70,13 @@ class PromptTokenizer:
 
     def tokenize(self, request: GenerationRequest) -> TokenizedPrompt:
         """Raises InvalidRequest, and ContextLengthExceeded if prompt and completion do not fit together."""
-        token_ids, text = self._encode(request.prompt)
+        token_ids, text, rendered = self._encode(request.prompt)
         self._check_tokens("logit_bias", request.sampling.logit_bias)
         self._check_tokens("stop_token_ids", request.sampling.stop_token_ids)
         room = self._room(request, len(token_ids))
-        return TokenizedPrompt(token_ids, text, room, *self._demands(request.prompt, request.sampling))
+        reasoning = self._reasoning(request.prompt, rendered)
+        grammar, calls = self._demands(request.prompt, request.sampling, reasoning)
+        return TokenizedPrompt(token_ids, text, room, grammar, calls, reasoning)
 
     def after_prefix(
         self, prompt: TokenizedPrompt, request: GenerationRequest, prefix_length: int
@@ -81,7 +86,14 @@ class PromptTokenizer:
         room = self._room(request, len(prompt.token_ids), prefix_length)
         return replace(prompt, max_tokens=room)
 
-    def _demands(self, prompt: Prompt, sampling: Sampling) -> tuple[Grammar | None, ExpectedCalls | None]:
+    def _reasoning(self, prompt: Prompt, rendered: str) -> ReasoningStart | None:
+        if not isinstance(prompt, ChatPrompt) or prompt.ending != "new_answer":
+            return None
+        return None if self._reasoning_form is None else reasoning_start(self._reasoning_form, rendered)
+
+    def _demands(
+        self, prompt: Prompt, sampling: Sampling, reasoning: ReasoningStart | None
+    ) -> tuple[Grammar | None, ExpectedCalls | None]:
         schema, use = sampling.json_schema, sampling.tool_use
         tools = (prompt.tools if isinstance(prompt, ChatPrompt) else None) or []
         if use is not None and use.names is not None:
@@ -89,7 +101,8 @@ class PromptTokenizer:
         if use is not None and tools and self._form is not None:
             names = tuple(tool["function"]["name"] for tool in tools)
             calls = ExpectedCalls(self._form, names, use.is_parallel, use.is_required)
-            return tools_grammar(self._form, tools, use, schema, self._vocabulary.added), calls
+            added = self._vocabulary.added
+            return tools_grammar(self._form, tools, use, schema, added, reasoning), calls
         if use is not None and use.is_required:
             raise InvalidRequest(
                 "This model's chat template has no form of tool calls that can be enforced; set "
@@ -97,13 +110,20 @@ class PromptTokenizer:
                 code="tool_calls_not_supported",
                 param="tool_choice",
             )
-        return None if schema is None else json_grammar(schema), None
+        if schema is None:
+            return None, None
+        return json_grammar(schema, self._vocabulary.added, reasoning), None
 
     @cached_property
     def _form(self) -> ToolForm | None:
         return find_form(self._template, self._vocabulary)
 
-    def _encode(self, prompt: TextPrompt | TokenPrompt | ChatPrompt) -> tuple[list[int], str]:
+    @cached_property
+    def _reasoning_form(self) -> ReasoningForm | None:
+        return find_reasoning(self._template, self._vocabulary)
+
+    def _encode(self, prompt: TextPrompt | TokenPrompt | ChatPrompt) -> tuple[list[int], str, str]:
+        """Returns the prompt's tokens, the text that `echo` repeats, and the text that was encoded."""
         match prompt:
             case TokenPrompt(token_ids=token_ids) if token_ids:
                 for token in token_ids:
@@ -113,21 +133,21 @@ class PromptTokenizer:
                             f"{self._num_embeddings - 1}.",
                             param="prompt",
                         )
-                return token_ids, self._vocabulary.text(token_ids)
+                return token_ids, self._vocabulary.text(token_ids), ""
             case ChatPrompt():
                 rendering = self._template.prompt(
                     prompt.messages, prompt.tools, options=prompt.template_options, ending=prompt.ending
                 )
                 self._check_size(rendering.plain, "messages")
                 token_ids = self._template.encode(rendering)
-                return token_ids, self._vocabulary.text(token_ids)
+                return token_ids, self._vocabulary.text(token_ids), rendering.plain
             case _:
                 given = prompt if isinstance(prompt, TextPrompt) else TextPrompt(text="")
                 self._check_size(given.text, "prompt")
                 token_ids = encode_prompt(
                     self._tokenizer, given.text, split_special_tokens=given.split_special_tokens
                 )
-                return token_ids, given.text
+                return token_ids, given.text, given.text
 
     def _check_tokens(self, param: str, tokens: Iterable[int]) -> None:
         for token in tokens:

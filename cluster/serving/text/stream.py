@@ -33,11 +33,10 @@ class TextStream:
         self._waiting: deque[tuple[int, TokenLogprob]] = deque()
         """Tokens not yet sent, each with the number of characters before it."""
 
-    def push(self, raw: bytes, token: TokenLogprob | None = None, *, may_stop: bool = True) -> Piece:
-        """Adds the bytes of one token. `token` is its log-probability, if requested. Without `may_stop`, a
-        stop string that this token completes is ordinary text."""
-        if token is not None:
-            self._waiting.append((self._sent + len(self._held), token))
+    def push(self, raw: bytes, *tokens: TokenLogprob, may_stop: bool = True) -> Piece:
+        """Adds the bytes of `tokens`, which are given if their log-probabilities are requested. Without
+        `may_stop`, a stop string that these bytes complete is ordinary text."""
+        self._waiting += ((self._sent + len(self._held), token) for token in tokens)
         return self._release(self._decoder.decode(raw), may_stop=may_stop)
 
     def finish(self) -> Piece:

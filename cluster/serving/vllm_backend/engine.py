@@ -255,6 +255,7 @@ class VllmEngine:
             stop_tokens=self._stop_tokens,
             guide=request.guide and request.guide.fork(),
             calls=request.prompt.calls,
+            reasoning=request.prompt.reasoning,
         )
         reader = ChoiceReader(request.body, answer)
         async with aclosing(self._outputs(request, index)) as outputs:

@@ -17,6 +17,7 @@ from cluster.contracts.generation import (
     GenerationEvent,
     GenerationRequest,
     PromptEvent,
+    ReasoningEvent,
     TextEvent,
     ToolCallEvent,
 )
@@ -214,7 +215,7 @@ class TokenMeter:
                 self.is_accepted = True
                 self.prompt_tokens = event.prompt_tokens
                 return event.prompt_tokens * PROMPT_TOKEN_COST
-            case TextEvent() | ToolCallEvent() | FinishEvent():
+            case ReasoningEvent() | TextEvent() | ToolCallEvent() | FinishEvent():
                 more = event.completion_tokens - self._generated[event.index]
                 self._generated[event.index] = event.completion_tokens
                 return more * GENERATED_TOKEN_COST
@@ -222,7 +223,7 @@ class TokenMeter:
 
 def _is_silent(event: GenerationEvent) -> bool:
     """Whether the event's token is held back entirely: it is counted, but there is nothing to send yet."""
-    return isinstance(event, TextEvent) and not event.text and not event.tokens
+    return isinstance(event, TextEvent | ReasoningEvent) and not event.text and not event.tokens
 
 
 async def _context(request: Request) -> InferenceContext:

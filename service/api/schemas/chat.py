@@ -378,6 +378,8 @@ class ChatAnswerMessage(Answer):
     content: str | None
     """Null if there are tools but no text: only calls, or the beginning of a call that was cut off."""
     refusal: None = None
+    reasoning_content: str | None = Field(default=None, exclude_if=lambda text: text is None)
+    """What the model wrote before its answer, as its chat template marks it. Absent if there is none."""
     tool_calls: list[AnsweredCall] | None = Field(default=None, exclude_if=lambda calls: calls is None)
     """Absent if there are none."""
     function_call: FunctionCall | None = Field(default=None, exclude_if=lambda call: call is None)
@@ -419,6 +421,7 @@ class ToolCallDelta(Piece):
 class ChatDelta(Piece):
     role: Literal["assistant"] | None = None
     content: str | None = None
+    reasoning_content: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
     function_call: FunctionCallDelta | None = None
 

@@ -39,7 +39,8 @@ class PreviewedToken(Answer):
 
 class PreviewedSequence(Answer):
     role: Literal["example", "preferred", "non_preferred"]
-    """The two answers of a preference are two sequences; any other row is one."""
+    """The two answers of a preference are two sequences. A chat is one for each learned answer if the base's
+    chat template renders answers differently once others follow; any other row is one."""
     tokens: list[PreviewedToken]
 
 

@@ -17,6 +17,7 @@ from cluster.contracts.generation import (
     ModelRef,
     Prompt,
     PromptEvent,
+    ReasoningEvent,
     Sampling,
     TextEvent,
     TextPrompt,
@@ -40,6 +41,7 @@ class Answer:
 
     prompt: PromptEvent | None = None
     texts: dict[int, str] = field(default_factory=dict)
+    reasoning: dict[int, str] = field(default_factory=dict)
     tokens: dict[int, list[TokenLogprob]] = field(default_factory=dict)
     calls: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
     """Names and arguments, by choice."""
@@ -51,6 +53,9 @@ class Answer:
                 assert self.prompt is None
                 assert not self.texts
                 self.prompt = event
+            case ReasoningEvent():
+                assert event.index not in self.finishes
+                self.reasoning[event.index] = self.reasoning.get(event.index, "") + event.text
             case TextEvent():
                 assert self.prompt is not None
                 assert event.index not in self.finishes

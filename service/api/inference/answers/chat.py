@@ -9,6 +9,7 @@ from cluster.contracts.generation import (
     GenerationEvent,
     GenerationRequest,
     PromptEvent,
+    ReasoningEvent,
     TextEvent,
     TokenLogprob,
     ToolCallEvent,
@@ -87,6 +88,13 @@ class ChatAnswer:
                 if self._has_tools:
                     return []  # Whether there is any content depends on what comes first.
                 return [self._opening(index, "") for index in range(len(self._choices))]
+            case ReasoningEvent():
+                # Log-probabilities are those of the content.
+                self._choices[event.index].reasoning += event.text
+                if not event.text:
+                    return []
+                delta = ChatDelta(reasoning_content=event.text)
+                return [*self._opened(event.index), self._chunk(event.index, delta)]
             case TextEvent():
                 choice = self._choices[event.index]
                 choice.text += event.text
@@ -159,9 +167,12 @@ class ChatAnswer:
     def _message(self, choice: "_Choice") -> ChatAnswerMessage:
         content = None if self._has_tools and not choice.text else choice.text
         calls = [call.answered() for call in choice.calls]
+        reasoning = choice.reasoning or None
         if calls and self._has_functions:
-            return ChatAnswerMessage(content=content, function_call=calls[0].function)
-        return ChatAnswerMessage(content=content, tool_calls=calls or None)
+            return ChatAnswerMessage(
+                content=content, reasoning_content=reasoning, function_call=calls[0].function
+            )
+        return ChatAnswerMessage(content=content, reasoning_content=reasoning, tool_calls=calls or None)
 
     @property
     def usage(self) -> Usage:
@@ -209,6 +220,7 @@ class _Call:
 @dataclass
 class _Choice:
     text: str = ""
+    reasoning: str = ""
     tokens: list[TokenLogprob] = field(default_factory=list)
     unsent: list[TokenLogprob] = field(default_factory=list)
     """The last tokens, which no chunk has carried yet."""

@@ -6,6 +6,7 @@ from cluster.contracts.generation import (
     FinishEvent,
     GenerationEvent,
     PromptEvent,
+    ReasoningEvent,
     TextEvent,
     TokenLogprob,
     ToolCallEvent,
@@ -53,8 +54,8 @@ class CompletionAnswer:
                 ]
             case TextEvent():
                 return [self._chunk(prompt * self._n + event.index, event.text, event.tokens)]
-            case ToolCallEvent():
-                raise AssertionError("only chats have tools")
+            case ToolCallEvent() | ReasoningEvent():
+                raise AssertionError("only chats have tools and reasoning")
             case FinishEvent():
                 assert event.reason != "tool_calls"
                 self._tally.completion_tokens += event.completion_tokens

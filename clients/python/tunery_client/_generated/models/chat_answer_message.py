@@ -30,6 +30,8 @@ class ChatAnswerMessage:
         content (None | str): Null if there are tools but no text: only calls, or the beginning of a call that was cut
             off.
         refusal (None):
+        reasoning_content (None | str | Unset): What the model wrote before its answer, as its chat template marks it.
+            Absent if there is none.
         tool_calls (list[AnsweredCall] | None | Unset): Absent if there are none.
         function_call (FunctionCall | None | Unset): The call, if the request had `functions`. Absent if there is none.
     """
@@ -37,6 +39,7 @@ class ChatAnswerMessage:
     content: None | str
     refusal: None
     role: Literal["assistant"] = "assistant"
+    reasoning_content: None | str | Unset = UNSET
     tool_calls: list[AnsweredCall] | None | Unset = UNSET
     function_call: FunctionCall | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -50,6 +53,12 @@ class ChatAnswerMessage:
         content = self.content
 
         refusal = self.refusal
+
+        reasoning_content: None | str | Unset
+        if isinstance(self.reasoning_content, Unset):
+            reasoning_content = UNSET
+        else:
+            reasoning_content = self.reasoning_content
 
         tool_calls: list[dict[str, Any]] | None | Unset
         if isinstance(self.tool_calls, Unset):
@@ -80,6 +89,8 @@ class ChatAnswerMessage:
                 "refusal": refusal,
             }
         )
+        if reasoning_content is not UNSET:
+            field_dict["reasoning_content"] = reasoning_content
         if tool_calls is not UNSET:
             field_dict["tool_calls"] = tool_calls
         if function_call is not UNSET:
@@ -105,6 +116,15 @@ class ChatAnswerMessage:
         content = _parse_content(d.pop("content"))
 
         refusal = d.pop("refusal")
+
+        def _parse_reasoning_content(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        reasoning_content = _parse_reasoning_content(d.pop("reasoning_content", UNSET))
 
         def _parse_tool_calls(data: object) -> list[AnsweredCall] | None | Unset:
             if data is None:
@@ -149,6 +169,7 @@ class ChatAnswerMessage:
             role=role,
             content=content,
             refusal=refusal,
+            reasoning_content=reasoning_content,
             tool_calls=tool_calls,
             function_call=function_call,
         )

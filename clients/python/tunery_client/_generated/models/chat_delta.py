@@ -26,12 +26,14 @@ class ChatDelta:
     Attributes:
         role (ChatDeltaRoleType0 | None | Unset):
         content (None | str | Unset):
+        reasoning_content (None | str | Unset):
         tool_calls (list[ToolCallDelta] | None | Unset):
         function_call (FunctionCallDelta | None | Unset):
     """
 
     role: ChatDeltaRoleType0 | None | Unset = UNSET
     content: None | str | Unset = UNSET
+    reasoning_content: None | str | Unset = UNSET
     tool_calls: list[ToolCallDelta] | None | Unset = UNSET
     function_call: FunctionCallDelta | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -52,6 +54,12 @@ class ChatDelta:
             content = UNSET
         else:
             content = self.content
+
+        reasoning_content: None | str | Unset
+        if isinstance(self.reasoning_content, Unset):
+            reasoning_content = UNSET
+        else:
+            reasoning_content = self.reasoning_content
 
         tool_calls: list[dict[str, Any]] | None | Unset
         if isinstance(self.tool_calls, Unset):
@@ -80,6 +88,8 @@ class ChatDelta:
             field_dict["role"] = role
         if content is not UNSET:
             field_dict["content"] = content
+        if reasoning_content is not UNSET:
+            field_dict["reasoning_content"] = reasoning_content
         if tool_calls is not UNSET:
             field_dict["tool_calls"] = tool_calls
         if function_call is not UNSET:
@@ -119,6 +129,15 @@ class ChatDelta:
             return cast(None | str | Unset, data)
 
         content = _parse_content(d.pop("content", UNSET))
+
+        def _parse_reasoning_content(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        reasoning_content = _parse_reasoning_content(d.pop("reasoning_content", UNSET))
 
         def _parse_tool_calls(data: object) -> list[ToolCallDelta] | None | Unset:
             if data is None:
@@ -162,6 +181,7 @@ class ChatDelta:
         chat_delta = cls(
             role=role,
             content=content,
+            reasoning_content=reasoning_content,
             tool_calls=tool_calls,
             function_call=function_call,
         )

@@ -22,7 +22,9 @@ T = TypeVar("T", bound="PreviewedSequence")
 class PreviewedSequence:
     """
     Attributes:
-        role (PreviewedSequenceRole): The two answers of a preference are two sequences; any other row is one.
+        role (PreviewedSequenceRole): The two answers of a preference are two sequences. A chat is one for each learned
+            answer if the base's
+            chat template renders answers differently once others follow; any other row is one.
         tokens (list[PreviewedToken]):
     """
 

@@ -12,6 +12,7 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
     PromptEvent,
+    ReasoningEvent,
     TextEvent,
     TextPrompt,
     ToolCallEvent,
@@ -80,3 +81,24 @@ def test_a_stream_keeps_no_log_probabilities_that_it_has_sent(is_call: bool) -> 
     assert chunk.choices[0].logprobs is not None
     del sent, event
     assert is_kept() is None
+
+
+def test_reasoning_is_apart_from_content_and_its_log_probabilities() -> None:
+    events: list[GenerationEvent] = [
+        ReasoningEvent(index=0, text="", completion_tokens=1, tokens=[token("<think>")]),
+        ReasoningEvent(index=0, text="Hm.", completion_tokens=2, tokens=[token("Hm.")]),
+        TextEvent(index=0, text="4", completion_tokens=3, tokens=[token("4")]),
+        FinishEvent(index=0, reason="stop", completion_tokens=3),
+    ]
+    choice, parts = _answered(events, has_tools=False)
+    assert (choice.message.reasoning_content, choice.message.content) == ("Hm.", "4")
+    assert [one.token for one in choice.logprobs.content] == ["4"]
+    assert [part["delta"] for part in parts] == [
+        {"role": "assistant", "content": ""},
+        {"reasoning_content": "Hm."},
+        {"content": "4"},
+        {},
+    ]
+    choice, parts = _answered([events[0], *events[2:]], has_tools=False)
+    assert "reasoning_content" not in choice.message.model_dump()
+    assert all("reasoning_content" not in part["delta"] for part in parts)

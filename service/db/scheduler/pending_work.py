@@ -205,7 +205,7 @@ def _holding_of(row: tables.Attempt, job: tables.Job) -> Holding:
         nodes=row.nodes or {},
         started_at=started_at,
         has_started=row.started_at is not None,
-        ends_at=_expected_end(job, started_at, devices_of(row, job)),
+        ends_at=_expected_end(job, row.pool, started_at, devices_of(row, job)),
         saved_at=max(started_at, saved_at or 0.0),
         is_leaving=row.state == "ended" or not is_newest or job.status == JobStatus.PAUSING,
         sizes=_sizes(job, row.pool),
@@ -217,11 +217,13 @@ def _sizes(job: tables.Job, pool: str | None) -> tuple[int, ...]:
     return (gangs[0].workers, *gangs[0].smaller) if gangs else ()
 
 
-def _expected_end(job: tables.Job, started_at: float, workers: int) -> float | None:
+def _expected_end(job: tables.Job, pool: str | None, started_at: float, workers: int) -> float | None:
     """Expected end by the job's speed, once that is known, or else by what such runs take."""
     if job.estimated_finish is not None:
         return job.estimated_finish
-    gang = planned_gangs(job.gangs)[0]
+    gangs = planned_gangs(job.gangs)
+    # Of an attempt in a pool that the job was not planned for, there is only a guess.
+    gang = next((gang for gang in gangs if gang.pool in (None, pool)), gangs[0])
     if gang.seconds is None:
         return None
     seconds = gang.seconds * gang.workers / workers if workers in gang.smaller else gang.seconds

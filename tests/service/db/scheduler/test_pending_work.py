@@ -1,6 +1,7 @@
 """What the scheduler reads in each round."""
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import event, update
@@ -9,13 +10,30 @@ from service.db import tables
 from service.db.database import Database
 from service.db.jobs.publishing import PublishFault, Publishing
 from service.db.scheduler.pending_work import PendingWork, pending_work
-from tests.service.db.rows import OTHER, TENANT
+from service.db.scheduler.queue_window import PlannedGang
+from tests.service.db.rows import OTHER, TENANT, add_running_job, add_tenants
 from tests.service.db.scheduler.test_queue_window import fill
 
 
 def pending(database: Database) -> PendingWork:
     with database.read() as session:
         return pending_work(session)
+
+
+def test_a_job_is_expected_to_take_as_long_as_in_the_pool_that_it_runs_in(database: Database) -> None:
+    add_tenants(database)
+    job = add_running_job(database)
+    cheap, fast = PlannedGang("l4", 8, 8000.0, (4,)), PlannedGang("h100", 2, 1000.0)
+    with database.write() as session:
+        gangs = [asdict(gang) for gang in (cheap, fast)]
+        session.execute(update(tables.Job).values(gangs=gangs))
+    for pool, workers, seconds in [("l4", 8, 8000), ("l4", 4, 16000), ("h100", 2, 1000), ("gone", 8, 8000)]:
+        with database.write() as session:
+            attempt = session.get_one(tables.Attempt, (job.id, 1))
+            attempt.pool, attempt.num_workers = pool, workers
+        (holding,) = pending(database).holdings
+        assert holding.ends_at is not None
+        assert holding.ends_at - holding.started_at == seconds
 
 
 def test_a_projects_many_validations_hold_up_no_other_projects(database: Database) -> None:

@@ -256,7 +256,7 @@ class Job(Table):
         _referring("jobs", "validation_file", rarely=True),
         _referring("jobs", "general_file", rarely=True),
         # A tick reads the heads of a long queue and no more.
-        Index("ix_jobs_queue", "status", "project_id", "priority", "queued_at", "id"),
+        Index("ix_jobs_queue_heads", "status", "project_id", "priority", "gang_shape", "queued_at", "id"),
         Index("ix_jobs_queue_order", "status", "priority", "queued_at", "id"),
         _some("ix_jobs_start_by", "status", "start_by", where="start_by IS NOT NULL"),
         Index("ix_jobs_organization_trained", "organization_id", "trained_at"),
@@ -338,6 +338,8 @@ class Job(Table):
     """Seconds that the job's finished attempts have had devices since `queued_at`: that was no waiting."""
     gangs: Mapped[list[Any] | None]
     """Once planned: in which pools it can run, with how many workers and for how long."""
+    gang_shape: Mapped[str] = mapped_column(default="", server_default="")
+    """Digest of the pools of `gangs` and of the fewest workers in each. Empty until planned."""
     is_displaced: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether the scheduler has it pause, for the sake of another job: it then goes back to the queue."""
     resize_to: Mapped[int | None]

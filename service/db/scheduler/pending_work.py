@@ -21,7 +21,7 @@ from service.db.scheduler.pool_limits import pool_limits
 from service.db.scheduler.queue_window import WaitingJob, done_share, planned_gangs, queue_window
 
 WINDOW_PER_GROUP = 64
-"""Queued jobs of each project and priority that a tick looks at."""
+"""Queued jobs of each project, priority and gang shape that a tick looks at."""
 _QUEUED_AT_MOST = 1000
 _STEPS_AT_MOST = 100
 """Jobs to validate or to publish. More would only wait in memory instead of in the database."""

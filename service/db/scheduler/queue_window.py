@@ -1,20 +1,29 @@
-"""The window of the queue that a tick reads: the oldest queued jobs of each project and priority.
+"""The window of the queue that a tick reads: the oldest queued jobs of each project, priority and gang shape.
+
+Jobs of one shape can start in the same places. Those that fit nowhere now, however many, thus hide none
+behind them that fit elsewhere.
 
 However long the queue is, reading them takes a few index lookups for each job that is returned: a recursive
-query walks the index `ix_jobs_queue`, and jumps over the rest of a project's jobs of one priority. Neither
-database would do so by itself.
+query walks the index `ix_jobs_queue_heads`, and jumps over the rest of a group's jobs. Neither database would
+do so by itself.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    Float,
+    Integer,
     ScalarSelect,
+    Select,
     and_,
+    bindparam,
     case,
     func,
     literal,
@@ -41,6 +50,10 @@ class PlannedGang:
     smaller: tuple[int, ...] = ()
     """Fewer workers with which an elastic job may run, the most first."""
 
+    @property
+    def fewest(self) -> int:
+        return self.smaller[-1] if self.smaller else self.workers
+
 
 @dataclass(frozen=True, slots=True)
 class WaitingJob:
@@ -64,29 +77,10 @@ class WaitingJob:
 
 
 def queue_window(session: Session, at: float, *, window_per_group: int, at_most: int) -> list[WaitingJob]:
-    """Up to `window_per_group` jobs of each project and priority, but at most `at_most` in all if that
-    leaves one for each. Jobs that pause after a fault are left out."""
-    groups = session.scalar(select(func.count()).select_from(_walk(1))) or 1
-    walked = _walk(max(1, min(window_per_group, at_most // groups)))
-    job = tables.Job
-    rows = session.execute(
-        select(
-            job.id,
-            job.project_id,
-            job.priority,
-            job.queued_at,
-            job.held_seconds,
-            job.gangs,
-            job.resume_step,
-            job.progress,
-            job.start_by,
-            job.displacements,
-            job.resize_to,
-        )
-        .join(walked, walked.c.id == job.id)
-        .where(or_(job.retry_at.is_(None), job.retry_at <= at))
-        .order_by(job.queued_at, job.id)
-    )
+    """Up to `window_per_group` jobs of each project, priority and gang shape: the oldest of each, then the
+    second oldest, and so on, but at most `at_most` in all if that leaves one for each. Jobs that pause after
+    a fault are left out, and take no other's place."""
+    rows = session.execute(_window(), {"at": at, "window_per_group": window_per_group, "at_most": at_most})
     return [
         WaitingJob(
             job_id=row.id,
@@ -104,6 +98,15 @@ def queue_window(session: Session, at: float, *, window_per_group: int, at_most:
     ]
 
 
+def gang_shape(gangs: Sequence[PlannedGang]) -> str:
+    """Equal for jobs that fit the same pools, each with the same fewest workers. Empty for a job that was
+    never planned. A digest, because an index takes no text of any length."""
+    if not gangs:
+        return ""
+    needs = sorted({(gang.pool or "", gang.fewest) for gang in gangs})
+    return sha256(json.dumps(needs).encode()).hexdigest()[:16]
+
+
 def planned_gangs(stored: list[Any] | None) -> tuple[PlannedGang, ...]:
     return tuple(
         PlannedGang(gang["pool"], gang["workers"], gang["seconds"], tuple(gang.get("smaller", ())))
@@ -117,59 +120,93 @@ def done_share(resume_step: int, progress: dict[str, Any] | None) -> float:
     return min(1.0, resume_step / total) if total else 0.0
 
 
-@lru_cache(maxsize=16)
-def _walk(window_per_group: int) -> CTE:
-    """Ids, in the order of the index, of the first `window_per_group` jobs of each project and priority.
-    Composing the query takes longer than running it, and ticks ask for few different numbers."""
-    job = aliased(tables.Job)
-    walked = (
-        select(job.id, job.project_id, job.priority, job.queued_at, literal(1).label("place"))
-        .where(job.id == _next(lambda _: true()))
-        .cte("walked", recursive=True)
+@lru_cache(maxsize=1)
+def _window() -> Select[Any]:
+    """Composing the query takes longer than running it."""
+    job, heads = tables.Job, _heads()
+    walked = _walk(heads)
+    num_groups = select(func.count()).select_from(heads).scalar_subquery()
+    at_most = bindparam("at_most", type_=Integer)
+    first = select(walked.c.id).limit(case((num_groups > at_most, num_groups), else_=at_most)).subquery()
+    return (
+        select(
+            job.id,
+            job.project_id,
+            job.priority,
+            job.queued_at,
+            job.held_seconds,
+            job.gangs,
+            job.resume_step,
+            job.progress,
+            job.start_by,
+            job.displacements,
+            job.resize_to,
+        )
+        .join(first, first.c.id == job.id)
+        .order_by(job.queued_at, job.id)
     )
-    here, then = walked.c, aliased(tables.Job)
+
+
+def _heads() -> CTE:
+    """The oldest job of each group."""
+    job, then = aliased(tables.Job), aliased(tables.Job)
+    heads = (
+        select(job.id, job.project_id, job.priority, job.gang_shape, job.queued_at)
+        .where(job.id == _next(lambda _: true()))
+        .cte("heads", recursive=True)
+    )
+    here = heads.c
     # An index serves one range, after columns with equal values.
     following = func.coalesce(
-        case((here.place < window_per_group, _next(lambda job: _is_behind(job, here)))),
+        _next(
+            lambda job: and_(
+                job.project_id == here.project_id,
+                job.priority == here.priority,
+                job.gang_shape > here.gang_shape,
+            )
+        ),
         _next(lambda job: and_(job.project_id == here.project_id, job.priority > here.priority)),
         _next(lambda job: job.project_id > here.project_id),
     )
-    is_same = and_(then.project_id == here.project_id, then.priority == here.priority)
-    step = (
-        select(
-            then.id,
-            then.project_id,
-            then.priority,
-            then.queued_at,
-            case((is_same, here.place + 1), else_=1),
-        )
-        .select_from(walked)
+    return heads.union_all(
+        select(then.id, then.project_id, then.priority, then.gang_shape, then.queued_at)
+        .select_from(heads)
         .join(then, then.id == following)
     )
-    return walked.union_all(step)
+
+
+def _walk(heads: CTE) -> CTE:
+    """The first jobs of each group. Both databases find the second of all before the third of any, and stop
+    when no more are asked for."""
+    walked = select(heads, literal(1).label("place")).cte("walked", recursive=True)
+    here, then = walked.c, aliased(tables.Job)
+    return walked.union_all(
+        select(then.id, then.project_id, then.priority, then.gang_shape, then.queued_at, here.place + 1)
+        .select_from(walked)
+        .join(then, then.id == _next(lambda job: _is_behind(job, here)))
+        .where(here.place < bindparam("window_per_group", type_=Integer))
+    )
 
 
 def _next(is_after: Callable[[Any], ColumnElement[bool]]) -> ScalarSelect[str]:
-    """The id of the first job in the index for which the condition holds."""
+    """The id of the first job in the index for which the condition holds, and which may be tried."""
     job = aliased(tables.Job)
+    is_due = or_(job.retry_at.is_(None), job.retry_at <= bindparam("at", type_=Float))
     found = (
         select(job.id)
-        .where(job.status == JobStatus.QUEUED.value, is_after(job))
-        .order_by(*_order(job))
+        .where(job.status == JobStatus.QUEUED.value, is_due, is_after(job))
+        .order_by(job.project_id, job.priority, job.gang_shape, job.queued_at, job.id)
         .limit(1)
     )
     return found.scalar_subquery()
 
 
 def _is_behind(job: Any, here: Any) -> ColumnElement[bool]:
-    """Whether the job comes later in the same project and priority."""
+    """Whether the job comes later in the same group."""
     return and_(
         job.project_id == here.project_id,
         job.priority == here.priority,
+        job.gang_shape == here.gang_shape,
         job.queued_at >= here.queued_at,
         or_(job.queued_at > here.queued_at, job.id > here.id),
     )
-
-
-def _order(job: Any) -> tuple[Any, ...]:
-    return job.project_id, job.priority, job.queued_at, job.id

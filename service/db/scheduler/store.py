@@ -32,7 +32,7 @@ from service.db.scheduler.leases import API, Leases
 from service.db.scheduler.node_faults import Faults, failed_on, node_faults
 from service.db.scheduler.pending_work import Attempt, PendingWork, pending_work
 from service.db.scheduler.publication import Publication, publish
-from service.db.scheduler.queue_window import PlannedGang
+from service.db.scheduler.queue_window import PlannedGang, gang_shape
 from service.db.scheduler.standings import ProjectStanding, add_device_use, standings
 from service.db.transitions import NewEvent, add_events, lock, transition
 
@@ -123,6 +123,7 @@ class SchedulerStore:
                 hyperparameters=hyperparameters.model_dump(mode="json"),
                 config=config.model_dump(mode="json"),
                 gangs=[asdict(gang) for gang in gangs],
+                gang_shape=gang_shape(gangs),
                 **RESET_FAULTS,
             )
             events = [*check_events(checks, config), NewEvent("Files validated, moving job to queued state")]

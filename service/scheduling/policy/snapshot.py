@@ -155,7 +155,7 @@ class Standing:
 class Snapshot:
     at: float
     queue: Sequence[QueuedJob]
-    """In any order. The oldest of each project and priority are enough: see `Rules.window`."""
+    """In any order. The oldest of each project, priority and gang shape are enough: see `Rules.window`."""
     running: Sequence[RunningJob]
     pools: Sequence[PoolState]
     standings: Mapping[str, Standing]
@@ -183,7 +183,7 @@ class Rules:
     restart_seconds: float = 60.0
     """What such a change takes."""
     window: int = 64
-    """How many of its oldest jobs of each priority a project brings into a snapshot."""
+    """How many of its oldest jobs of each priority and gang shape a project brings into a snapshot."""
 
 
 class WaitReason(StrEnum):

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from service.db import tables
 from service.db.database import Database
 from service.db.scheduler.leases import Leases
 from service.db.scheduler.pending_work import WINDOW_PER_GROUP
+from service.db.scheduler.queue_window import PlannedGang, gang_shape
 from service.db.scheduler.store import LEASE, SchedulerStore
 from service.scheduling.cluster.cluster_pools import ClusterPools
 from service.scheduling.cluster.pool_states import Limits
@@ -101,6 +103,7 @@ def _fill(database: Database, count: int, first: int = 0) -> None:
 
 def _job(number: int) -> dict[str, Any]:
     """Half of all jobs are of one project."""
+    gang = PlannedGang(None, 1 + number % 8, 600.0)
     return {
         "id": f"ftjob-{number:08d}",
         "organization_id": "org",
@@ -116,7 +119,8 @@ def _job(number: int) -> dict[str, Any]:
         "priority": PRIORITIES[number % 3],
         "queued_at": float(number),
         "created_at": number,
-        "gangs": [{"pool": None, "workers": 1 + number % 8, "seconds": 600.0}],
+        "gangs": [asdict(gang)],
+        "gang_shape": gang_shape([gang]),
     }
 
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, select, text
 from sqlalchemy.orm import Session
 
 from cluster.contracts.bases import WeightsForm
@@ -25,6 +26,7 @@ from service.db.migrating import migration_config
 from service.db.models.models import TunedModels
 from service.db.new_indexes import NewIndex, create_indexes
 from service.db.organization.api_keys import ApiKeys
+from service.db.scheduler.queue_window import PlannedGang, gang_shape
 from service.db.tenancy import Tenant
 from service.db.usage.organization_usage import OrganizationUsage, UsageFilter
 from service.db.usage.usage import Usage, UsageCounts
@@ -46,6 +48,21 @@ ROWS = {
         "status": "processed",
         "created_at": 1,
     },
+}
+QUEUED = {
+    "organization_id": "org",
+    "project_id": "proj",
+    "status": "queued",
+    "version": 0,
+    "model": "tiny",
+    "training_file": "file-1",
+    "seed": 1,
+    "hyperparameters": "{}",
+    "training": "{}",
+    "output_model": "",
+    "attempt": 0,
+    "next_event_seq": 0,
+    "created_at": 1,
 }
 
 
@@ -176,6 +193,34 @@ def test_earlier_admin_keys_become_the_operators_and_can_be_replaced(url: str) -
         assert keys.authenticate("a made key").may("admin")
         with pytest.raises(AuthenticationFailed):
             keys.authenticate("an old admin key")
+    database.close()
+
+
+def test_queued_jobs_get_the_shapes_of_their_gangs(url: str) -> None:
+    gangs = (PlannedGang("h100", 8, None, (4, 2)), PlannedGang("l4", 8, 10.0))
+    # As earlier releases planned them.
+    old = [{"pool": "h100", "workers": 8, "seconds": None}]
+
+    def job(id: str, **columns: object) -> dict[str, dict[str, object]]:
+        return {"jobs": {**QUEUED, "id": id, **columns}}
+
+    rows = [
+        job("one", gangs=json.dumps([asdict(gang) for gang in gangs])),
+        job("two", gangs=json.dumps(old)),
+        job("new"),
+        job("over", gangs=json.dumps(old), status="succeeded"),
+    ]
+    fill_first_schema(url, *rows, revision="0037")
+    database = Database(url)
+    database.migrate()
+    with database.read() as session:
+        shapes = {job.id: job.gang_shape for job in session.scalars(select(tables.Job))}
+    assert shapes == {
+        "one": gang_shape(gangs),
+        "two": gang_shape([PlannedGang("h100", 8, None)]),
+        "new": "",
+        "over": "",
+    }
     database.close()
 
 

@@ -33,6 +33,7 @@ from service.db.database import now
 from service.db.files.files import Files
 from service.db.models.models import TunedModels
 from service.db.organization.api_keys import ApiKeys
+from service.db.scheduler.queue_window import gang_shape, planned_gangs
 from service.db.usage.usage import DAY, HOUR, MINUTE, UsageCounts, UsageKey, write_totals
 from service.metrics.scheduler import SchedulerMetrics
 from service.scheduling.__main__ import run
@@ -83,6 +84,14 @@ def test_a_job_goes_from_files_to_a_model(world: World) -> None:
     assert done.finished_at is not None
     assert outbox(world.database) == ["fine_tuning.job.created", "fine_tuning.job.succeeded"]
     assert [one.released_at is not None for one in world.attempts(job)] == [True]
+
+
+def test_a_planned_job_waits_among_those_of_its_shape(world: World) -> None:
+    job = world.job()
+    world.scheduler().tick()
+    with world.database.read() as session:
+        row = session.get_one(tables.Job, job.id)
+        assert row.gang_shape == gang_shape(planned_gangs(row.gangs)) != ""
 
 
 def test_auto_is_resolved_to_numbers_during_validation(world: World) -> None:

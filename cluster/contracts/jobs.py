@@ -212,7 +212,7 @@ class RunnerMessage(NonFiniteModel):
 
 
 class WorkersStarted(NonFiniteModel):
-    """The run has the devices that it waited for."""
+    """The run has the devices that it waited for. Its processes may not be up yet."""
 
     type: Literal["started"] = "started"
     nodes: dict[str, int] = {}

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
@@ -42,9 +41,8 @@ ANSWER_SECONDS = 0.1
 class ControlActor:
     """Holds events, the final state and the command until the other side fetches them."""
 
-    def __init__(self, num_workers: int) -> None:
-        self._num_workers = num_workers
-        self._nodes: Counter[str] = Counter()
+    def __init__(self) -> None:
+        self._nodes: Mapping[str, int] = {}
         self._events: list[RunnerEvent] = []
         self._state: RunnerState = Running()
         self._command: WorkerCommand = "continue"
@@ -53,23 +51,22 @@ class ControlActor:
         self._has_started = False
         self._has_ended = asyncio.Event()
 
-    async def hold(self) -> None:
-        """Called once the gang has all its devices."""
+    async def hold(self, nodes: Mapping[str, int]) -> None:
+        """Called once the gang has all its devices: those of so many workers on each node."""
+        self._nodes = nodes
         self._has_devices.set()
+        await self.push([WorkersStarted(nodes=dict(nodes))])
 
-    async def start(self, node_id: str) -> bool:
+    async def start(self) -> bool:
         """Called by each worker before it trains. Returns whether it shall."""
         self._has_started = True
-        self._nodes[node_id] += 1
-        if self._nodes.total() == self._num_workers:
-            await self.push([WorkersStarted(nodes=dict(self._nodes))])
         return not self._has_ended.is_set()
 
     async def wait_for_devices(self) -> None:
         await self._has_devices.wait()
 
     async def nodes(self) -> list[str]:
-        """Nodes on which workers have started."""
+        """Nodes on which the gang has devices."""
         return list(self._nodes)
 
     async def push(self, events: list[RunnerEvent]) -> WorkerCommand:
@@ -157,7 +154,7 @@ class RayRun:
             # On another node, the run would end if that one was lost.
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
             control = ray.remote(num_cpus=0, scheduling_strategy=here)(ControlActor)
-            self._actor = control.remote(spec.config.num_workers)
+            self._actor = control.remote()
             self._is_ready.set()
             from cluster.training.ray_run import fit
 

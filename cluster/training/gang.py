@@ -3,6 +3,7 @@ process group that they form."""
 
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 import psutil
 import ray
-from ray.util.placement_group import placement_group
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.contracts.jobs import JobSpec
@@ -90,14 +91,21 @@ class TrainingWorker:
         work(seat, *arguments)
 
 
-def start(spec: JobSpec) -> list[tuple[Any, Seat]]:
-    """Starts the workers, once the cluster has what all of them need (`resources_per_worker`). Waits for as
-    long as that takes: a pool may have to grow or another job to end. Returns handles of their actors, in the
-    order of their ranks. They end with the driver of the Ray job."""
+def reserve(spec: JobSpec) -> tuple[PlacementGroup, dict[str, int]]:
+    """Reserves what all workers need (`resources_per_worker`), once the cluster has it. Waits for as long as
+    that takes: a pool may have to grow or another job to end. Also returns the number of workers on each
+    node, by its id."""
     each, size = resources_per_worker(spec.device), spec.config.num_workers
     group = placement_group([{name: float(count) for name, count in each.items()}] * size, **placing(spec))
     while not group.wait(_WAIT_SECONDS):
         pass
+    return group, dict(Counter(placement_group_table(group)["bundles_to_node_id"].values()))
+
+
+def start(spec: JobSpec, group: PlacementGroup) -> list[tuple[Any, Seat]]:
+    """Starts the workers on what was reserved for them. Returns handles of their actors, in the order of
+    their ranks. They end with the driver of the Ray job."""
+    each, size = resources_per_worker(spec.device), spec.config.num_workers
     actors = [
         ray.remote(TrainingWorker)
         .options(

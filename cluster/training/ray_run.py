@@ -22,7 +22,7 @@ from cluster.nvidia_driver import least_driver
 from cluster.storage.location import open_store
 from cluster.tracing import configure_tracing, span, stop_tracing
 from cluster.training.failure import failed_state
-from cluster.training.gang import Seat, start, work_on_all
+from cluster.training.gang import Seat, reserve, start, work_on_all
 from cluster.training.watchdog import Watchdog
 from cluster.worker_resources import worker_cpus
 
@@ -36,9 +36,9 @@ def fit(spec: JobSpec, control: Any) -> None:
     """Trains `spec` on `spec.config.num_workers` workers and returns when all of them have ended.
 
     Waits for as long as the cluster does not have what they need (`resources_per_worker`), and takes all of
-    it at once. Then calls `hold()` of `control`, the handle of an actor. Each worker calls its
-    `start(node_id) -> bool`, `push(events) -> command` and `finish(state)`, and ends at once if it may not
-    start.
+    it at once. Then calls `hold(nodes)` of `control`, the handle of an actor, with the number of workers on
+    each node. Each worker calls its `start() -> bool`, `push(events) -> command` and `finish(state)`, and
+    ends at once if it may not start.
 
     This process's environment names the store, as in `store_from_environment`; TUNERY_WORKER_CPUS (1) is the
     number of CPUs that each worker reserves and computes with, and TUNERY_HANG_SECONDS (1800) the longest
@@ -53,9 +53,11 @@ def fit(spec: JobSpec, control: Any) -> None:
         storage_url=os.environ["TUNERY_STORAGE_URL"],
         storage_endpoint=os.environ.get("TUNERY_STORAGE_ENDPOINT"),
     )
-    workers = start(spec)
-    ray.get(control.hold.remote())
-    work_on_all(workers, _work, task)
+    group, nodes = reserve(spec)
+    # Before its processes are up, which takes seconds: Ray counts the devices as taken already, and the
+    # scheduler would count them once more.
+    ray.get(control.hold.remote(nodes))
+    work_on_all(start(spec, group), _work, task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +189,7 @@ class _ControlClient:
         self._pushed_at = float("-inf")
 
     def start(self) -> bool:
-        node_id = ray.get_runtime_context().get_node_id()
-        should_start: bool = ray.get(self._actor.start.remote(node_id))
+        should_start: bool = ray.get(self._actor.start.remote())
         return should_start
 
     def report(self, event: RunnerEvent) -> None:

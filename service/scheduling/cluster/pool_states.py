@@ -24,8 +24,8 @@ class HeldGang:
     nodes: Mapping[str, int] = field(default_factory=dict)
     """Workers by node: where they are, or shall be. Empty if that is not known."""
     has_started: bool = True
-    """Whether its workers are up, so that Ray's figures include them. They may also do so a little earlier:
-    then its devices count twice for a moment."""
+    """Whether it has reported that its devices are reserved, so that Ray's figures include them. They do so
+    for about a second before: its devices then count twice."""
 
 
 @dataclass(frozen=True, slots=True)

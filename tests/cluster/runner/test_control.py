@@ -4,37 +4,52 @@ import pytest
 
 from cluster.contracts.jobs import Placement, Running, Stopped, WorkersStarted
 from cluster.runner.control import PLACING_SECONDS, ControlActor, why_give_up, why_leave
+from tests.cluster.tracking.steps import step
 
 pytestmark = pytest.mark.anyio
 
 DRAINED = "a node is about to go."
 
 
-async def test_a_gang_has_started_once_all_its_workers_have() -> None:
-    control = ControlActor(3)
-    for node in ("a", "b", "a"):
-        assert await control.take(0) == ([], Running())
-        assert await control.start(node)
-    events, _ = await control.take(0)
-    (started,) = events
+async def trained() -> ControlActor:
+    """That of a run which has taken a step."""
+    control = ControlActor()
+    await control.hold({"a": 1})
+    await control.start()
+    await control.push([step(1)])
+    return control
+
+
+async def test_a_gang_has_its_devices_as_soon_as_they_are_reserved_for_it() -> None:
+    control = ControlActor()
+    assert await control.take(0) == ([], Running())
+    await control.hold({"a": 2, "b": 1})
+    (started,), _ = await control.take(0)
     assert isinstance(started, WorkersStarted)
     assert started.nodes == {"a": 2, "b": 1}
     assert sorted(await control.nodes()) == ["a", "b"]
+    assert await control.start()
+    assert await control.take(0) == ([], Running())
+
+
+async def test_a_run_that_has_taken_a_step_saves_its_state_first() -> None:
+    control = await trained()
+    await control.pause()
+    assert (await control.take(0))[1] == Running()
+    assert await control.push([]) == "pause"
 
 
 async def test_a_run_that_leaves_its_nodes_is_paused_and_says_why() -> None:
-    control = ControlActor(1)
-    await control.hold()
-    await control.start("a")
+    control = await trained()
     await control.leave(DRAINED)
     assert await control.push([]) == "leave"
+    assert (await control.take(0))[1] == Running()
     await control.finish(Stopped())
     assert (await control.take(0))[1] == Stopped(reason=DRAINED)
 
 
 async def test_a_run_that_its_owner_pauses_needs_no_reason() -> None:
-    control = ControlActor(1)
-    await control.start("a")
+    control = await trained()
     await control.pause()
     await control.leave(DRAINED)
     await control.finish(Stopped())
@@ -42,8 +57,7 @@ async def test_a_run_that_its_owner_pauses_needs_no_reason() -> None:
 
 
 async def test_a_run_that_leaves_its_nodes_does_not_take_the_time_of_a_pause_if_it_is_paused_too() -> None:
-    control = ControlActor(1)
-    await control.start("a")
+    control = await trained()
     await control.pause()
     assert await control.push([]) == "pause"
     await control.leave(DRAINED)
@@ -52,10 +66,10 @@ async def test_a_run_that_leaves_its_nodes_does_not_take_the_time_of_a_pause_if_
 
 
 async def test_a_gang_that_does_not_get_its_devices_ends_at_once_and_starts_no_worker() -> None:
-    control = ControlActor(1)
+    control = ControlActor()
     await control.leave("the devices are held by something else.")
     assert (await control.take(0))[1] == Stopped(reason="the devices are held by something else.")
-    assert not await control.start("a")
+    assert not await control.start()
 
 
 def test_only_a_gang_whose_nodes_were_chosen_goes_back_to_the_queue_after_a_while() -> None:

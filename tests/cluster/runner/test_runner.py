@@ -131,7 +131,7 @@ def worker(head: RayHead, name: str) -> psutil.Process:
 
 @pytest.mark.thorough
 def test_two_workers_train_in_passes_that_fit_into_memory_and_their_tracker_hears_of_every_step(
-    start: Start, service: FakeService, make_spec: MakeSpec, store: LocalStore
+    start: Start, service: FakeService, head: RayHead, make_spec: MakeSpec, store: LocalStore
 ) -> None:
     """The losses are those of one worker with enough memory."""
     alone = record(make_spec({"job_id": "ftjob-alone"}), store)
@@ -144,6 +144,8 @@ def test_two_workers_train_in_passes_that_fit_into_memory_and_their_tracker_hear
         wait_for(service, lambda: not isinstance(service.state, Running), 240)
         assert process.wait(300) == 0
     assert isinstance(service.state, Finished)
+    (started,) = [event for event in service.events if isinstance(event, WorkersStarted)]
+    assert started.nodes == {head.node_id: 2}
     halved = [message for message in messages(service) if "fit" in message]
     assert [message.partition(":")[0] for message in halved] == ["Step 1 did not fit into memory"]
     assert [step.step for step in steps(service)] == list(range(1, 13))

@@ -16,6 +16,7 @@ from cluster.contracts.jobs import (
     RunnerMessage,
     RunnerState,
     Running,
+    StepMetrics,
     Stopped,
     WorkerCommand,
     WorkersStarted,
@@ -48,7 +49,7 @@ class ControlActor:
         self._command: WorkerCommand = "continue"
         self._reason: str | None = None
         self._has_devices = asyncio.Event()
-        self._has_started = False
+        self._has_trained = False
         self._has_ended = asyncio.Event()
 
     async def hold(self, nodes: Mapping[str, int]) -> None:
@@ -59,7 +60,6 @@ class ControlActor:
 
     async def start(self) -> bool:
         """Called by each worker before it trains. Returns whether it shall."""
-        self._has_started = True
         return not self._has_ended.is_set()
 
     async def wait_for_devices(self) -> None:
@@ -72,6 +72,7 @@ class ControlActor:
     async def push(self, events: list[RunnerEvent]) -> WorkerCommand:
         """Called by the first worker. Events that come after the final state are dropped."""
         if not self._has_ended.is_set():
+            self._has_trained = self._has_trained or any(isinstance(event, StepMetrics) for event in events)
             self._events += events
         return self._command
 
@@ -95,9 +96,10 @@ class ControlActor:
         await self._end_with("leave")
 
     async def _end_with(self, command: WorkerCommand) -> None:
-        """A run whose workers have not started has nothing to save, and ends."""
+        """A run that has taken no step has nothing to save, and ends, whatever its workers are at: fetching
+        and loading a large model take long. They are killed when the driver ends, as for a cancelled job."""
         self._command = command
-        if not self._has_started:
+        if not self._has_trained:
             await self.finish(Stopped())
 
     async def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.contracts.jobs import Placement, Running, Stopped, WorkersStarted
+from cluster.contracts.jobs import Placement, RunnerMessage, Running, Stopped, WorkersStarted
 from cluster.runner.control import PLACING_SECONDS, ControlActor, why_give_up, why_leave
 from tests.cluster.tracking.steps import step
 
@@ -30,6 +30,19 @@ async def test_a_gang_has_its_devices_as_soon_as_they_are_reserved_for_it() -> N
     assert sorted(await control.nodes()) == ["a", "b"]
     assert await control.start()
     assert await control.take(0) == ([], Running())
+
+
+async def test_a_run_that_has_taken_no_step_has_nothing_to_save_and_ends_at_once() -> None:
+    """However long it takes to load its model."""
+    for has_started in (False, True):
+        control = ControlActor()
+        await control.hold({"a": 1})
+        if has_started:
+            await control.start()
+            await control.push([RunnerMessage(message="Loading the model: under way for 600 seconds")])
+        await control.pause()
+        assert (await control.take(0))[1] == Stopped()
+        assert not await control.start()
 
 
 async def test_a_run_that_has_taken_a_step_saves_its_state_first() -> None:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     must see the same place. `tunery up` uses `objects/` in its data folder by default."""
     storage_endpoint: str | None = None
     """Root URL of an S3-compatible store other than AWS. Leave it unset for AWS and for folders."""
+    storage_checksums: Literal["when_required", "when_supported"] = "when_required"
+    """Whether requests to S3 carry checksums that S3 compares with what it stores: `when_supported` wherever
+    there are any, as buckets with a default retention of Object Lock demand, or `when_required`, because
+    several S3-compatible stores refuse them. The cluster must have the same one."""
     catalogue: Path | None = None
     """Path of a TOML file with the base models on offer; it replaces the packaged catalogue. The API, the
     scheduler and the cluster must have the same one; API and scheduler notice when it changes. `tunery up`

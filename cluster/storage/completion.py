@@ -5,8 +5,8 @@ botocore then sends the request again, and the store may say that there is no su
 """
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 UNDECIDED_SECONDS = 900.0
 """How long to look for the object of an upload whose completion was not answered."""
 _POLL_SECONDS = 2.0
+_CHECKSUMS = ("ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256")
 
 
 def complete(
@@ -37,6 +38,12 @@ def complete(
     except (ClientError, BotoCoreError) as error:
         if not _is_undecided(error) or not _appears(client, target, size, before, on_wait):
             raise
+
+
+def part_of(number: int, answer: Mapping[str, Any]) -> "CompletedPartTypeDef":
+    """What completes an upload of the part that the store answered so: its checksum too, if it has one."""
+    checksums = {name: answer[name] for name in _CHECKSUMS if answer.get(name)}
+    return cast("CompletedPartTypeDef", {"PartNumber": number, "ETag": answer["ETag"], **checksums})
 
 
 class CompletingClient:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cluster.storage.completion import complete
+from cluster.storage.completion import complete, part_of
 from cluster.storage.parts import LARGEST_PART, MOST_PARTS, SMALLEST_PART
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def join_objects(client: "S3Client", target: dict[str, Any], sources: Sequence[s
             **target, PartNumber=number, CopySource={"Bucket": target["Bucket"], "Key": sources[number - 1]}
         )
         # Stores that do not know the request take it for a part without content.
-        etag = answer.get("CopyPartResult", {}).get("ETag")
-        return {"PartNumber": number, "ETag": etag} if etag else None
+        copied = answer.get("CopyPartResult", {})
+        return part_of(number, copied) if copied.get("ETag") else None
 
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:

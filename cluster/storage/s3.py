@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -22,12 +22,12 @@ from cluster.contracts.errors import (
     NotFound,
     TuneryError,
 )
-from cluster.storage.completion import complete
+from cluster.storage.completion import complete, part_of
 from cluster.storage.files import as_domain_error, sha256_of, store_unavailable, unobserved
 from cluster.storage.joining import can_be_parts, is_not_offered, join_objects
 from cluster.storage.keys import checked_key, checked_prefix
 from cluster.storage.parts import PART_BYTES, part_bytes_of, streamed_part_bytes
-from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
+from cluster.storage.store import Checksums, ObjectInfo, ObjectStore, UnfinishedPut
 from cluster.storage.transfers import fetch_file, send_file
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class S3Store(ObjectStore):
         *,
         prefix: str = "",
         endpoint_url: str | None = None,
-        checksums: Literal["when_required", "when_supported"] = "when_required",
+        checksums: Checksums = "when_required",
         part_bytes: int = PART_BYTES,
         read_timeout_seconds: float = 60.0,
     ) -> None:
@@ -334,8 +334,8 @@ class S3Store(ObjectStore):
             part = first
             while part:
                 number = len(parts) + 1
-                etag = self._client.upload_part(**target, PartNumber=number, Body=part)["ETag"]
-                parts.append({"PartNumber": number, "ETag": etag})
+                answer = self._client.upload_part(**target, PartNumber=number, Body=part)
+                parts.append(part_of(number, answer))
                 sha256.update(part)
                 size += len(part)
                 part = _read_part(reader, part_bytes(number))

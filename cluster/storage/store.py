@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Literal, Protocol, Self
 
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.storage.files import unobserved
+
+Checksums = Literal["when_required", "when_supported"]
+"""boto3's modes of checksums."""
 
 
 @dataclass(frozen=True, slots=True)

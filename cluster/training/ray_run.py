@@ -19,7 +19,8 @@ from cluster.garbage import without_collections
 from cluster.logs import configure_logs
 from cluster.niceness import yield_to_others
 from cluster.nvidia_driver import least_driver
-from cluster.storage.location import open_store
+from cluster.storage.location import checksums_from_environment, open_store
+from cluster.storage.store import Checksums
 from cluster.tracing import configure_tracing, span, stop_tracing
 from cluster.training.failure import failed_state
 from cluster.training.gang import Seat, reserve, start, work_on_all
@@ -52,6 +53,7 @@ def fit(spec: JobSpec, control: Any) -> None:
         hang_seconds=float(os.environ.get("TUNERY_HANG_SECONDS", "1800")),
         storage_url=os.environ["TUNERY_STORAGE_URL"],
         storage_endpoint=os.environ.get("TUNERY_STORAGE_ENDPOINT"),
+        storage_checksums=checksums_from_environment(),
     )
     group, nodes = reserve(spec)
     # Before its processes are up, which takes seconds: Ray counts the devices as taken already, and the
@@ -70,6 +72,7 @@ class _Task:
     hang_seconds: float
     storage_url: str
     storage_endpoint: str | None
+    storage_checksums: Checksums
 
 
 def _work(seat: Seat, task: _Task) -> None:
@@ -111,7 +114,7 @@ def _work(seat: Seat, task: _Task) -> None:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(task.threads)
-    store = open_store(task.storage_url, endpoint_url=task.storage_endpoint)
+    store = open_store(task.storage_url, endpoint_url=task.storage_endpoint, checksums=task.storage_checksums)
     try:
         with Watchdog(task.hang_seconds, lambda: _end_hung(control, task.hang_seconds)) as watchdog:
             hooks = RunHooks(

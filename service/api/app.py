@@ -332,7 +332,11 @@ def _open_state(settings: Settings) -> AppState:
     return AppState(
         settings=settings,
         database=Database(settings.database_url),
-        store=open_store(settings.storage_url, endpoint_url=settings.storage_endpoint),
+        store=open_store(
+            settings.storage_url,
+            endpoint_url=settings.storage_endpoint,
+            checksums=settings.storage_checksums,
+        ),
         engine=engine,
         catalogue=LiveCatalogue(settings.catalogue),
         webhooks=HttpWebhooks(settings.webhook_policy),

@@ -31,7 +31,10 @@ def opened(folder: Path, *, is_new: bool = False) -> Iterator[tuple[Database, Ob
                 f"There is no installation in {folder}. Give its --data, or set TUNERY_DATABASE_URL and "
                 "TUNERY_STORAGE_URL."
             )
-    store = open_store(storage_url(folder), endpoint_url=Settings().storage_endpoint)
+    settings = Settings()
+    store = open_store(
+        storage_url(folder), endpoint_url=settings.storage_endpoint, checksums=settings.storage_checksums
+    )
     # A database has secrets, wherever it is.
     with private_files(), closing(Database(url)) as database:
         yield database, store

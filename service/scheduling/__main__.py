@@ -53,7 +53,11 @@ def main() -> None:
         watch_connections(database, registry)
         dependencies = Dependencies(
             database=database,
-            store=open_store(settings.storage_url, endpoint_url=settings.storage_endpoint),
+            store=open_store(
+                settings.storage_url,
+                endpoint_url=settings.storage_endpoint,
+                checksums=settings.storage_checksums,
+            ),
             ray=ray,
             serving=serving,
             cluster=cluster,

@@ -14,6 +14,8 @@ from uuid import uuid4
 import pytest
 
 from cluster.contracts.errors import InsufficientStorage, NotFound, Unavailable
+from cluster.storage.completion import part_of
+from cluster.storage.location import open_store
 from cluster.storage.s3 import S3Store
 from tests.faulty_proxy import Answer, CutAfter, FaultyProxy, faulty_proxy
 from tests.s3_servers import S3Endpoint, client_of, rclone_server
@@ -250,6 +252,33 @@ def test_checksum_headers_are_sent_only_on_request(
     asking = S3Store(moto_endpoint.bucket, endpoint_url=proxy.url, checksums="when_supported")
     asking.put(uuid4().hex, b"1")
     assert checksum_headers() != set()
+
+
+def test_objects_in_parts_have_checksums_on_request(
+    store: S3Store, proxy: FaultyProxy, moto_endpoint: S3Endpoint, prefix: str, tmp_path: Path
+) -> None:
+    opened = open_store(
+        f"s3://{moto_endpoint.bucket}/{prefix}", endpoint_url=proxy.url, checksums="when_supported"
+    )
+    content = bytes(range(256)) * (20 * MIB // 256)
+    source = tmp_path / "weights"
+    source.write_bytes(content)
+    opened.put("put", io.BytesIO(content))
+    opened.upload("upload", source)
+    assert opened.join("joined", {"put": len(content), "upload": len(content)})
+    assert store.get("joined") == 2 * content
+    sent = [headers for method, path, headers in proxy.requests if method == "PUT" and "partNumber" in path]
+    unchecked = [
+        headers
+        for headers in sent
+        if not any(re.match("x-amz-(checksum|trailer|copy)", name.lower()) for name in headers)
+    ]
+    assert unchecked == []
+
+
+def test_a_part_is_completed_with_the_checksum_that_the_store_found() -> None:
+    answer = {"ETag": "e", "ChecksumCRC32": "abc=", "ChecksumType": "COMPOSITE", "ServerSideEncryption": "x"}
+    assert part_of(3, answer) == {"PartNumber": 3, "ETag": "e", "ChecksumCRC32": "abc="}
 
 
 def test_parts_of_a_stream_of_known_size_are_equal(store: S3Store, proxy: FaultyProxy) -> None:

@@ -110,6 +110,11 @@ def final(text: str) -> str:
         ("qwen3_5_nothink", [ASK, say("a"), ASK, say("b")], [["a<|im_end|>"], ["b<|im_end|>"]]),
         ("gptoss", [ASK, say("a", weight=0), ASK, say("b")], [[final("b")]]),
         ("gptoss", [ASK, say("a"), ASK, say("b")], [[final("a")], [final("b")]]),
+        (
+            "gptoss",
+            [ASK, say("a", reasoning_content="Hm.")],
+            [[f"<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant{final('a')}"]],
+        ),
         ("gptoss", [ASK, CALL, RESULT, say("b")], [[GPT_OSS_CALL, final("b")]]),
     ],
 )

@@ -16,6 +16,10 @@ from cluster.contracts.errors import InvalidRequest
 
 _THOUGHT = "Pondering"
 _EMPTY_BLOCK = re.compile(r"\s*(<[^<>]+>)\s*(</?[^<>]+>\s*)")
+_RECIPIENT = re.compile(rb"to=functions\.([A-Za-z0-9_-]+)")
+_HEADER = re.compile(rb"(<[^<>]+>)[a-z]+(<[^<>]+>)")
+_HEADER_BYTES = 200
+"""A channel's header is never longer."""
 _END_OF_PROMPT = re.compile(r"<(/?)(think|thinking|thought|reasoning)>\s*$")
 
 
@@ -88,6 +92,7 @@ class ReasoningReader:
         form = start.form
         self._opening, self._closing = form.opening.encode(), form.closing.encode()
         self._after, self._lead = form.after.encode(), form.lead.encode()
+        self._channel = _Channel(form.opening.encode(), form.lead.encode())
         self._left_after = b""
         """What may still come of `form.after`."""
         self._held = b""
@@ -139,11 +144,17 @@ class ReasoningReader:
             return True
         if self._is_begun(text):
             return False
+        if (header := self._channel.read(text)) is not None:
+            call, rest = header
+            # What other channels say is not the answer, unless it is a call.
+            self.state, self._held = ("answer" if call else "reasoning"), call + rest
+            return bool(call)
         self.state = "answer"
         return True
 
     def _is_begun(self, text: bytes) -> bool:
-        return self._opening.startswith(text) or self._lead.startswith(text)
+        starts = self._opening.startswith(text) or self._lead.startswith(text)
+        return starts or self._channel.is_begun(text)
 
     def _reason(self) -> tuple[bytes, bool]:
         """Returns the reasoning that is certain, and whether it has been closed."""
@@ -159,6 +170,34 @@ class ReasoningReader:
         self._held = before[len(thought) :]
         self._has_reasoned = self._has_reasoned or bool(thought)
         return thought, False
+
+
+class _Channel:
+    """The headers of other channels than those of reasoning and answers, where the two have the same form.
+    gpt-oss names the recipient of a call after its channel or, as its chat template does, before it."""
+
+    def __init__(self, opening: bytes, lead: bytes) -> None:
+        first, second = _HEADER.fullmatch(opening), _HEADER.fullmatch(lead)
+        is_shared = first is not None and second is not None and first.groups() == second.groups()
+        self._start, self._end = first.groups() if first is not None and is_shared else (b"", b"")
+
+    def is_begun(self, text: bytes) -> bool:
+        if not self._start or not self._end or len(text) > _HEADER_BYTES:
+            return False
+        return text.startswith(self._start) and self._end not in text
+
+    def read(self, text: bytes) -> tuple[bytes, bytes] | None:
+        """Returns a call's header as the chat template writes it, or b"" for any other header, and what
+        follows the header; None if the text does not begin with one."""
+        if not self._start or not self._end or not text.startswith(self._start):
+            return None
+        header, found, rest = text.partition(self._end)
+        if not found:
+            return None
+        recipient = _RECIPIENT.search(header)
+        if recipient is None:
+            return b"", rest
+        return b" " + recipient[0] + self._start + b"commentary json" + self._end, rest
 
 
 def _after_prompt(template: ChatTemplate, prompt: str, answer: Message) -> str | None:

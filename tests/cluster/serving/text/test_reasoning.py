@@ -46,6 +46,8 @@ SCHEMA = {"type": "object", "properties": {"n": {"enum": [4]}}, "required": ["n"
 ANALYSIS = "<|channel|>analysis<|message|>"
 FINAL = "<|channel|>final<|message|>"
 NEXT = "<|end|><|start|>assistant"
+CHANNEL_CALL = "<|channel|>commentary to=functions.get <|constrain|>json<|message|>{}"
+"""As gpt-oss was trained to write it, unlike its chat template."""
 QWEN3_CALL = '<tool_call>\n{"name": "get", "arguments": {}}\n</tool_call>'
 CALL = " to=functions.get<|channel|>commentary json<|message|>{}"
 
@@ -122,6 +124,12 @@ def said(events: list[Event]) -> str:
         ("gptoss", f"{FINAL}Paris<|return|>", "", "Paris"),
         ("gptoss", f"{ANALYSIS}Hm.{NEXT}{FINAL}Paris<|return|>", "Hm.", "Paris"),
         ("gptoss", f"{ANALYSIS}A.{NEXT}{ANALYSIS}B.{NEXT}{FINAL}Paris<|return|>", "A.B.", "Paris"),
+        (
+            "gptoss",
+            f"<|channel|>commentary<|message|>Let me see.{NEXT}{FINAL}Paris<|return|>",
+            "Let me see.",
+            "Paris",
+        ),
         ("qwen2_5", "<think>\nHm.\n</think>\n\nParis<|im_end|>", "", "<think>\nHm.\n</think>\n\nParis"),
     ],
 )
@@ -220,6 +228,8 @@ def test_templates_without_reasoning_have_no_form(name: str) -> None:
         ),
         ("gptoss", f"{CALL}<|call|>", ""),
         ("gptoss", f"{ANALYSIS}Hm.{NEXT}{CALL}<|call|>", "Hm."),
+        ("gptoss", f"{CHANNEL_CALL}<|call|>", ""),
+        ("gptoss", f"{ANALYSIS}Hm.{NEXT}{CHANNEL_CALL}<|call|>", "Hm."),
     ],
 )
 def test_calls_may_follow_reasoning(name: str, text: str, reasoning: str) -> None:

@@ -108,7 +108,7 @@ def _after(script: "ScriptDirectory", current: str | None) -> "Script | None":
 
 
 def _create_indexes(connection: Connection, revision: "Script") -> None:
-    """Those that the revision would create, before it does and without locking writers out."""
+    """Creates the indexes that the revision would create, before it does and without locking writers out."""
     from service.db.new_indexes import create_indexes
 
     if indexes := getattr(revision.module, "INDEXES", ()):

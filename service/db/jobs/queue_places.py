@@ -102,7 +102,7 @@ def queue_places(session: Session, jobs: Sequence[Job]) -> dict[str, QueuePlace]
 
 
 def _start_by(session: Session) -> dict[str, int | None]:
-    """Of the queued jobs that have one, by id."""
+    """The time by which to start, of each queued job that has one, by id."""
     job = tables.Job
     found = select(job.id, job.start_by).where(
         job.status == JobStatus.QUEUED.value, job.start_by.is_not(None)

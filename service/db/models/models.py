@@ -205,7 +205,7 @@ class TunedModels:
         return self._models().where(or_(tables.Model.project_id == self._tenant.project_id, is_permitted))
 
     def _models(self) -> Select[tables.Model, tables.Job]:
-        """Those of the organization."""
+        """Selects the organization's models, with their jobs."""
         return (
             select(tables.Model, tables.Job)
             .outerjoin(tables.Job, tables.Job.id == tables.Model.job_id)

@@ -23,10 +23,10 @@ _NOT_THE_NODES = {STORAGE_UNAVAILABLE}
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Of the platform, in the last half hour."""
+    """Faults of the platform in the last half hour."""
 
     of_nodes: Mapping[str, int]
-    """Of how many jobs attempts have failed on each node since one last ended well there."""
+    """The number of jobs of which attempts have failed on each node since one last ended well there."""
     of_jobs: Mapping[str, frozenset[str]]
     """The nodes on which each queued job has failed since it last saved a state."""
 

@@ -163,7 +163,7 @@ class PoolAllocation:
         return spare
 
     def _spare(self, index: int, free: int, ends_at: float) -> int:
-        """Of the node's free devices, those for a gang that ends then."""
+        """The node's free devices that a gang may take which ends then."""
         kept = self._kept.get(index)
         return free if kept is None or kept.until >= ends_at else min(free, kept.spare)
 

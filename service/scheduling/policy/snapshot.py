@@ -102,7 +102,7 @@ class NodeState:
     served: int = 0
     """How many of the free ones models hold: they may have to let go of them first."""
     faults: int = 0
-    """Of how many jobs attempts have failed on it lately."""
+    """The number of jobs of which attempts have failed on it lately."""
 
 
 @dataclass(frozen=True, slots=True)

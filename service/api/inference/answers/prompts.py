@@ -26,7 +26,7 @@ from service.api.schemas.chat import (
 from service.api.schemas.completions import CompletionBody
 
 _MAX_CHOICES = 2048
-"""Of one request. Some wait for others, see `MeteredEngine`."""
+"""The most choices of one request. Some wait for others, see `MeteredEngine`."""
 _MAX_KEPT_CHOICES = 128
 """With log-probabilities that are not streamed: a token's take kilobytes, and are kept until the end."""
 _ANY_OBJECT = {"type": "object"}

@@ -223,7 +223,7 @@ async def test_a_request_of_many_prompts_leaves_places_to_others_and_keeps_its_o
     context = InferenceContext(
         fake,
         AdmissionQueue(limits, wait_seconds=5),
-        UsageMeter(database, keep_minutes_seconds=DAY),
+        UsageMeter(database),
         RateLimiter(database, {}),
         ApiMetrics(CollectorRegistry()),
     )
@@ -246,7 +246,7 @@ async def test_a_later_prompt_is_not_refused_for_a_full_queue(database: Database
     context = InferenceContext(
         FakeEngine(),
         AdmissionQueue(limits, wait_seconds=5),
-        UsageMeter(database, keep_minutes_seconds=DAY),
+        UsageMeter(database),
         RateLimiter(database, {}),
         ApiMetrics(CollectorRegistry()),
     )

@@ -944,7 +944,7 @@ def await_true(holds: Callable[[], bool], seconds: float) -> None:
 
 def test_a_sweep_that_fails_is_counted_and_looks_like_none(world: World, tmp_path: Path) -> None:
     class Refusing(LocalStore):
-        def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
             raise PermissionError("not allowed to list objects")
 
     published(world)

@@ -25,6 +25,7 @@ KEPT = {
     "leases",
     "maintenance",
     "pool_limits",
+    "pool_views",
     "incoming_files",
     "superseded_folders",
 }

@@ -14,6 +14,7 @@ from service.db.database import now
 from service.db.jobs.workers import num_workers
 from service.db.retention.stored import measured_at, stored_by_kind
 from service.db.scheduler.leases import READINESS
+from service.db.scheduler.pool_views import PoolView, pool_views
 from service.db.transitions import UNFINISHED
 
 RECENT_SECONDS = 3600.0
@@ -49,6 +50,7 @@ class Installation:
     checkpoint_age: float | None
     slots_held: Mapping[str, int]
     """Training processes by pool; the empty one has those that were placed in none."""
+    pool_views: Mapping[str, PoolView]
     tokens_per_second: Mapping[str, float]
     """Tokens per second by base."""
     leases: Mapping[str, float]
@@ -73,6 +75,7 @@ def read_installation(session: Session) -> Installation:
         sync_age=_sync_age(attempts, at),
         checkpoint_age=_checkpoint_age(session, at),
         slots_held=_slots_held(attempts),
+        pool_views=pool_views(session),
         tokens_per_second=_speeds(session),
         leases={
             lease.name: lease.expires_at - at

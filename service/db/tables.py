@@ -830,6 +830,18 @@ class PoolLimit(Table):
     max_devices: Mapped[int]
 
 
+class PoolView(Table):
+    """A pool's nodes, as the leading scheduler last saw them."""
+
+    __tablename__ = "pool_views"
+
+    pool: Mapped[str] = mapped_column(primary_key=True)
+    """Its name in the operator's settings."""
+    nodes: Mapped[list[Any]]
+    """A PoolNode each."""
+    seen_at: Mapped[float]
+
+
 class LegalHold(Table):
     """What must not be deleted until the row is."""
 

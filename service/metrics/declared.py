@@ -129,9 +129,24 @@ POOL_DEVICES = Metric(
 POOL_HELD = Metric(
     "tunery_pool_devices_held",
     "gauge",
-    "Devices of a pool that attempts hold; the others are free. A pool without a name has attempts that were "
-    "placed in none.",
+    "Devices of a pool that attempts hold. The others are free if their nodes stand and nothing else is on "
+    "them. A pool without a name has attempts that were placed in none.",
     ("pool",),
+)
+POOL_FREE = Metric(
+    "tunery_pool_devices_free",
+    "gauge",
+    "Devices of a pool that jobs could take when the scheduler last saw its nodes. Absent if it has seen "
+    "none for three minutes.",
+    ("pool",),
+)
+POOL_NODES = Metric(
+    "tunery_pool_nodes",
+    "gauge",
+    "Nodes of a pool when the scheduler last saw them. Jobs start on those whose `state` is standing; those "
+    "that are draining are about to be taken away, and on those that are avoided attempts keep failing. "
+    "Absent if it has seen none for three minutes.",
+    ("pool", "state"),
 )
 TRAINING_SPEED = Metric(
     "tunery_training_tokens_per_second",
@@ -256,6 +271,8 @@ INSTALLATION = (
     SLOTS_HELD,
     POOL_DEVICES,
     POOL_HELD,
+    POOL_FREE,
+    POOL_NODES,
     TRAINING_SPEED,
     LEASE_LEFT,
     OUTBOX_AGE,

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import get_args
 
 from prometheus_client import Metric as Family
 from prometheus_client.registry import Collector
@@ -12,6 +13,7 @@ from cluster.contracts.errors import TuneryError
 from cluster.contracts.metrics import Metric
 from service.db.database import Database
 from service.db.installation import Installation, read_installation
+from service.db.scheduler.pool_views import NodeCondition
 from service.metrics import declared
 from service.metrics.making import family
 
@@ -86,6 +88,12 @@ def samples(found: Installation, *, slots: int, pools: Sequence[Pool]) -> dict[M
         declared.SLOTS_HELD: _one(sum(held.values())),
         declared.POOL_DEVICES: _by_name({pool.name: pool.all_devices for pool in pools}),
         declared.POOL_HELD: _by_name(held),
+        declared.POOL_FREE: _by_name({name: view.free_devices for name, view in found.pool_views.items()}),
+        declared.POOL_NODES: [
+            ((name, state), view.count(state))
+            for name, view in found.pool_views.items()
+            for state in get_args(NodeCondition)
+        ],
         declared.TRAINING_SPEED: _by_name(found.tokens_per_second),
         declared.LEASE_LEFT: _by_name(found.leases),
         declared.OUTBOX_AGE: _one(found.outbox_age),

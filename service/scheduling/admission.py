@@ -12,6 +12,7 @@ from service.db.jobs.queue_places import Place
 from service.db.scheduler.attempts import FOR_MODELS, MAINTENANCE
 from service.db.scheduler.node_faults import Faults, keeps_failing
 from service.db.scheduler.pending_work import PendingWork
+from service.db.scheduler.pool_views import VIEW_SECONDS, PoolNode
 from service.db.scheduler.queue_window import WaitingJob
 from service.db.scheduler.store import SchedulerStore
 from service.scheduling.cluster.cluster_pools import ClusterPools
@@ -54,6 +55,9 @@ class Admission:
         self._down_since: float | None = None
         self._faults = Faults({}, {})
         self._faults_at = float("-inf")
+        self._nodes: Mapping[str, Sequence[PoolNode]] = {}
+        """Those that are recorded."""
+        self._nodes_at = float("-inf")
 
     def admit(
         self,
@@ -72,6 +76,7 @@ class Admission:
         holdings = [each for each in pending.holdings if (each.job_id, each.number) in held]
         faults = self._recent_faults(jobs, pending)
         pools = self._cluster.states(holdings, faults.of_nodes, pending.pool_limits)
+        self._record_nodes(jobs, self._cluster.nodes(holdings, faults.of_nodes))
         running = running_jobs(holdings, pools)
         pools = self._arbiter.divided(pools, running)
         project_ids = {job.project_id for job in pending.queued} | {each.project_id for each in holdings}
@@ -114,13 +119,22 @@ class Admission:
                 _log.info("resizing", job=resize.job_id, before=resize.before, workers=resize.workers)
 
     def _recent_faults(self, jobs: SchedulerStore, pending: PendingWork) -> Faults:
-        if pending.queued and self._clock() - self._faults_at >= _FAULTS_SECONDS:
+        is_needed = bool(pending.queued or self._faults.of_nodes)
+        if is_needed and self._clock() - self._faults_at >= _FAULTS_SECONDS:
             found = jobs.recent_faults(pending.at)
             for node_id, faults in found.of_nodes.items():
                 if keeps_failing(faults) and not keeps_failing(self._faults.of_nodes.get(node_id, 0)):
                     _log.warning("attempts keep failing on a node", node=node_id, jobs=faults)
             self._faults, self._faults_at = found, self._clock()
         return self._faults
+
+    def _record_nodes(self, jobs: SchedulerStore, nodes: Mapping[str, Sequence[PoolNode]] | None) -> None:
+        age = self._clock() - self._nodes_at
+        if nodes is not None and (
+            age >= VIEW_SECONDS or (nodes != self._nodes and age >= self._report_seconds)
+        ):
+            jobs.record_pool_views(nodes)
+            self._nodes, self._nodes_at = nodes, self._clock()
 
     def _is_report_due(self, pending: PendingWork) -> bool:
         is_needed = bool(pending.queued) or self._has_reported is not False

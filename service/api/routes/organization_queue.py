@@ -22,6 +22,7 @@ from service.api.state import UsesAppState
 from service.db.jobs.queue_places import queue_places
 from service.db.organization.queue import held_devices, num_queued, queued_jobs
 from service.db.scheduler.pool_limits import pool_limits, set_pool_limit
+from service.db.scheduler.pool_views import pool_views
 from service.settings import Settings
 
 router = APIRouter(prefix="/organization", tags=["Queue"], route_class=StrictJsonRoute)
@@ -84,13 +85,14 @@ def update_pool(name: str, body: UpdatePoolBody, caller: Operator, state: UsesAp
 
 
 def _pools(session: Session, settings: Settings) -> list[DevicePool]:
-    held, limits = held_devices(session), pool_limits(session)
+    held, limits, views = held_devices(session), pool_limits(session), pool_views(session)
     first = settings.pools[0].name
     return [
         DevicePool.of(
             pool,
             sum(devices for name, devices in held if (name or first) == pool.name),
             limits.get(pool.name),
+            views.get(pool.name),
         )
         for pool in settings.pools
     ]

@@ -9,6 +9,8 @@ from cluster.contracts.jobs import Priority
 from service.api.schemas.base import Answer, Body
 from service.api.schemas.jobs import JobQueue
 from service.api.schemas.plans import JobPlan
+from service.db.scheduler.pool_views import NodeCondition
+from service.db.scheduler.pool_views import PoolView as SeenPool
 
 
 class QueuedJob(Answer):
@@ -34,6 +36,51 @@ class Queue(Answer):
     has_more: bool
 
 
+class PoolNode(Answer):
+    id: str
+    """Ray's id of the node."""
+    state: NodeCondition
+    """No job starts on a node that is `draining`, which is about to be taken away, or `avoided`, because
+    attempts keep failing on it."""
+    devices: int
+    free_devices: int
+    """Devices that a job could take now."""
+    reason: str | None
+    """Why no job starts on it."""
+
+
+class PoolView(Answer):
+    """A pool as the scheduler last saw it."""
+
+    seen_at: int
+    standing_nodes: int
+    """Nodes that jobs start on."""
+    draining_nodes: int
+    avoided_nodes: int
+    free_devices: int
+    nodes: list[PoolNode]
+
+    @classmethod
+    def of(cls, view: SeenPool) -> "PoolView":
+        return cls(
+            seen_at=int(view.seen_at),
+            standing_nodes=view.count("standing"),
+            draining_nodes=view.count("draining"),
+            avoided_nodes=view.count("avoided"),
+            free_devices=view.free_devices,
+            nodes=[
+                PoolNode(
+                    id=node.node_id,
+                    state=node.state,
+                    devices=node.devices,
+                    free_devices=node.free_devices,
+                    reason=node.reason,
+                )
+                for node in view.nodes
+            ],
+        )
+
+
 class DevicePool(Answer):
     name: str
     object: Literal["organization.pool"] = "organization.pool"
@@ -49,9 +96,14 @@ class DevicePool(Answer):
     """Maximum number of devices that jobs may hold at once, if an operator has set a limit."""
     price: float
     """Price of one device-second, relative to the other pools' prices."""
+    view: PoolView | None
+    """Its nodes as the scheduler last saw them. Null if it has seen none for three minutes, as while serving,
+    which tells it of them, does not answer."""
 
     @classmethod
-    def of(cls, pool: Pool, held_devices: int, max_devices: int | None) -> "DevicePool":
+    def of(
+        cls, pool: Pool, held_devices: int, max_devices: int | None, view: SeenPool | None
+    ) -> "DevicePool":
         return cls(
             name=pool.name,
             kind=pool.kind,
@@ -61,6 +113,7 @@ class DevicePool(Answer):
             held_devices=held_devices,
             max_devices=max_devices,
             price=pool.price,
+            view=None if view is None else PoolView.of(view),
         )
 
 

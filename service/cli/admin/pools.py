@@ -16,8 +16,10 @@ _COLUMNS: Columns = {
     "POOL": "name",
     "KIND": lambda pool: pool["accelerator_type"] or pool["kind"],
     "NODES": "nodes",
+    "STANDING": lambda pool: pool["view"] and pool["view"]["standing_nodes"],
     "DEVICES": "devices",
     "HELD": "held_devices",
+    "FREE": lambda pool: pool["view"] and pool["view"]["free_devices"],
     "LIMIT": lambda pool: "unlimited" if pool["max_devices"] is None else pool["max_devices"],
     "PRICE": "price",
 }
@@ -37,12 +39,16 @@ def pools(
         ),
     ] = None,
 ) -> None:
-    """Show the devices that jobs train on, how many of them are held, and how many may be. Needs an admin
-    key."""
+    """Show the devices that jobs train on, how many of them are held and how many may be. STANDING are the
+    nodes that jobs start on now, FREE the devices that they could take. Needs an admin key."""
     for name, max_devices in [_limit(change) for change in changes or ()]:
         api.post(f"/organization/pools/{quoted(name)}", {"max_devices": max_devices})
     found = api.get("/organization/pools")
     output.items(found["data"], _COLUMNS)
+    for pool in found["data"]:
+        for node in pool["view"]["nodes"] if pool["view"] else ():
+            if node["state"] != "standing":
+                output.remark(f"Node {node['id']} of {pool['name']} is {node['state']}. {node['reason']}")
     output.remark(f"{found['slots']} device(s) at once, {found['queued_jobs']} queued job(s).")
 
 

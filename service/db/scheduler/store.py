@@ -31,6 +31,7 @@ from service.db.scheduler.dataset_checks import CheckedFile, check_events
 from service.db.scheduler.leases import API, Leases
 from service.db.scheduler.node_faults import Faults, failed_on, node_faults
 from service.db.scheduler.pending_work import Attempt, PendingWork, pending_work
+from service.db.scheduler.pool_views import PoolNode, record_pool_views
 from service.db.scheduler.publication import Publication, publish
 from service.db.scheduler.queue_window import PlannedGang, gang_shape
 from service.db.scheduler.standings import ProjectStanding, add_device_use, standings
@@ -314,6 +315,12 @@ class SchedulerStore:
         with self._database.write() as session:
             self._require_lease(session)
             record_places(session, places, at=now(session))
+
+    def record_pool_views(self, pools: Mapping[str, Sequence[PoolNode]]) -> None:
+        """Replaces what is known of the nodes of each pool."""
+        with self._database.write() as session:
+            self._require_lease(session)
+            record_pool_views(session, pools, at=now(session))
 
     def postpone_publishing(self, job: Job, error: TuneryError) -> None:
         """Records why a try to publish the job failed. It is due again after a pause, or the job fails."""

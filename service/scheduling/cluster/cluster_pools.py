@@ -9,7 +9,15 @@ from cluster.contracts.devices import Pool
 from cluster.contracts.errors import Overloaded, Unavailable
 from cluster.contracts.ray_nodes import ClusterReport, RayNode, WaitingGang
 from service.db.scheduler.pending_work import Holding
-from service.scheduling.cluster.pool_states import ANY_POOL, HeldGang, Limits, pool_states, waiting_gangs
+from service.db.scheduler.pool_views import PoolNode
+from service.scheduling.cluster.pool_states import (
+    ANY_POOL,
+    HeldGang,
+    Limits,
+    pool_nodes,
+    pool_states,
+    waiting_gangs,
+)
 from service.scheduling.interfaces import ClusterView
 from service.scheduling.policy.snapshot import Demand, PoolState
 
@@ -59,6 +67,16 @@ class ClusterPools:
         return pool_states(
             report, self._pools, gangs, self._limits, faults=faults or {}, at_most=at_most or {}
         )
+
+    def nodes(
+        self, holdings: Sequence[Holding], faults: Mapping[str, int]
+    ) -> Mapping[str, Sequence[PoolNode]] | None:
+        """The nodes of each pool, with those that no job starts on. None while they are not known."""
+        report = self._look()
+        if report is None:
+            return None
+        gangs = [_gang(each, is_seen=True) for each in holdings]
+        return pool_nodes(report, self._pools, gangs, self._limits, faults=faults)
 
     def announce(self, demand: Sequence[Demand]) -> None:
         """Asks the autoscaler to add nodes for these gangs, at the next look."""

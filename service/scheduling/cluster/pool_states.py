@@ -8,10 +8,12 @@ from cluster.contracts.devices import Pool
 from cluster.contracts.jobs import Device
 from cluster.contracts.ray_nodes import ClusterReport, RayNode, WaitingGang
 from service.db.scheduler.node_faults import keeps_failing
+from service.db.scheduler.pool_views import PoolNode
 from service.scheduling.policy.snapshot import Demand, NodeState, PoolState
 
 ANY_POOL = "training"
 """The only pool of an installation that names none."""
+_DRAINING = "It is about to be taken away."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,50 @@ def pool_states(
     What anything in the cluster has reserved is not free, and what we have started but Ray does not show yet
     is not free either. A worker needs its CPUs beside its GPU. A pool of CPUs has no more devices than its
     operator says, however many CPUs its nodes have."""
+    states = _states(report, pools, gangs, limits, faults)
+    held = Counter[str]()
+    for gang in gangs:
+        held[gang.pool if pools and gang.pool else ANY_POOL] += gang.workers
+    usable_states = [_with_faults(_without(state, _avoided(state, faults)), faults) for state in states]
+    return tuple(_limited(state, at_most.get(state.name), held[state.name]) for state in usable_states)
+
+
+def pool_nodes(
+    report: ClusterReport,
+    pools: Sequence[Pool],
+    gangs: Sequence[HeldGang],
+    limits: Limits,
+    *,
+    faults: Mapping[str, int] = {},
+) -> dict[str, tuple[PoolNode, ...]]:
+    """The nodes of each pool, with those that `pool_states` leaves out and why."""
+    found: dict[str, list[PoolNode]] = {}
+    for state in _states(report, pools, gangs, limits, faults):
+        avoided = _avoided(state, faults)
+        found[state.name] = [
+            PoolNode(node.node_id, "avoided", node.devices, 0, _why_avoided(faults[node.node_id]))
+            if node.node_id in avoided
+            else PoolNode(node.node_id, "standing", node.devices, node.free)
+            for node in state.nodes
+        ]
+    going = [node for node in report.nodes if node.is_draining]
+    kinds = [(pool.name, pool.kind, pool.devices, nodes) for pool, nodes in match_nodes(going, pools)]
+    for name, kind, most, nodes in kinds if pools else [(ANY_POOL, limits.device, limits.slots, going)]:
+        rooms = (_room(node, kind, report.worker_cpus, most) for node in nodes)
+        found[name] += [
+            PoolNode(room.node_id, "draining", room.devices, 0, _DRAINING) for room in rooms if room.devices
+        ]
+    return {name: tuple(nodes) for name, nodes in found.items()}
+
+
+def _states(
+    report: ClusterReport,
+    pools: Sequence[Pool],
+    gangs: Sequence[HeldGang],
+    limits: Limits,
+    faults: Mapping[str, int],
+) -> list[PoolState]:
+    """With nodes on which attempts keep failing, and without what operators limit."""
     usable = [node for node in report.nodes if not node.is_draining]
     # Where a gang takes whole nodes, it takes the first.
     usable.sort(key=lambda node: faults.get(node.node_id, 0))
@@ -81,11 +127,7 @@ def pool_states(
         states = [PoolState(ANY_POOL, per_node, found)]
         left = limits.slots - sum(gang.workers for gang in gangs)
         states = [states[0].with_room(left)]
-    held = Counter[str]()
-    for gang in gangs:
-        held[gang.pool if pools and gang.pool else ANY_POOL] += gang.workers
-    usable_states = [_with_faults(_without(state, _avoided(state, faults)), faults) for state in states]
-    return tuple(_limited(state, at_most.get(state.name), held[state.name]) for state in usable_states)
+    return states
 
 
 def _limited(state: PoolState, limit: int | None, held: int) -> PoolState:
@@ -179,6 +221,10 @@ def _take(rooms: Sequence[_Room], workers: int) -> None:
 def _avoided(state: PoolState, faults: Mapping[str, int]) -> set[str]:
     named = [node.node_id for node in state.nodes if keeps_failing(faults.get(node.node_id, 0))]
     return set(sorted(named, key=lambda node_id: -faults[node_id])[: len(state.nodes) // 2])
+
+
+def _why_avoided(faults: int) -> str:
+    return f"Attempts of {faults} jobs in a row have failed on it."
 
 
 def _with_faults(state: PoolState, faults: Mapping[str, int]) -> PoolState:

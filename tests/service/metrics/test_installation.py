@@ -11,6 +11,7 @@ from service.db.jobs.jobs import Jobs
 from service.db.retention.stored import record_stored
 from service.db.scheduler.attempts import Attempts
 from service.db.scheduler.leases import READINESS, Leases
+from service.db.scheduler.pool_views import PoolNode, record_pool_views
 from service.db.webhooks.endpoints import WebhookEndpoints
 from service.db.webhooks.queue import EVENT_TYPES, WebhookQueue
 from service.metrics import declared
@@ -73,6 +74,8 @@ def test_it_shows_what_waits_what_runs_and_what_is_silent(database: Database) ->
         session.execute(update(tables.OutboxEntry).values(created_at=int(at) - 40))
         progress = {"step": 1, "total_steps": 9, "tokens_per_second": 125.5}
         session.execute(update(tables.Job).where(tables.Job.id == job.id).values(progress=progress))
+        nodes = [PoolNode("a", "standing", 8, 5), PoolNode("b", "draining", 8, 0)]
+        record_pool_views(session, {"big": nodes}, at=at)
     registry = scraped(database)
 
     for status in ("queued", "running"):
@@ -91,6 +94,10 @@ def test_it_shows_what_waits_what_runs_and_what_is_silent(database: Database) ->
     for pool, devices, held in (("big", 8, 3), ("spot", 4, 0)):
         assert registry.get_sample_value("tunery_pool_devices", {"pool": pool}) == devices
         assert registry.get_sample_value("tunery_pool_devices_held", {"pool": pool}) == held
+    for state, number in (("standing", 1), ("draining", 1), ("avoided", 0)):
+        assert registry.get_sample_value("tunery_pool_nodes", {"pool": "big", "state": state}) == number
+    assert registry.get_sample_value("tunery_pool_devices_free", {"pool": "big"}) == 5
+    assert registry.get_sample_value("tunery_pool_devices_free", {"pool": "spot"}) is None
     assert registry.get_sample_value("tunery_training_slots") == 4
     assert registry.get_sample_value("tunery_training_tokens_per_second", {"base": "tiny"}) == 125.5
 

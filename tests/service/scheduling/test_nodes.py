@@ -15,6 +15,7 @@ from service.api.jobs.public_jobs import public_job
 from service.db import tables
 from service.db.jobs.jobs import Job, Jobs
 from service.db.scheduler.node_faults import node_faults
+from service.db.scheduler.pool_views import PoolNode, pool_views
 from tests.service.db.rows import TENANT, resume_state
 from tests.service.scheduling.world import BASE, GOOD, World
 
@@ -68,6 +69,20 @@ def test_an_elastic_job_starts_with_as_many_workers_as_there_is_room_for(world: 
     workers = public_job(world.see(job)).tunery.workers
     assert workers is not None
     assert (workers.current, workers.min, workers.max) == (3, 1, 3)
+
+
+def test_the_nodes_of_each_pool_are_recorded_with_those_that_no_job_starts_on(world: World) -> None:
+    world.cluster = FakeCluster(["a"], [RayNode(node_id="b", cpus=1, free_cpus=0, is_draining=True)])
+    scheduler = world.scheduler()
+    scheduler.tick()
+    with world.database.read() as session:
+        view = pool_views(session)["training"]
+    going = PoolNode("b", "draining", 1, 0, "It is about to be taken away.")
+    assert view.nodes == (PoolNode("a", "standing", 1, 1), going)
+    world.cluster = None
+    world.scheduler().tick()
+    with world.database.read() as session:
+        assert pool_views(session)["training"] == view, "what the settings say has not been seen"
 
 
 def elastic(world: World) -> Job:

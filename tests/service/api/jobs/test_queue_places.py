@@ -11,6 +11,7 @@ from service.db import tables
 from service.db.database import now
 from service.db.jobs.queue_places import Place, record_places
 from service.db.limits.limits import Limits
+from service.db.scheduler.pool_views import PoolNode, record_pool_views
 from tests.api import Project, add_admin_key, add_project, jsonl, with_settings
 from tests.databases import on_both_databases
 from tests.service.db.rows import add_attempt
@@ -232,6 +233,27 @@ def test_an_administrator_sees_the_organizations_queue_and_all_pools(
     pools = http.get("/v1/organization/pools", headers=admin).json()
     (pool,) = pools["data"]
     assert (pool["name"], pool["devices"], pool["held_devices"]) == ("training", 1, 1)
+    assert pool["view"] is None
     assert (pools["slots"], pools["queued_jobs"]) == (1, 3)
+    nodes = [PoolNode("a", "standing", 4, 3), PoolNode("b", "avoided", 4, 0, "Attempts keep failing.")]
+    with state.database.write() as session:
+        seen_at = now(session)
+        record_pool_views(session, {"gone": nodes}, at=seen_at)
+        record_pool_views(session, {"training": nodes}, at=seen_at)
+    (pool,) = http.get("/v1/organization/pools", headers=admin).json()["data"]
+    standing = {"id": "a", "state": "standing", "devices": 4, "free_devices": 3, "reason": None}
+    avoided = {"id": "b", "state": "avoided", "devices": 4, "free_devices": 0}
+    assert pool["view"] == {
+        "seen_at": int(seen_at),
+        "standing_nodes": 1,
+        "draining_nodes": 0,
+        "avoided_nodes": 1,
+        "free_devices": 3,
+        "nodes": [standing, {**avoided, "reason": "Attempts keep failing."}],
+    }
+    with state.database.write() as session:
+        record_pool_views(session, {"training": nodes}, at=seen_at - 200)
+    (pool,) = http.get("/v1/organization/pools", headers=admin).json()["data"]
+    assert pool["view"] is None, "an old view is none"
     for path in ("queue", "pools"):
         assert http.get(f"/v1/organization/{path}").status_code == 403

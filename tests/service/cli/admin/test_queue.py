@@ -5,7 +5,9 @@ import json
 import pytest
 
 from cluster.contracts.jobs import JobStatus
+from service.db.database import now
 from service.db.organization.api_keys import ApiKeys
+from service.db.scheduler.pool_views import PoolNode, record_pool_views
 from tests.api import BASE, LiveApi, add_admin_key, jsonl
 from tests.service.cli.running import run_tunery
 from tests.service.db.rows import move
@@ -50,7 +52,13 @@ def test_the_operator_limits_a_pool(live: LiveApi) -> None:
     assert pool("training=0") == (1, 0, 0)
     assert pool("training=1") == (1, 0, 1)
     (shown,) = run_tunery(live, "pools", key=admin).stdout.splitlines()
-    assert shown.split("\t")[:6] == ["training", "cpu", "1", "1", "0", "1"]
+    assert shown.split("\t")[:8] == ["training", "cpu", "1", "", "1", "0", "", "1"]
+    with live.state.database.write() as session:
+        nodes = [PoolNode("a", "standing", 1, 1), PoolNode("b", "draining", 1, 0, "It is about to go.")]
+        record_pool_views(session, {"training": nodes}, at=now(session))
+    done = run_tunery(live, "pools", key=admin)
+    assert done.stdout.split("\t")[2:7] == ["1", "1", "1", "0", "1"]
+    assert "Node b of training is draining. It is about to go." in done.stderr
     assert pool("training=unlimited") == (1, 0, None)
     for change, key, exit_code, why in (
         ("training=2", operator, 1, "max_devices is 2, but pool 'training' has 1 devices"),

@@ -7,11 +7,13 @@ import pytest
 from cluster.contracts.devices import Pool
 from cluster.contracts.jobs import Device
 from cluster.contracts.ray_nodes import ClusterReport, RayNode
+from service.db.scheduler.pool_views import PoolNode
 from service.scheduling.cluster.pool_states import (
     ANY_POOL,
     HeldGang,
     Limits,
     match_nodes,
+    pool_nodes,
     pool_states,
     waiting_gangs,
 )
@@ -166,3 +168,33 @@ def test_a_limited_pool_shows_no_more_devices_than_jobs_may_hold() -> None:
 def test_the_only_pool_of_an_installation_that_names_none_can_be_limited() -> None:
     (state,) = states([node("a")], [], HeldGang(None, 1, {"a": 1}), slots=4, at_most={ANY_POOL: 3})
     assert (state.total_free, state.limit) == (2, 3)
+
+
+def test_nodes_that_no_job_starts_on_are_shown_with_the_reason() -> None:
+    pools = [pool("h100", accelerator_type="H100"), pool("rest")]
+    h100 = {"ray.io/accelerator-type": "H100"}
+    nodes = [
+        node("a", labels=h100, free=5),
+        node("b", labels=h100),
+        node("c", labels=h100, is_draining=True),
+        node("d", free=0, is_draining=True),
+        node("cpus", gpus=0),
+    ]
+    report = ClusterReport(nodes=tuple(nodes), worker_cpus=2)
+    faults = {"a": 1, "b": 3}
+    seen = pool_nodes(report, pools, [HeldGang("h100", 2, {"a": 2}, False)], Limits(8, "cuda"), faults=faults)
+    assert seen == {
+        "h100": (
+            PoolNode("a", "standing", 8, 3),
+            PoolNode("b", "avoided", 8, 0, "Attempts of 3 jobs in a row have failed on it."),
+            PoolNode("c", "draining", 8, 0, "It is about to be taken away."),
+        ),
+        "rest": (PoolNode("d", "draining", 8, 0, "It is about to be taken away."),),
+    }
+    unnamed = pool_nodes(report, [], [], Limits(8, "cuda"))
+    assert [(each.node_id, each.state) for each in unnamed[ANY_POOL]] == [
+        ("a", "standing"),
+        ("b", "standing"),
+        ("c", "draining"),
+        ("d", "draining"),
+    ]

@@ -1,0 +1,60 @@
+"""The nodes of the pools as the scheduler last saw them, where the API can read them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from service.db import tables
+from service.db.database import now
+from service.db.inserting import insert
+
+VIEW_SECONDS = 60.0
+"""The scheduler records at least so often what it sees, even if nothing has changed."""
+_STALE_SECONDS = 3 * VIEW_SECONDS
+NodeCondition = Literal["standing", "draining", "avoided"]
+"""Whether jobs start on the node, or it is about to go, or attempts keep failing on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolNode:
+    node_id: str
+    """Ray's."""
+    state: NodeCondition
+    devices: int
+    free_devices: int
+    """Devices that a job could take now: none unless jobs start on the node."""
+    reason: str | None = None
+    """Why no job starts on it, as a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    nodes: tuple[PoolNode, ...]
+    seen_at: float
+
+    def count(self, state: NodeCondition) -> int:
+        return sum(node.state == state for node in self.nodes)
+
+    @property
+    def free_devices(self) -> int:
+        return sum(node.free_devices for node in self.nodes)
+
+
+def record_pool_views(session: Session, pools: Mapping[str, Sequence[PoolNode]], *, at: float) -> None:
+    """Replaces what was recorded. `pools` are the nodes of each."""
+    view = tables.PoolView
+    session.execute(delete(view).where(view.pool.not_in(pools)))
+    for pool, nodes in pools.items():
+        new = {"nodes": [asdict(node) for node in nodes], "seen_at": at}
+        row = insert(session, view).values(pool=pool, **new)
+        session.execute(row.on_conflict_do_update(index_elements=["pool"], set_=new))
+
+
+def pool_views(session: Session) -> dict[str, PoolView]:
+    """By the pool's name. A pool of which the scheduler has seen nothing for three minutes is absent."""
+    view = tables.PoolView
+    rows = session.scalars(select(view).where(view.seen_at > now(session) - _STALE_SECONDS))
+    return {row.pool: PoolView(tuple(PoolNode(**node) for node in row.nodes), row.seen_at) for row in rows}

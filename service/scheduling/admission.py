@@ -72,10 +72,15 @@ class Admission:
         if held is None:
             self._report_down(jobs, pending)
             return
-        self._down_since = None
         holdings = [each for each in pending.holdings if (each.job_id, each.number) in held]
         faults = self._recent_faults(jobs, pending)
-        pools = self._cluster.states(holdings, faults.of_nodes, pending.pool_limits)
+        try:
+            pools = self._cluster.states(holdings, faults.of_nodes, pending.pool_limits)
+        except Unavailable:
+            self._pause_for_maintenance(jobs, pending)
+            self._report_down(jobs, pending)
+            return
+        self._down_since = None
         self._record_nodes(jobs, self._cluster.nodes(holdings, faults.of_nodes))
         running = running_jobs(holdings, pools)
         pools = self._arbiter.divided(pools, running)
@@ -100,14 +105,18 @@ class Admission:
                 start(each if self._cluster.are_seen else _anywhere(each))
         if maintenance is None:
             self._resize(jobs, decision, pending.at)
-        elif maintenance.pauses_jobs:
-            for holding in holdings:
-                if not holding.is_leaving:
-                    jobs.displace(holding.job_id, MAINTENANCE)
+        else:
+            self._pause_for_maintenance(jobs, pending)
         if reports and maintenance is not None:
             self._report(jobs, _all_wait(pending, WaitReason.MAINTENANCE, _MAINTENANCE))
         elif reports:
             self._report(jobs, _places(decision, waits))
+
+    def _pause_for_maintenance(self, jobs: SchedulerStore, pending: PendingWork) -> None:
+        if pending.maintenance is not None and pending.maintenance.pauses_jobs:
+            for holding in pending.holdings:
+                if not holding.is_leaving:
+                    jobs.displace(holding.job_id, MAINTENANCE)
 
     def _resize(self, jobs: SchedulerStore, decision: Decision, at: float) -> None:
         growths = self._settling.settled(decision.growths, at, self._rules)
@@ -145,6 +154,7 @@ class Admission:
         self._reported_at, self._has_reported = self._clock(), bool(places)
 
     def _report_down(self, jobs: SchedulerStore, pending: PendingWork) -> None:
+        """Tells the owners of queued jobs, after a while, that nothing is known of Ray's jobs or nodes."""
         if self._down_since is None:
             self._down_since = self._clock()
         if self._clock() - self._down_since >= _DOWN_SECONDS and self._is_report_due(pending):

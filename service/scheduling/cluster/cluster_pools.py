@@ -1,4 +1,5 @@
-"""The pools as they are now: by Ray's nodes, or by the settings while nobody says which nodes there are."""
+"""The pools as they are now: by Ray's nodes, or by the settings where those say only how many devices there
+are, or where there is nobody to ask."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -60,8 +61,13 @@ class ClusterPools:
     ) -> Sequence[PoolState]:
         """`holdings` are the devices that attempts hold: they are not free, even where the cluster has not
         given them away yet. `faults` are those of nodes on which attempts keep failing, and `at_most`
-        the devices that jobs may hold in pools that are limited."""
+        the devices that jobs may hold in pools that are limited.
+
+        Raises Unavailable (`cluster_unavailable`) while nobody says which nodes pools have: they may have
+        none, and a job would wait in Ray for what the settings name."""
         report = self._look()
+        if report is None and self._view is not None and self._pools:
+            raise Unavailable("The cluster does not say which nodes it has.", code="cluster_unavailable")
         gangs = [_gang(each, is_seen=report is not None) for each in holdings]
         report = report or _configured(self._pools, self._limits)
         return pool_states(

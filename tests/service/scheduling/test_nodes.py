@@ -4,6 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from cluster.bases.configs import config_here
 from cluster.contracts.devices import Pool
 from cluster.contracts.errors import STORAGE_UNAVAILABLE, Unavailable
@@ -14,8 +16,10 @@ from cluster.planning.shapes import shape_of
 from service.api.jobs.public_jobs import public_job
 from service.db import tables
 from service.db.jobs.jobs import Job, Jobs
+from service.db.jobs.queue_places import queue_places
 from service.db.scheduler.node_faults import node_faults
 from service.db.scheduler.pool_views import PoolNode, pool_views
+from service.scheduling import admission
 from tests.service.db.rows import TENANT, resume_state
 from tests.service.scheduling.world import BASE, GOOD, World
 
@@ -182,6 +186,27 @@ def test_without_a_view_of_the_cluster_ray_finds_the_nodes(world: World) -> None
     scheduler.tick()
     scheduler.tick()
     assert world.spec(f"{job.id}-a1").placement == Placement(pool="training")
+
+
+def test_a_job_of_a_pool_waits_until_somebody_says_which_nodes_there_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "_DOWN_SECONDS", 0.0)
+    pools = (Pool(name="training", kind="cpu", devices=1, host_bytes=2**34),)
+    world.settings = world.settings.model_copy(update={"training_pools": pools})
+    world.serving.answer = GOOD.model_copy(update={"shape": shape_of(config_here(BASE) or {})})
+    cluster = world.cluster = FakeCluster(["a"], is_down=True)
+    job = world.job()
+    for _ in range(3):
+        world.scheduler().tick()
+    assert world.status(job) is JobStatus.QUEUED
+    assert world.messages(job)[-1] == "Waiting: the cluster does not answer."
+    with world.database.read() as session:
+        place = queue_places(session, [world.see(job)])[job.id]
+    assert place.reason == "cluster_unavailable"
+    cluster.is_down = False
+    world.scheduler().tick()
+    assert world.spec(f"{job.id}-a1").placement == Placement(pool="training", nodes={"a": 1})
 
 
 def test_a_job_runs_in_a_dearer_pool_if_the_cheapest_is_full_and_shows_that_plan(world: World) -> None:

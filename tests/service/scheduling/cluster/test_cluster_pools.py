@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
+
+from cluster.contracts.devices import Pool
 from cluster.contracts.errors import Unavailable
 from cluster.contracts.ray_nodes import ClusterReport, RayNode, WaitingGang
 from service.scheduling.cluster.cluster_pools import ClusterPools
@@ -21,6 +24,23 @@ class Cluster:
         if self.is_down:
             raise Unavailable("The cluster does not answer.")
         return ClusterReport(nodes=(RayNode(node_id=self.node_id, cpus=1, free_cpus=1),), worker_cpus=1)
+
+
+def test_pools_have_no_nodes_to_send_a_gang_to_while_nobody_says_which_they_have() -> None:
+    cluster = Cluster("first", is_down=True)
+    pool = Pool(name="training", kind="cpu", devices=2, host_bytes=2**30)
+    pools = ClusterPools(cluster, (pool,), Limits(slots=2, device="cpu"), clock=lambda: cluster.at)
+    with pytest.raises(Unavailable):
+        pools.states([])
+    cluster.is_down, cluster.at = False, 6.0
+    assert [node.node_id for node in pools.states([])[0].nodes] == ["first"]
+    cluster.is_down, cluster.at = True, 36.0
+    assert [node.node_id for node in pools.states([])[0].nodes] == ["first"], "still of use"
+    cluster.at = 37.0
+    with pytest.raises(Unavailable):
+        pools.states([])
+    nobody_to_ask = ClusterPools(None, (pool,), Limits(slots=2, device="cpu"))
+    assert [node.node_id for node in nobody_to_ask.states([])[0].nodes] == ["training-0"]
 
 
 def test_gangs_are_sent_to_nodes_that_were_there_a_moment_ago_and_else_anywhere() -> None:

@@ -22,6 +22,7 @@ AuditType = Literal[
     "fine_tuning.job.paused",
     "fine_tuning.job.reprioritized",
     "fine_tuning.job.republished",
+    "fine_tuning.job.resume_state.deleted",
     "fine_tuning.job.resumed",
     "import.created",
     "legal_hold.created",

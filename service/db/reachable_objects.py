@@ -212,9 +212,15 @@ def _end_resume_state(
     ).all()
     # After the locks, which whoever places a hold on a job takes, too.
     held = {id: held_of(session, id) for id in {row.project_id for row in rows}}
+    checkpoint = tables.Checkpoint
+    # Runners of earlier releases stored a state with each checkpoint.
+    saved = set(session.scalars(select(checkpoint.job_id).where(checkpoint.job_id.in_(due)).distinct()))
     for row in rows:
         if not held[row.project_id].has_job(row.id):
             row.resume_state_gone_at = int(at)
+            if row.resume_manifest_key is not None or row.id in saved:
+                tenant = Tenant(row.organization_id, row.project_id)
+                record(session, tenant, "fine_tuning.job.resume_state.deleted", row.id)
     session.flush()
 
 

@@ -18,8 +18,7 @@ from service.db.limits.quota_use import (
     num_jobs_under_way,
     stored_bytes,
 )
-from service.db.organization.audit_log import record
-from service.db.organization.organizations import Organizations
+from service.db.organization.organizations import Organizations, record_by_operator
 from service.db.organization.projects import num_projects
 from service.db.tenancy import Tenant
 
@@ -53,7 +52,7 @@ def update(
     with state.database.write() as session:
         Organizations(session).get(organization_id)
         Limits(session).change(organization_id, changes)
-        record(
+        record_by_operator(
             session, caller.tenant, "organization.limits.updated", organization_id, changes_requested=changes
         )
         return _public(session, organization_id)
@@ -64,7 +63,7 @@ def reset(caller: Operator, state: UsesAppState, organization_id: str) -> Organi
     with state.database.write() as session:
         Organizations(session).get(organization_id)
         Limits(session).remove(organization_id)
-        record(session, caller.tenant, "organization.limits.deleted", organization_id)
+        record_by_operator(session, caller.tenant, "organization.limits.deleted", organization_id)
         return _public(session, organization_id)
 
 

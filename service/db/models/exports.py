@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.bases import WeightsForm
@@ -247,11 +247,13 @@ def finish_export(session: Session, id: str, export: Export, *, seconds: float |
 
 def end_exports(session: Session, project_id: str) -> None:
     """Deletes all exports of a project that is being archived, and whose lock the caller holds."""
-    session.execute(
-        update(_TABLE)
+    rows = session.scalars(
+        select(_TABLE)
         .where(_TABLE.project_id == project_id, _TABLE.deleted_at.is_(None))
-        .values(deleted_at=int(now(session)))
+        .order_by(_TABLE.id)
+        .with_for_update()
     )
+    _delete(session, rows.all())
 
 
 def delete_ended_exports(session: Session, ids: Sequence[str]) -> None:
@@ -263,9 +265,14 @@ def delete_ended_exports(session: Session, ids: Sequence[str]) -> None:
         .order_by(_TABLE.id)
         .with_for_update(skip_locked=True)
     )
+    _delete(session, rows.all())
+
+
+def _delete(session: Session, rows: Sequence[tables.ModelExport]) -> None:
     at = int(now(session))
-    for row in rows.all():
+    for row in rows:
         row.deleted_at = at
+        record(session, Tenant(row.organization_id, row.project_id), "export.deleted", row.id)
     session.flush()
 
 

@@ -152,7 +152,8 @@ def _append(session: Session) -> None:
     other lock is taken behind it."""
     if session.in_nested_transaction():
         return
-    for entry in session.info.pop(_PENDING, ()):
+    # Of several organizations always in the same order, so that no two transactions wait for each other.
+    for entry in sorted(session.info.pop(_PENDING, ()), key=lambda entry: entry.tenant.organization_id):
         _add(session, entry)
     session.flush()
 

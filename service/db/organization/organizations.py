@@ -1,11 +1,14 @@
 """Organizations, which own projects and see nothing of each other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import NotFound
+from service.audit_types import AuditType
 from service.db import tables
 from service.db.database import now
 from service.db.ids import new_id
@@ -33,6 +36,20 @@ def lock_organization(session: Session, id: str) -> None:
     that refer to the organization can still be written."""
     organization = select(tables.Organization.id).where(tables.Organization.id == id)
     session.scalar(organization.with_for_update(key_share=True))
+
+
+def record_by_operator(
+    session: Session, operator: Tenant, type: AuditType, organization_id: str, **details: Mapping[Any, Any]
+) -> None:
+    """Records what the operator has changed of an organization in the operator's own audit log and in that
+    organization's, as a change of its oldest project."""
+    record(session, operator, type, organization_id, **details)
+    if organization_id != operator.organization_id:
+        project = tables.Project
+        oldest = select(project.id).where(project.organization_id == organization_id)
+        project_id = session.scalar(oldest.order_by(project.created_at, project.id).limit(1))
+        if project_id is not None:
+            record(session, Tenant(organization_id, project_id), type, organization_id, **details)
 
 
 class Organizations:

@@ -207,5 +207,12 @@ def test_an_organization_has_limits_over_all_its_projects(
     assert http.get("/v1/organizations/org-absent/limits", headers=operator).status_code == 404
     assert http.delete(path, headers=operator).json()["max_projects"] == UNLIMITED
     assert create(there).status_code == 200
-    log = http.get("/v1/organization/audit_logs", headers=operator).json()["data"]
-    assert [one["type"] for one in log[:2]] == ["organization.limits.deleted", "organization.limits.updated"]
+    for reader in (operator, admin):
+        path = "/v1/organization/audit_logs?event_types[]=organization.limits."
+        log = http.get(f"{path}deleted&event_types[]=organization.limits.updated", headers=reader).json()
+        assert [one["type"] for one in log["data"]] == [
+            "organization.limits.deleted",
+            "organization.limits.updated",
+        ]
+        requested = log["data"][1]["organization.limits.updated"]["changes_requested"]
+        assert requested == {"concurrent_jobs": 1, "projects": 2, "stored_bytes": 2 * len(jsonl())}

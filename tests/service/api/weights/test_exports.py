@@ -25,6 +25,7 @@ from service.db import tables
 from service.db.archiving import archive_project
 from service.db.limits.quota_use import stored_bytes
 from service.db.models.exports import MAX_PENDING, note_progress
+from service.db.organization.audit_log import AuditFilter, AuditLog
 from service.db.retention.rules import RetentionRules
 from service.scheduling.exporting import Exporter
 from service.scheduling.scheduler import Dependencies, Scheduler
@@ -344,6 +345,7 @@ def test_it_and_its_objects_last_until_it_or_its_model_is_gone(
     model: str,
     cluster: Cluster,
     follow: Callable[[], None],
+    project: Project,
     end: str,
 ) -> None:
     created = create(http, model)
@@ -374,6 +376,9 @@ def test_it_and_its_objects_last_until_it_or_its_model_is_gone(
     assert objects() == 0
     with state.database.read() as session:
         assert session.get_one(tables.ModelExport, created["id"]).deleted_at is not None
+        log = AuditLog(session, project.tenant.organization_id)
+        (entry,) = log.page(AuditFilter(event_types=["export.deleted"])).data
+        assert entry["export.deleted"] == {"id": created["id"]}
 
 
 def test_an_export_whose_model_is_deleted_is_not_made_any_further(

@@ -59,6 +59,7 @@ from service.db.jobs.jobs import Job, Jobs, NewJob
 from service.db.models.aliases import Aliases
 from service.db.models.models import TunedModels
 from service.db.organization.api_keys import Principal
+from service.db.organization.audit_log import AuditFilter, AuditLog
 from service.db.retention.holds import LegalHolds
 from service.db.retention.rules import KINDS, RetentionRules
 from service.db.retention.stored import measured_at
@@ -799,6 +800,10 @@ def test_an_ended_job_keeps_what_can_be_served_and_for_a_while_its_resume_state(
     sweep(world.database, world.store, NO_GRACE, clock=later)
     assert folder + PART not in keys(world)
     assert world.see(job).resume_state_gone_at is not None
+    with world.database.read() as session:
+        wanted = AuditFilter(event_types=["fine_tuning.job.resume_state.deleted"])
+        (entry,) = AuditLog(session, TENANT.organization_id).page(wanted).data
+    assert (entry["fine_tuning.job.resume_state.deleted"], entry["actor"]) == ({"id": job.id}, None)
     steps = range(TOTAL_STEPS - 2, TOTAL_STEPS + 1)
     weights = [sibling_key(manifest_key(job.id, 1, number), "adapter.safetensors") for number in steps]
     assert set(weights) <= set(keys(world))

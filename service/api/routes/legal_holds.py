@@ -37,7 +37,7 @@ def list_holds(
 @router.post("", operation_id="legal_holds_create", summary="Place a legal hold")
 def create(body: LegalHoldBody, caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> LegalHold:
     """Places a legal hold: from now on, neither people nor retention can delete what is held, and its files
-    no longer expire. A job is held with its files, events, checkpoints and model."""
+    do not expire until it is released. A job is held with its files, events, checkpoints and model."""
     with state.database.write() as session:
         project = Projects(session, caller.tenant.organization_id).lock(project_id)
         tenant = Tenant(caller.tenant.organization_id, project.id)

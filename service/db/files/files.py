@@ -10,10 +10,11 @@ from cluster.contracts.datasets import DatasetFormat
 from cluster.contracts.errors import Conflict, NotFound
 from service.db import tables
 from service.db.database import now
+from service.db.files.expiry import has_not_expired
 from service.db.ids import new_id
 from service.db.organization.audit_log import record
 from service.db.paging import Order, Page, page
-from service.db.retention.holds import check_file_not_held, held_of
+from service.db.retention.holds import check_file_not_held
 from service.db.tenancy import Tenant
 from service.db.transitions import UNFINISHED
 
@@ -61,11 +62,9 @@ class Files:
         object_key: str,
         expires_after_seconds: int | None = None,
     ) -> File:
-        """The new file has the status `uploaded`. It does not expire if its project is under a legal hold."""
+        """The new file has the status `uploaded`."""
         created_at = int(now(self._session))
         expires_at = None if expires_after_seconds is None else created_at + expires_after_seconds
-        if expires_at is not None and held_of(self._session, self._tenant.project_id).is_whole:
-            expires_at = None
         row = tables.File(
             id=id,
             organization_id=self._tenant.organization_id,
@@ -178,10 +177,7 @@ class Files:
         )
 
     def _visible(self) -> Select[tables.File]:
-        expires_at, at = tables.File.expires_at, int(now(self._session))
-        return self._owned().where(
-            tables.File.deleted_at.is_(None), or_(expires_at.is_(None), expires_at > at)
-        )
+        return self._owned().where(tables.File.deleted_at.is_(None), has_not_expired(now(self._session)))
 
 
 def file_of(row: tables.File) -> File:

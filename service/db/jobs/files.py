@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES, DatasetFormat, too_few_examples
 from cluster.contracts.errors import InvalidRequest
 from service.db import tables
 from service.db.database import now
+from service.db.files.expiry import has_not_expired
 from service.db.files.files import File, file_of
 from service.db.tenancy import Tenant
 
@@ -39,7 +40,6 @@ def check_files(session: Session, tenant: Tenant, wanted: list[FileRequirement])
     Raises InvalidRequest, with the file's `param`, if a file is absent, has another purpose, is empty
     (`invalid_n_examples`), failed its check or has rows of another format (`wrong_format`)."""
     # Locked, and always in the same order: a file is either deleted before, and absent, or in use by the job.
-    at = int(now(session))
     rows = session.scalars(
         select(tables.File)
         .where(
@@ -47,7 +47,7 @@ def check_files(session: Session, tenant: Tenant, wanted: list[FileRequirement])
             tables.File.organization_id == tenant.organization_id,
             tables.File.project_id == tenant.project_id,
             tables.File.deleted_at.is_(None),
-            func.coalesce(tables.File.expires_at, at + 1) > at,
+            has_not_expired(now(session)),
         )
         .order_by(tables.File.id)
         .with_for_update(read=True)

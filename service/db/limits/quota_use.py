@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.database import now
+from service.db.files.expiry import has_not_expired
 from service.db.models.exports import exported_bytes
 from service.db.tenancy import Tenant
 from service.db.usage.device_time import device_time
@@ -76,9 +77,7 @@ def stored_bytes(session: Session, tenant: Tenant, *, of_organization: bool = Fa
         )
 
     files = select(func.sum(file.bytes)).where(
-        owned(file),
-        file.deleted_at.is_(None),
-        or_(file.expires_at.is_(None), file.expires_at > int(now(session))),
+        owned(file), file.deleted_at.is_(None), has_not_expired(now(session))
     )
     parts = (
         select(func.sum(tables.UploadPart.bytes))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import Conflict, NotFound
@@ -69,8 +69,8 @@ class LegalHolds:
         self._tenant = tenant
 
     def place(self, resource_id: str, reason: str, *, api_key_id: str) -> LegalHold:
-        """On the project, by its id, or on a file, job, model or checkpoint of it. Files that are held from
-        now on no longer expire. The caller holds the project's lock.
+        """On the project, by its id, or on a file, job, model or checkpoint of it. Held files do not expire.
+        The caller holds the project's lock.
 
         Raises NotFound, and Conflict (`legal_hold`) if there is a hold on it already."""
         type = self._lock(resource_id)
@@ -89,11 +89,7 @@ class LegalHolds:
         )
         self._session.add(row)
         self._session.flush()
-        held = held_of(self._session, self._tenant.project_id)
-        files = update(tables.File).where(tables.File.project_id == self._tenant.project_id)
-        if not held.is_whole:
-            files = files.where(tables.File.id.in_(held.files))
-        self._session.execute(files.where(tables.File.deleted_at.is_(None)).values(expires_at=None))
+        self._await_expiry()
         data = {"type": type, "resource_id": resource_id, "reason": reason}
         record(self._session, self._tenant, "legal_hold.created", row.id, data=data)
         return _hold_of(row)
@@ -106,13 +102,23 @@ class LegalHolds:
         return Page([_hold_of(row) for row in found.data], found.has_more)
 
     def release(self, id: str) -> None:
-        """Raises NotFound."""
+        """Files whose time to expire has passed meanwhile expire at once. Raises NotFound."""
         row = self._session.scalar(select(_HOLD).where(*self._owned(), _HOLD.id == id).with_for_update())
         if row is None:
             raise NotFound(f"There is no legal hold '{id}'.", param="hold_id")
         self._session.delete(row)
         data = {"type": row.type, "resource_id": row.resource_id}
         record(self._session, self._tenant, "legal_hold.deleted", id, data=data)
+
+    def _await_expiry(self) -> None:
+        """Waits for whoever deletes expired files of the project now. The next one sees the hold."""
+        file = tables.File
+        expiring = select(file.id).where(
+            file.project_id == self._tenant.project_id,
+            file.expires_at.is_not(None),
+            file.deleted_at.is_(None),
+        )
+        self._session.scalars(expiring.order_by(file.id).with_for_update()).all()
 
     def _lock(self, id: str) -> HeldType:
         """What the id names, which is not deleted until the transaction ends."""

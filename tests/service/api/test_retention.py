@@ -17,7 +17,7 @@ from service.db import tables
 from service.db.database import Database
 from service.scheduling.sweeping.sweep import SweepOptions, sweep
 from service.settings import Settings
-from tests.api import LiveApi, Project, add_admin_key, add_project, add_tuned_model
+from tests.api import LiveApi, Project, add_admin_key, add_project, add_tuned_model, jsonl
 from tests.service.cli.running import run_tunery
 from tests.service.db.rows import add_job, pass_days
 
@@ -119,8 +119,6 @@ def test_what_is_held_is_not_deleted_and_only_administrators_read_why(live: Live
     job = client.fine_tuning.jobs.create(model="base-1", training_file=live.upload())
     model, checkpoint = add_tuned_model(live.state.database, job.id)
     whole = tunery(live, admin, "hold", project, "--reason", "Smith v. Jones").strip()
-    assert client.files.retrieve(file.id).expires_at is None
-    assert client.files.retrieve(short_lived()).expires_at is None
     tunery(live, admin, "hold", project, job.id, "--reason", "Smith v. Jones")
     deletions = (
         lambda: client.files.delete(file.id),
@@ -148,6 +146,31 @@ def test_what_is_held_is_not_deleted_and_only_administrators_read_why(live: Live
     swept(live)
     assert client.files.retrieve(job.training_file)
     assert client.fine_tuning.jobs.list_events(job.id).data
+
+
+@pytest.mark.parametrize("held", ["project", "job", "file"])
+def test_a_held_file_expires_only_once_the_hold_is_released(live: LiveApi, admin: str, held: str) -> None:
+    project, client = live.project.tenant.project_id, live.openai()
+    soon: Any = {"anchor": "created_at", "seconds": 3600}
+    id = client.files.create(file=("a.jsonl", jsonl()), purpose="fine-tune", expires_after=soon).id
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=id)
+    client.fine_tuning.jobs.cancel(job.id)
+    resource = {"project": [], "job": [job.id], "file": [id]}[held]
+    hold = tunery(live, admin, "hold", project, *resource, "--reason", "Smith v. Jones").strip()
+    pass_days(live.state.database, 1)
+    swept(live)
+    assert client.files.content(id).content == jsonl()
+    assert [file.id for file in client.files.list()] == [id]
+    assert client.fine_tuning.jobs.create(model="base-1", training_file=id).status == "validating_files"
+    for unended in client.fine_tuning.jobs.list():
+        if unended.status == "validating_files":
+            client.fine_tuning.jobs.cancel(unended.id)
+    tunery(live, admin, "release", project, hold, "--yes")
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(id)
+    assert list(live.state.store.list(f"files/{id}"))
+    swept(live)
+    assert not list(live.state.store.list(f"files/{id}"))
 
 
 def test_stored_bytes_are_those_of_the_store(live: LiveApi, admin: str) -> None:

@@ -62,19 +62,20 @@ def _next_jobs(session: Session, tenant: Tenant, *, after: str) -> Sequence[str]
     return session.scalars(ids.limit(_JOBS_AT_ONCE)).all()
 
 
-def delete_project(session: Session, tenant: Tenant, *, heir: Tenant) -> dict[str, int]:
+def delete_project(session: Session, tenant: Tenant, *, heir: Tenant | None) -> dict[str, int]:
     """Deletes every row of an archived project, and then the project. What it had in storage is not needed
     any more, and a later sweep frees it. Returns how many rows of each table there were.
 
     Revoked admin keys that acted in it by default move to the project `heir`, because they may have acted in
-    others, too. Raises NotFound, and Conflict: `project_not_archived`, `project_busy` while something of it
-    may still write, `model_in_use` while a job of another project starts from a model of it, or `legal_hold`
-    while anything of it is held."""
+    others, too. None deletes them, with an organization's last project. Raises NotFound, and Conflict:
+    `project_not_archived`, `project_busy` while something of it may still write, `model_in_use` while a job
+    of another project starts from a model of it, or `legal_hold` while anything of it is held."""
     row = _check_deletable(session, tenant)
     keep_usage(session, tenant)
     record(session, tenant, "project.deleted", row.id, data={"name": row.name})
-    admins = update(tables.ApiKey).where(tables.ApiKey.project_id == row.id, tables.ApiKey.is_admin_key)
-    session.execute(admins.values(project_id=heir.project_id))
+    if heir is not None:
+        admins = update(tables.ApiKey).where(tables.ApiKey.project_id == row.id, tables.ApiKey.is_admin_key)
+        session.execute(admins.values(project_id=heir.project_id))
     counts = {}
     for table, condition in owned_rows(session, tenant.project_id):
         counts[table.name] = session.scalar(select(func.count()).select_from(table).where(condition)) or 0

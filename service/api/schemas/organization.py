@@ -34,6 +34,7 @@ class PublicOrganization(Identified):
     object: Literal["organization"] = "organization"
     name: str
     created_at: int
+    status: Literal["active", "archived"]
 
 
 class CreatedOrganization(PublicOrganization):
@@ -41,6 +42,14 @@ class CreatedOrganization(PublicOrganization):
     """Its first project, which the key acts in by default."""
     admin_api_key: str
     """An admin key of the organization, which is shown only once."""
+
+
+class DeletedOrganization(Answer):
+    id: str
+    object: Literal["organization.deleted"] = "organization.deleted"
+    deleted: Literal[True] = True
+    rows: dict[str, int]
+    """How many rows were deleted, by table."""
 
 
 class OrganizationList(ItemList[PublicOrganization]):

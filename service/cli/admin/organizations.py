@@ -1,13 +1,15 @@
 """`tunery organizations`: needs the operator's key."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
+from service.cli.admin.keys import seconds
 from service.cli.admin.limits import Changes, change_limits
 from service.cli.admin.projects import ENCRYPTION
 from service.cli.commands import api_command
+from service.cli.confirming import Yes, confirm
 from service.cli.failures import USAGE, CommandFailed
 from service.cli.output import Columns, Output, date
 from service.cli.remote import Api
@@ -21,6 +23,7 @@ _COLUMNS: Columns = {
     "ID": "id",
     "NAME": "name",
     "CREATED": lambda organization: date(organization["created_at"]),
+    "STATUS": "status",
 }
 
 
@@ -45,6 +48,43 @@ def ls(api: Api, output: Output) -> None:
 Organization = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="An organization's id.")]
 
 
+@api_command(app, "recover")
+def recover(
+    api: Api,
+    output: Output,
+    organization: Organization,
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "recovery",
+    expires: Annotated[
+        str | None, typer.Option(help="When the key expires, such as 12h, 30d or 8w. Never by default.")
+    ] = None,
+) -> None:
+    """Create an admin key for an organization that has lost its own, and print it: it is shown only this
+    once."""
+    body: dict[str, Any] = {"name": name}
+    if expires is not None:
+        body["expires_in_seconds"] = seconds(expires)
+    key = api.post(f"{_path(organization)}/admin_api_keys", body)
+    output.done(key, key["value"])
+    output.remark(f"Key {key['id']} is shown only now: Tunery keeps no copy of it.")
+
+
+@api_command(app, "archive")
+def archive(api: Api, output: Output, organization: Organization, yes: Yes = False) -> None:
+    """Revoke all keys of an organization, archive its projects and cancel their jobs, for good."""
+    confirm(f"Archive {organization}? Its keys are refused from now on, and its jobs cancelled.", yes=yes)
+    archived = api.post(f"{_path(organization)}/archive")
+    output.done(archived, f"Organization {archived['id']} is archived.")
+
+
+@api_command(app, "delete")
+def delete(api: Api, output: Output, organization: Organization, yes: Yes = False) -> None:
+    """Delete an archived organization with all its projects, files, jobs and models, for good. Its audit log
+    stays."""
+    confirm(f"Delete {organization} and everything in it, for good?", yes=yes)
+    deleted = api.delete(_path(organization))
+    output.done(deleted, f"Organization {organization} is deleted: {sum(deleted['rows'].values())} rows.")
+
+
 @api_command(app, "limits")
 def limits(
     api: Api,
@@ -55,7 +95,7 @@ def limits(
 ) -> None:
     """Show or change what all projects of an organization may use together. What you do not name stays as it
     is."""
-    change_limits(api, output, f"{_ROOT}/{quote(organization, safe='')}/limits", changes, reset=reset)
+    change_limits(api, output, f"{_path(organization)}/limits", changes, reset=reset)
 
 
 @api_command(app, "encryption")
@@ -79,6 +119,10 @@ def encryption(
     What was written before stays as it is."""
     if key is not None and remove:
         raise CommandFailed("--remove takes the key away: give no --key with it.", USAGE)
-    path = f"{_ROOT}/{quote(organization, safe='')}/projects/{quote(project, safe='')}/encryption"
+    path = f"{_path(organization)}/projects/{quote(project, safe='')}/encryption"
     found = api.delete(path) if remove else api.get(path) if key is None else api.post(path, {"key": key})
     output.item(found, ENCRYPTION)
+
+
+def _path(organization: str) -> str:
+    return f"{_ROOT}/{quote(organization, safe='')}"

@@ -1,13 +1,13 @@
 """Organizations, which own projects and see nothing of each other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import NotFound
+from cluster.contracts.errors import Conflict, NotFound
 from service.audit_types import AuditType
 from service.db import tables
 from service.db.database import now
@@ -25,6 +25,8 @@ class Organization:
     """`org-…`"""
     name: str
     created_at: int
+    is_archived: bool = False
+    """Whether all of its projects are archived."""
 
 
 def get_organization(session: Session, id: str) -> Organization:
@@ -53,7 +55,8 @@ def record_by_operator(
 
 
 class Organizations:
-    """Organizations of the whole installation, for the operator alone."""
+    """Organizations of the whole installation, for the operator alone. One that has no project any more was
+    deleted, and is absent."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -74,18 +77,45 @@ class Organizations:
 
     def get(self, id: str) -> Organization:
         """Raises NotFound."""
-        row = self._session.get(tables.Organization, id)
+        row = self._session.scalar(self._all().where(tables.Organization.id == id))
         if row is None:
             raise NotFound(f"No such organization: {id}", param="organization_id")
-        return _organization_of(row)
+        return _organization_of(row, is_archived=not self._active([id]))
+
+    def active_tenant(self, id: str) -> Tenant:
+        """The organization's oldest project that is not archived. Raises NotFound, and Conflict
+        (`organization_archived`) if there is none."""
+        self.get(id)
+        project = tables.Project
+        active = select(project.id).where(project.organization_id == id, project.archived_at.is_(None))
+        found = self._session.scalar(
+            active.order_by(project.created_at, project.id).limit(1).with_for_update(key_share=True)
+        )
+        if found is None:
+            raise Conflict(f"Organization {id} is archived.", code="organization_archived")
+        return Tenant(id, found)
 
     def page(self, *, after: str | None = None, limit: int) -> Page[Organization]:
         """Newest first. Raises InvalidRequest if there is no organization `after`."""
-        rows = select(tables.Organization)
+        rows = self._all()
         key = (tables.Organization.created_at, tables.Organization.id)
         found = page(self._session, rows, key=key, after=after, cursors=rows, limit=limit)
-        return Page([_organization_of(row) for row in found.data], found.has_more)
+        active = self._active([row.id for row in found.data])
+        data = [_organization_of(row, is_archived=row.id not in active) for row in found.data]
+        return Page(data, found.has_more)
+
+    def _all(self) -> Select[tables.Organization]:
+        owned = exists().where(tables.Project.organization_id == tables.Organization.id)
+        return select(tables.Organization).where(owned)
+
+    def _active(self, ids: Sequence[str]) -> set[str]:
+        """Those of them that have a project which is not archived."""
+        project = tables.Project
+        wanted = select(project.organization_id).where(
+            project.organization_id.in_(ids), project.archived_at.is_(None)
+        )
+        return set(self._session.scalars(wanted.distinct()))
 
 
-def _organization_of(row: tables.Organization) -> Organization:
-    return Organization(row.id, row.name, row.created_at)
+def _organization_of(row: tables.Organization, *, is_archived: bool = False) -> Organization:
+    return Organization(row.id, row.name, row.created_at, is_archived)

@@ -1,10 +1,18 @@
 """Organizations: made by the operator, administered by their own admins, and invisible to each other."""
 
-import pytest
+import json
 
-from service.db.organization.api_keys import ApiKeys
-from tests.api import LiveApi, add_admin_key
+import pytest
+from sqlalchemy import select
+from typer.testing import Result
+
+from service.db import tables
+from service.db.organization.api_keys import DEFAULT_TENANT, ApiKeys
+from service.db.organization.audit_log import AuditLog
+from service.db.organization.key_sets import KeySet
+from tests.api import LiveApi, add_admin_key, jsonl
 from tests.service.cli.running import run_tunery
+from tests.service.db.rows import pass_days
 
 
 @pytest.fixture
@@ -37,6 +45,76 @@ def test_other_admins_make_no_organizations(live: LiveApi) -> None:
     for command in (["create", "x"], ["ls"]):
         done = run_tunery(live, "organizations", *command, key=admin)
         assert (done.exit_code, "operator's key" in done.stderr) == (3, True)
+
+
+def made_by(live: LiveApi, operator: str) -> tuple[str, str]:
+    """A new organization's id and its admin key."""
+    made = run_tunery(live, "organizations", "create", "acme", "--json", key=operator)
+    found = json.loads(made.stdout)
+    return found["id"], found["admin_api_key"]
+
+
+def test_an_organization_that_has_lost_its_keys_gets_one_and_its_log_tells(
+    live: LiveApi, operator: str
+) -> None:
+    id, lost = made_by(live, operator)
+    with live.state.database.write() as session:
+        for key in KeySet.of_admins(session, id).page(limit=10).data:
+            KeySet.of_admins(session, id).revoke(key.id)
+    assert run_tunery(live, "projects", "ls", key=lost).exit_code == 3
+    found = run_tunery(live, "organizations", "recover", id, "--expires", "1d", key=operator)
+    assert found.exit_code == 0, found.stderr
+    admin = found.stdout.strip()
+    assert [line.split("\t")[1] for line in projects(live, admin)] == ["default"]
+    for reader in (admin, operator):
+        assert "organization.recovered" in run_tunery(live, "audit", "ls", key=reader).stdout
+    stranger = add_admin_key(live.state.database, live.project.tenant)
+    for command in ("recover", "archive", "delete"):
+        flags = [] if command == "recover" else ["--yes"]
+        done = run_tunery(live, "organizations", command, id, *flags, key=stranger)
+        assert (done.exit_code, "operator's key" in done.stderr) == (3, True)
+
+
+def test_an_organization_ends_by_being_archived_and_then_deleted(live: LiveApi, operator: str) -> None:
+    id, admin = made_by(live, operator)
+    run_tunery(live, "projects", "create", "second", key=admin)
+    with live.openai(api_key=admin) as client:
+        file = client.files.create(file=("a.jsonl", jsonl()), purpose="fine-tune")
+        job = client.fine_tuning.jobs.create(model="base-1", training_file=file.id)
+
+    def run(command: str, *arguments: str) -> Result:
+        return run_tunery(live, "organizations", command, id, *arguments, key=operator)
+
+    assert "organization_not_archived" in run("delete", "--yes").stderr
+    assert run("archive", "--yes").exit_code == 0
+    assert run_tunery(live, "projects", "ls", key=admin).exit_code == 3
+    with live.state.database.read() as session:
+        assert session.get_one(tables.Job, job.id).status == "cancelled"
+    assert "\tarchived" in run_tunery(live, "organizations", "ls", key=operator).stdout
+    assert "organization_archived" in run("recover").stderr
+    assert "project_busy" in run("delete", "--yes").stderr
+    pass_days(live.state.database, 1)
+    assert run("archive", "--yes").exit_code == 0, "again"
+    deleted = run("delete", "--yes")
+    assert deleted.exit_code == 0, deleted.stderr
+    assert id not in run_tunery(live, "organizations", "ls", key=operator).stdout
+    assert run("delete", "--yes").exit_code != 0
+    with live.state.database.read() as session:
+        for table in (tables.Project, tables.ApiKey, tables.File, tables.Job):
+            assert session.scalar(select(table.id).where(table.organization_id == id)) is None
+        types = [entry["type"] for entry in AuditLog(session, id).page(limit=100).data]
+    for type in ("organization.archived", "api_key.deleted", "project.archived", "organization.deleted"):
+        assert type in types
+    log = run_tunery(live, "audit", "ls", key=operator).stdout
+    assert "organization.archived" in log
+    assert "organization.deleted" in log
+
+
+def test_the_operators_organization_cannot_be_archived(live: LiveApi, operator: str) -> None:
+    own = DEFAULT_TENANT.organization_id
+    refused = run_tunery(live, "organizations", "archive", own, "--yes", key=operator)
+    assert "operators_organization" in refused.stderr
+    assert run_tunery(live, "projects", "ls", key=operator).exit_code == 0
 
 
 def test_a_project_is_deleted_by_its_id_alone(live: LiveApi) -> None:

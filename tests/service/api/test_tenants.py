@@ -89,6 +89,9 @@ NAMES_NOTHING = {
     "organizations_list",
     "organizations_create",
     # Only the operator's key may name another organization.
+    "organizations_admin_api_keys_create",
+    "organizations_archive",
+    "organizations_delete",
     "organization_limits_retrieve",
     "organization_limits_update",
     "organization_limits_reset",

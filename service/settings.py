@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -139,6 +139,12 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of web pages that may call the API, separated by commas, such as `https://app.example.com`; `*`
     allows any. None by default: browsers then block such calls."""
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
+    """Addresses or networks of proxies, separated by commas, such as `10.0.3.7, 10.42.0.0/16`. For requests
+    from these, the audit log has the client's address as the proxy's `X-Forwarded-For` tells it: the last one
+    that is not itself a trusted proxy's. None by default: the header is then ignored, because a caller could
+    write any address into it. Name only proxies that set or append to the header, and networks from which
+    nothing else reaches the API's port."""
     dashboard: bool = True
     """Whether the API serves the dashboard at `/`. Without it, that path needs a key like any other."""
     max_connections: int = Field(default=2048, ge=16)
@@ -489,7 +495,9 @@ class Settings(BaseSettings):
                 )
         return pools
 
-    @field_validator("cors_origins", "webhook_allowed_destinations", "integrations", mode="before")
+    @field_validator(
+        "cors_origins", "trusted_proxies", "webhook_allowed_destinations", "integrations", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return value.replace(",", " ").split() if isinstance(value, str) else value

@@ -51,8 +51,9 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        # A caller could put any address, or any text, into the audit log.
-        proxy_headers=False,
+        # From others, a caller could put any address, or any text, into the audit log.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
         timeout_keep_alive=round(limits.idle_seconds),
         timeout_graceful_shutdown=settings.drain_seconds,
     )

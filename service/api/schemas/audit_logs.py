@@ -67,7 +67,8 @@ class AuditLogEntry(Identified):
     """None for what Tunery did by itself."""
     request_id: str | None
     ip_address: str | None
-    """The peer of the connection: of the proxy, if there is one."""
+    """The peer of the connection; behind a proxy that the operator trusts, the client's address as the proxy
+    tells it."""
     sequence: int
     """1 for the organization's first entry. A Tunery extension, as the two hashes are."""
     previous_sha256: str

@@ -17,9 +17,11 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
+from cluster.contracts.errors import InvalidConfiguration
 from service.db import tables
 from service.db.database import Database
 from service.ports import free_ports
+from service.settings import checked_settings
 from tests.api import add_project
 
 pytestmark = pytest.mark.slow
@@ -45,13 +47,14 @@ def process(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @contextmanager
-def started(sqlite_template: Path, folder: Path) -> Iterator[Process]:
+def started(sqlite_template: Path, folder: Path, **environ: str) -> Iterator[Process]:
     port, internal_port, metrics_port = free_ports(3)
     database_url = f"sqlite:///{shutil.copy(sqlite_template, folder)}"
     environment = os.environ | {
         "TUNERY_DATABASE_URL": database_url,
         "TUNERY_STORAGE_URL": f"file://{folder}/objects",
         "TUNERY_METRICS_PORT": str(metrics_port),
+        **environ,
     }
     popen = subprocess.Popen(
         [sys.executable, "-m", "service.api", "--port", str(port), "--internal-port", str(internal_port)],
@@ -98,20 +101,42 @@ def test_it_serves_until_sigterm_and_then_ends_by_itself(sqlite_template: Path, 
     assert "whisper" not in "".join(process.log)
 
 
-def test_a_caller_cannot_say_where_it_calls_from(process: Process) -> None:
+def recorded_address(process: Process, forwarded_for: str) -> str:
+    """What the audit log says of a request with this X-Forwarded-For, which comes from 127.0.0.1."""
     with closing(Database(process.database_url)) as database:
-        headers = {
-            "authorization": f"Bearer {add_project(database).key}",
-            "x-forwarded-for": "1.2.3.4 forged",
-        }
+        project = add_project(database)
+        headers = {"authorization": f"Bearer {project.key}", "x-forwarded-for": forwarded_for}
         upload = {"files": {"file": ("a", b"x")}, "data": {"purpose": "user_data"}}
         url = f"http://127.0.0.1:{process.port}/v1/files"
         with httpx2.Client(trust_env=False, headers=headers) as http:
             assert http.post(url, **upload).status_code == 200
         with database.read() as session:
-            bodies = [json.loads(body) for body in session.scalars(select(tables.AuditEntry.body))]
-    (created,) = (entry for entry in bodies if entry["type"] == "file.created")
-    assert created["ip_address"] == "127.0.0.1"
+            of_project = tables.AuditEntry.project_id == project.tenant.project_id
+            bodies = session.scalars(select(tables.AuditEntry.body).where(of_project))
+            (created,) = (one for one in map(json.loads, bodies) if one["type"] == "file.created")
+    address: str = created["ip_address"]
+    return address
+
+
+def test_a_caller_cannot_say_where_it_calls_from(process: Process) -> None:
+    assert recorded_address(process, "1.2.3.4 forged") == "127.0.0.1"
+
+
+def test_only_a_trusted_proxy_says_where_its_client_calls_from(sqlite_template: Path, tmp_path: Path) -> None:
+    """The client can only write in front of what the proxies append."""
+    trusted = {"127.0.0.1, 10.42.0.0/16": "203.0.113.7", "10.42.0.0/16": "127.0.0.1"}
+    for number, (proxies, expected) in enumerate(trusted.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with started(sqlite_template, folder, TUNERY_TRUSTED_PROXIES=proxies) as process:
+            assert recorded_address(process, "6.6.6.6, 203.0.113.7, 10.42.1.1") == expected
+
+
+@pytest.mark.parametrize("proxies", ["*", "my-proxy", "10.0.0.0/33", "10.0.0.1/8"])
+def test_what_names_no_addresses_is_not_trusted(monkeypatch: pytest.MonkeyPatch, proxies: str) -> None:
+    monkeypatch.setenv("TUNERY_TRUSTED_PROXIES", proxies)
+    with pytest.raises(InvalidConfiguration, match="TUNERY_TRUSTED_PROXIES"):
+        checked_settings()
 
 
 def test_idle_connections_are_kept_longer_than_clients_keep_theirs(process: Process) -> None:

@@ -8,6 +8,7 @@ import typer
 from cluster.contracts.errors import TuneryError
 from service.backup.installation import opened, read_secret
 from service.backup.making import make_backup
+from service.backup.pruning import delete_oldest, delete_unfinished
 from service.cli.commands import local_command
 from service.cli.failures import CommandFailed
 from service.cli.output import Output, date
@@ -30,6 +31,14 @@ def backup(
             help="Only list the objects: the store's own versions or replicas are the copy of their bytes.",
         ),
     ] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Then delete all backups beside FOLDER but the newest ones, this one counted; and before, "
+            "what interrupted backups have left there. Without it, nothing is deleted.",
+        ),
+    ] = None,
 ) -> None:
     """Copy the database and the objects that it needs, while everything runs.
 
@@ -37,6 +46,8 @@ def backup(
     it is encrypted."""
     try:
         secret = read_secret(key_file)
+        # First, to make room.
+        left = [] if keep is None else delete_unfinished(folder.absolute().parent)
         with opened(data) as (database, store), bar("rows", None, "percent", is_transient=True) as shown:
             manifest = make_backup(
                 database,
@@ -46,8 +57,13 @@ def backup(
                 copies_objects=not without_objects,
                 progress=lambda what, done, total: shown.update(done, total, what),
             )
+        old = [] if keep is None else delete_oldest(folder.absolute().parent, keep)
     except TuneryError as error:
         raise CommandFailed(error.message) from error
+    for deleted in left:
+        output.remark(f"{deleted} was no whole backup, and is deleted.")
+    for deleted in old:
+        output.remark(f"{deleted} is deleted: --keep {keep}.")
     objects = manifest.objects
     listed = f"{objects.objects:,} objects of {objects.bytes:,} bytes"
     if objects.missing:

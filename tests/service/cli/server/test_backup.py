@@ -1,6 +1,9 @@
 """`tunery backup` and `tunery restore` of data folders, as their operator uses them."""
 
 import json
+import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,42 @@ def test_what_the_operator_did_wrong_is_said_in_one_line(installation: Path, tmp
         assert said in done.stderr.replace("\n", " ")
     assert not (tmp_path / "new").exists()
     assert not (tmp_path / "b").exists()
+
+
+def test_it_keeps_the_newest_backups_and_nothing_of_interrupted_ones(
+    installation: Path, tmp_path: Path
+) -> None:
+    backups = tmp_path / "backups"
+    (backups / "lost+found").mkdir(parents=True)
+    (backups / "notes").mkdir()
+    (backups / "notes" / "tables").write_text("mine")
+    for path in (backups / "notes", backups / "notes" / "tables", backups / "lost+found"):
+        os.utime(path, (0, 0))
+    for day in (1, 2, 3):
+        run("backup", backups / f"day-{day}", "--data", installation)
+        manifest = backups / f"day-{day}" / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"created_at": day}))
+    for name, age in (("interrupted", 7200), ("under-way", 60)):
+        shutil.copytree(backups / "day-1", backups / name)
+        (backups / name / "manifest.json").unlink()
+        for path in (*(backups / name).rglob("*"), backups / name):
+            os.utime(path, (time.time() - age,) * 2)
+    done = run("backup", backups / "now", "--data", installation, "--keep", 2)
+    assert sorted(one.name for one in backups.iterdir()) == [
+        "day-3",
+        "lost+found",
+        "notes",
+        "now",
+        "under-way",
+    ]
+    assert "day-1 is deleted" in done.stderr
+    assert "interrupted was no whole backup" in done.stderr
+    assert "is intact" in run("restore", backups / "now", "--check").stdout
+
+
+def test_a_backup_that_fails_deletes_no_other(installation: Path, tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
+    run("backup", backups / "first", "--data", installation)
+    refused = run("backup", backups / "first", "--data", installation, "--keep", 1)
+    assert "is not empty" in refused.stderr
+    assert (backups / "first" / "manifest.json").exists()

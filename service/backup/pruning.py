@@ -1,0 +1,69 @@
+"""Deletes old backups, and what interrupted ones have left, from the folder that a new one is made in. What
+does not look like a backup of Tunery is left alone."""
+
+import shutil
+import time
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cluster.storage.files import as_domain_error
+from service.backup.folder import MANIFEST, OBJECT_LIST, BackupManifest
+
+_PARTS = {"tables", "objects", OBJECT_LIST}
+_SILENT_SECONDS = 3600.0
+"""A backup that is being made writes all the time."""
+
+
+def delete_unfinished(parent: Path) -> list[Path]:
+    """Deletes folders of backups that have no manifest, and into which nothing was written for an hour.
+    Returns them. Raises Unavailable if the disk fails."""
+    found = [one for one in _folders(parent) if _is_unfinished(one)]
+    for folder in found:
+        _delete(folder)
+    return found
+
+
+def delete_oldest(parent: Path, keep: int) -> list[Path]:
+    """Deletes all whole backups but the newest `keep`, by the moments that they are of. Returns them. Raises
+    Unavailable if the disk fails."""
+    times = {folder: created_at for folder in _folders(parent) if (created_at := _created_at(folder))}
+    oldest = sorted(times, key=lambda folder: (times[folder], folder.name), reverse=True)[keep:]
+    for folder in oldest:
+        _delete(folder)
+    return oldest
+
+
+def _folders(parent: Path) -> list[Path]:
+    if not parent.is_dir():
+        return []
+    return sorted(one for one in parent.iterdir() if one.is_dir() and not one.is_symlink())
+
+
+def _is_unfinished(folder: Path) -> bool:
+    try:
+        names = {one.name for one in folder.iterdir()}
+        if not (folder / "tables").is_dir() or not names <= _PARTS:
+            return False
+        newest = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+    except OSError:
+        # Not ours to read, or somebody is deleting it now.
+        return False
+    return newest < time.time() - _SILENT_SECONDS
+
+
+def _created_at(folder: Path) -> int | None:
+    """None if there is no manifest that can be read."""
+    try:
+        return BackupManifest.model_validate_json((folder / MANIFEST).read_bytes()).created_at
+    except (OSError, ValidationError):
+        return None
+
+
+def _delete(folder: Path) -> None:
+    try:
+        # First, so that nobody takes the rest for a backup.
+        (folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise as_domain_error(error, folder) from error

@@ -170,8 +170,15 @@ conformance: install .clients/installed  ## write openapi/CONFORMANCE.md, which 
 docs: install  ## the documentation as a website, in build/docs; fails on broken links and anchors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-audit: .venv-audit/installed  ## the pinned versions beside known vulnerabilities; asks the package index's own service
-	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+# What the tests have, and what each image has.
+PINNED := constraints.txt $(wildcard deploy/docker/*.lock)
+
+audit: .venv-audit/installed  ## all pinned versions, of tests and of every image, beside known vulnerabilities; asks the package index's own service
+	failed=; for pinned in $(PINNED); do \
+		echo "$$pinned:"; \
+		.venv-audit/bin/pip-audit --requirement $$pinned --no-deps --disable-pip || failed="$$failed $$pinned"; \
+	done; \
+	test -z "$$failed" || { echo "vulnerable:$$failed"; exit 1; }
 
 .venv-audit/installed:
 	$(call VENV,.venv-audit)
@@ -191,10 +198,17 @@ lock: .venv-audit/installed  ## write what images are built from, with hashes: d
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --constraint build/vllm-constraints.txt \
 		--output-file deploy/docker/vllm.lock --extra cluster --extra vllm pyproject.toml deploy/docker/build.in
 
-sbom: install .venv-audit/installed  ## what is installed, with licences, as CycloneDX: build/sbom.cdx.json
+sbom: install .venv-audit/installed  ## as CycloneDX: what is installed, with licences (build/sbom.cdx.json), and what each image has (build/sbom-IMAGE.cdx.json)
 	mkdir -p build
 	.venv-audit/bin/cyclonedx-py environment --spec-version 1.6 --output-reproducible --output-file build/sbom.cdx.json \
 		$(BIN)/python
+	for image in service cluster vllm; do \
+		.venv-audit/bin/cyclonedx-py requirements --spec-version 1.6 --output-reproducible \
+			--output-file build/sbom-$$image.cdx.json deploy/docker/$$image.lock || exit 1; \
+	done
+
+licences: sbom  ## the licence of everything that is installed: build/licences.md
+	$(BIN)/python -m tests.deploy.licences build/sbom.cdx.json > build/licences.md
 
 coverage: install  ## lines of scheduling, database and training that no unit test reaches
 	$(REACHED_LINES) $(BIN)/python -m pytest -n 2 --dist loadfile --quiet tests/service tests/cluster/training

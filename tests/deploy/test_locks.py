@@ -1,12 +1,14 @@
 """What images are built from: every package by version and hash, and no other version than the tests have."""
 
 import re
+import subprocess
 import tomllib
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.deploy.licences import table
 from tests.deploy.manifests import DEPLOY, ROOT
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
@@ -52,3 +54,27 @@ def test_an_image_takes_nothing_but_what_is_locked(image: str) -> None:
     assert "--no-build-isolation" in installs[1]
     assert "setuptools" in pins((DEPLOY / "docker" / f"{image}.lock").read_text())
     assert f"--require-hashes --no-deps --requirement {image}.lock" in installs[0]
+
+
+def test_what_images_and_tests_pin_is_all_audited() -> None:
+    shown = subprocess.run(
+        ["make", "--dry-run", "--old-file", ".venv-audit/installed", "audit"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for pinned in ["constraints.txt", *(f"deploy/docker/{image}.lock" for image in EXTRAS)]:
+        assert pinned in shown
+
+
+def test_licences_are_listed_by_package() -> None:
+    components = [
+        {"name": "Zed", "version": "1", "licenses": [{"license": {"id": "MIT"}}]},
+        {"name": "abc", "version": "2", "licenses": [{"expression": "Apache-2.0 OR BSD-3-Clause"}]},
+        {"name": "old", "version": "3", "licenses": [{"license": {"name": "The whole\ntext of it"}}]},
+        {"name": "bare", "version": "4"},
+    ]
+    assert table(components).splitlines()[2:] == [
+        "| abc | 2 | Apache-2.0 OR BSD-3-Clause |",
+        "| bare | 4 | unknown |",
+        "| old | 3 | unknown |",
+        "| Zed | 1 | MIT |",
+    ]

@@ -171,6 +171,47 @@ def test_the_gpu_file_of_compose_changes_what_exists() -> None:
     assert changes["services"]["api"] == changes["services"]["scheduler"]
 
 
+def test_the_metrics_file_of_compose_scrapes_what_is_there_and_no_other_machine_reaches_it() -> None:
+    (changes,) = documents(DEPLOY / "compose" / "compose.metrics.yaml")
+    added = changes["services"].pop("prometheus")
+    assert re.search(r"\d", added["image"].rpartition(":")[2])
+    assert added["logging"] == SERVICES["api"]["logging"]
+    assert [port.rpartition(":")[0] for port in added["ports"]] == ["127.0.0.1:9090"]
+    for name, change in changes["services"].items():
+        assert set(change) == {"environment"}
+        assert_variables_exist(SERVICES[name]["image"], set(change["environment"]))
+    (configuration,) = documents(DEPLOY / "compose" / "prometheus.yaml")
+    ports = {
+        f"tunery-{name}": [f"{name}:{port}"]
+        for name, change in changes["services"].items()
+        for variable, port in change["environment"].items()
+        if variable.endswith("_PORT")
+    }
+    scraped = {
+        one["job_name"]: one["static_configs"][0]["targets"] for one in configuration["scrape_configs"]
+    }
+    assert scraped == ports
+    mounted = dict(one.split(":")[:2] for one in added["volumes"])
+    sources = {target: source for source, target in mounted.items()}
+    for path in (*configuration["rule_files"], "/etc/prometheus/prometheus.yaml"):
+        assert (DEPLOY / "compose" / sources[path]).is_file()
+    assert f"--config.file={mounted['./prometheus.yaml']}" in added["command"]
+    assert mounted["metrics"] in added["command"][1]
+
+
+def test_backups_of_compose_run_as_the_owner_of_the_database_with_the_storage() -> None:
+    text = (ROOT / "docs" / "backup.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"docker compose run (.*)", text)
+    run = {command.partition("tunery ")[2].split()[0]: command for command in commands}
+    assert set(run) == {"backup", "restore", "reconcile"}
+    for name, service in (("backup", "migrate"), ("restore", "migrate"), ("reconcile", "scheduler")):
+        assert run[name].split(" tunery ")[0].split()[-1] == service
+        assert {"TUNERY_DATABASE_URL", "TUNERY_STORAGE_URL"} <= SERVICES[service]["environment"].keys()
+    stopped = re.search(r"docker compose stop ([\w -]+?) +#", text)
+    assert stopped is not None
+    assert set(stopped[1].split()) == SERVICES.keys() - {"postgres", "s3", "migrate"}
+
+
 def test_compose_takes_every_secret_from_the_environment_file_and_requires_each() -> None:
     text = (DEPLOY / "compose" / "compose.yaml").read_text()
     example = (DEPLOY / "compose" / ".env.example").read_text()

@@ -75,7 +75,8 @@ class Launcher:
             spec = JobSpec.model_validate_json(self._store.get(spec_key(attempt.job_id, attempt.number)))
         except NotFound:
             return False
-        return jobs.token_matches(attempt, spec.attempt_token)
+        # `tunery up` listens on another port each time.
+        return spec.service_url == self._service_url and jobs.token_matches(attempt, spec.attempt_token)
 
     def _spec(self, jobs: SchedulerStore, job: Job, claim: Claim) -> JobSpec:
         assert job.config is not None, "a queued job is resolved"

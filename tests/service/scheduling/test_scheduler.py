@@ -838,6 +838,22 @@ def test_each_job_starts_once_after_an_outage_of_ray(world: World) -> None:
     assert world.status(job) is JobStatus.RUNNING
 
 
+def test_a_start_that_another_tunery_up_completes_reports_to_the_new_one(world: World) -> None:
+    job = world.job()
+    scheduler = world.scheduler()
+    scheduler.tick()
+    world.ray.fault = Unavailable("away", code="ray_unavailable")
+    scheduler.tick()
+    world.ray.fault = None
+    scheduler.close()
+    world.settings = world.settings.model_copy(update={"service_url": "http://another"})
+    world.scheduler().tick()
+    assert world.ray.submissions == [f"{job.id}-a1"]
+    assert world.spec(f"{job.id}-a1").service_url == "http://another"
+    world.sync(job, state=Running())
+    assert world.status(job) is JobStatus.RUNNING
+
+
 def test_a_slow_publish_does_not_hold_up_other_jobs(world: World) -> None:
     slow = _trained(world)
     entered, go_on = threading.Event(), threading.Event()

@@ -24,7 +24,7 @@ from cluster.runner.supervise import SupervisedRun, supervise, tell_stopped
 from cluster.runner.sync import FencedError, ServiceLink
 from cluster.runner.tracked import Trackers
 from cluster.storage.location import store_from_environment
-from cluster.storage.patience import PatientStore
+from cluster.storage.retrying import RetryingStore
 from cluster.tracing import configure_tracing, span, stop_tracing, traceparent
 
 FENCED = 3
@@ -40,7 +40,7 @@ def main() -> int:
     reset_niceness()
     configure_logs(sys.stderr, process="runner")
     configure_tracing("runner")
-    store = PatientStore(store_from_environment(), STORAGE_SECONDS)
+    store = RetryingStore(store_from_environment(), STORAGE_SECONDS)
     spec = JobSpec.model_validate_json(store.get(os.environ["TUNERY_JOB_SPEC"]))
     configure_logs(sys.stderr, process="runner", job=spec.job_id, attempt=spec.attempt)
     with tempfile.TemporaryDirectory() as scratch, httpx2.Client(timeout=SYNC_TIMEOUT_SECONDS) as client:

@@ -18,7 +18,7 @@ from cluster.contracts.evaluation import EvaluationReport
 from cluster.contracts.jobs import Finished, JobSpec, Stopped
 from cluster.contracts.weights import WeightsRef
 from cluster.scratch import scratch_folder
-from cluster.storage.patience import TRAINING_SECONDS, PatientStore
+from cluster.storage.retrying import TRAINING_SECONDS, RetryingStore
 from cluster.storage.store import ObjectStore
 from cluster.tracing import span
 from cluster.training.checkpoints.environment import device_name
@@ -52,7 +52,7 @@ def run_attempt(
     Raises the errors of `loop.train` and of storage, InvalidDataset, CorruptArtefact if data or checkpoint
     are not what the specification names, and Unavailable (`insufficient_scratch`) if this node has no room
     for the files of checkpoints."""
-    store = PatientStore(store.encrypted_with(spec.encryption_key), TRAINING_SECONDS, hooks.heartbeat)
+    store = RetryingStore(store.encrypted_with(spec.encryption_key), TRAINING_SECONDS, hooks.heartbeat)
     world = joined_world(spec.config.parallelism)
     together = world.patient_group()
     if not world.is_first:

@@ -1,4 +1,4 @@
-"""A store for those who would rather wait than fail while the real one does not answer."""
+"""A store that repeats what fails because the real one does not answer."""
 
 import logging
 import random
@@ -24,7 +24,7 @@ _BEAT_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
-class PatientStore(ObjectStore):
+class RetryingStore(ObjectStore):
     """The objects of `store`. What raises Unavailable because the store does not answer is repeated as a
     whole, after growing pauses, until `seconds` have passed since its first failure. `on_wait` is called
     about every second meanwhile, from the thread that waits.

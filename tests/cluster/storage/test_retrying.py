@@ -12,7 +12,7 @@ import pytest
 from cluster.contracts.errors import InsufficientStorage, NotFound, Unavailable
 from cluster.storage.files import store_unavailable, unobserved
 from cluster.storage.local import LocalStore
-from cluster.storage.patience import PatientStore
+from cluster.storage.retrying import RetryingStore
 from cluster.storage.store import ObjectInfo
 
 
@@ -51,8 +51,8 @@ class Away(LocalStore):
             raise self.error
 
 
-def patient(away: Away, seconds: float, on_wait: Callable[[], None] = unobserved) -> PatientStore:
-    return PatientStore(away, seconds, on_wait, clock=lambda: away.now, sleep=away.sleep)
+def patient(away: Away, seconds: float, on_wait: Callable[[], None] = unobserved) -> RetryingStore:
+    return RetryingStore(away, seconds, on_wait, clock=lambda: away.now, sleep=away.sleep)
 
 
 def test_files_are_sent_and_fetched_once_the_store_is_back(tmp_path: Path) -> None:

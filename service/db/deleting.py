@@ -47,7 +47,7 @@ def delete_events(database: Database, tenant: Tenant) -> int:
     while job_ids:
         with database.write(frees_space=True) as session:
             if job_ids == [""]:
-                _check_deletable(session, tenant)
+                check_deletable(session, tenant)
             else:
                 _lock_archived(session, tenant)
             job_ids = _next_jobs(session, tenant, after=job_ids[-1])
@@ -70,7 +70,7 @@ def delete_project(session: Session, tenant: Tenant, *, heir: Tenant | None) -> 
     others, too. None deletes them, with an organization's last project. Raises NotFound, and Conflict:
     `project_not_archived`, `project_busy` while something of it may still write, `model_in_use` while a job
     of another project starts from a model of it, or `legal_hold` while anything of it is held."""
-    row = _check_deletable(session, tenant)
+    row = check_deletable(session, tenant)
     keep_usage(session, tenant)
     record(session, tenant, "project.deleted", row.id, data={"name": row.name})
     if heir is not None:
@@ -118,7 +118,8 @@ def _condition(
     return or_(*own)
 
 
-def _check_deletable(session: Session, tenant: Tenant) -> tables.Project:
+def check_deletable(session: Session, tenant: Tenant) -> tables.Project:
+    """Raises what `delete_project` does."""
     row = _lock_archived(session, tenant)
     assert row.archived_at is not None
     if now(session) - row.archived_at < _COUNTING_SECONDS:

@@ -7,33 +7,38 @@ from sqlalchemy.orm import Session
 
 from cluster.contracts.errors import Conflict
 from service.db import tables
-from service.db.archiving import archive_project
+from service.db.archiving import archive_project, cancel_jobs
 from service.db.database import Database, now
-from service.db.deleting import delete_events, delete_project
+from service.db.deleting import check_deletable, delete_events, delete_project
 from service.db.limits.limits import Limits
 from service.db.organization.audit_log import record
 from service.db.organization.organizations import Organization, Organizations, record_by_operator
 from service.db.tenancy import Tenant
 
 
-def archive_organization(session: Session, id: str, *, operator: Tenant) -> Organization:
-    """Revokes the organization's keys, and archives all of its projects. Archiving it again archives what was
-    made meanwhile.
+def archive_organization(database: Database, id: str, *, operator: Tenant) -> Organization:
+    """Revokes the organization's keys, and then archives its projects, each by itself. Archiving it again
+    archives what was made meanwhile, and what is left where it was interrupted.
 
     Raises NotFound, and Conflict (`operators_organization`) for the operator's own."""
-    Organizations(session).get(id)
-    if id == operator.organization_id:
-        raise Conflict(
-            "The operator's key acts in this organization; it cannot be archived.",
-            code="operators_organization",
-        )
-    record_by_operator(session, operator, "organization.archived", id)
-    _revoke_keys(session, id)
-    project = tables.Project
-    active = select(project.id).where(project.organization_id == id, project.archived_at.is_(None))
-    for project_id in session.scalars(active.order_by(project.id)).all():
-        archive_project(session, id, project_id)
-    return Organizations(session).get(id)
+    with database.write() as session:
+        Organizations(session).get(id)
+        if id == operator.organization_id:
+            raise Conflict(
+                "The operator's key acts in this organization; it cannot be archived.",
+                code="operators_organization",
+            )
+        record_by_operator(session, operator, "organization.archived", id)
+        _revoke_keys(session, id)
+        project = tables.Project
+        active = select(project.id).where(project.organization_id == id, project.archived_at.is_(None))
+        project_ids = session.scalars(active.order_by(project.id)).all()
+    for project_id in project_ids:
+        cancel_jobs(database, id, project_id)
+        with database.write(frees_space=True) as session:
+            archive_project(session, id, project_id)
+    with database.read() as session:
+        return Organizations(session).get(id)
 
 
 def delete_organization(database: Database, id: str, *, operator: Tenant) -> dict[str, int]:
@@ -41,16 +46,19 @@ def delete_organization(database: Database, id: str, *, operator: Tenant) -> dic
     organization. Its audit log stays, and so does what its projects used in all. Returns how many
     rows of each table there were.
 
-    Raises NotFound, and Conflict: `organization_not_archived`, or what `delete_project` raises. Call it again
-    to go on."""
+    Raises NotFound, and Conflict: `organization_not_archived`, or what `delete_project` raises of any of the
+    projects, before it deletes anything. Call it again to go on where it was interrupted."""
+    with database.write() as session:
+        if not Organizations(session).get(id).is_archived:
+            raise Conflict(
+                f"Organization {id} is in use. Archive it first.", code="organization_not_archived"
+            )
+        for tenant in _projects(session, id):
+            check_deletable(session, tenant)
     counts: Counter[str] = Counter()
     is_last = False
     while not is_last:
         with database.read() as session:
-            if not Organizations(session).get(id).is_archived:
-                raise Conflict(
-                    f"Organization {id} is in use. Archive it first.", code="organization_not_archived"
-                )
             first, *others = _projects(session, id)
         is_last = not others
         events = delete_events(database, first)
@@ -73,7 +81,7 @@ def _projects(session: Session, organization_id: str) -> list[Tenant]:
 
 
 def _revoke_keys(session: Session, organization_id: str) -> None:
-    """Those that stand for tokens stay: they are refused with their projects."""
+    """Revokes all but the keys of token holders, which are refused with their projects."""
     key = tables.ApiKey
     rows = session.scalars(
         select(key)

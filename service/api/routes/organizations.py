@@ -85,8 +85,7 @@ def create_admin_key(
 def archive(caller: Operator, state: UsesAppState, organization_id: str) -> PublicOrganization:
     """Archives an organization permanently: its keys are revoked, and all of its projects archived, so that
     their jobs are cancelled. Files and models stay until it is deleted. A Tunery extension."""
-    with state.database.write(frees_space=True) as session:
-        return _public(archive_organization(session, organization_id, operator=caller.tenant))
+    return _public(archive_organization(state.database, organization_id, operator=caller.tenant))
 
 
 @router.delete("/{organization_id}", operation_id="organizations_delete", summary="Delete an organization")

@@ -10,6 +10,8 @@ from service.db import tables
 from service.db.organization.api_keys import DEFAULT_TENANT, ApiKeys
 from service.db.organization.audit_log import AuditLog
 from service.db.organization.key_sets import KeySet
+from service.db.retention.holds import LegalHolds
+from service.db.tenancy import Tenant
 from tests.api import LiveApi, add_admin_key, jsonl
 from tests.service.cli.running import run_tunery
 from tests.service.db.rows import pass_days
@@ -108,6 +110,23 @@ def test_an_organization_ends_by_being_archived_and_then_deleted(live: LiveApi, 
     log = run_tunery(live, "audit", "ls", key=operator).stdout
     assert "organization.archived" in log
     assert "organization.deleted" in log
+
+
+def test_nothing_of_an_organization_is_deleted_while_any_of_it_is_held(live: LiveApi, operator: str) -> None:
+    id, admin = made_by(live, operator)
+    run_tunery(live, "projects", "create", "second", key=admin)
+    project = tables.Project
+    mine = select(project.id).where(project.organization_id == id).order_by(project.name)
+    with live.state.database.write() as session:
+        held, second = session.scalars(mine).all()
+        key_id = session.scalars(select(tables.ApiKey.id).where(tables.ApiKey.organization_id == id)).one()
+        LegalHolds(session, Tenant(id, held)).place(held, "a court's order", api_key_id=key_id)
+    assert run_tunery(live, "organizations", "archive", id, "--yes", key=operator).exit_code == 0
+    pass_days(live.state.database, 1)
+    refused = run_tunery(live, "organizations", "delete", id, "--yes", key=operator)
+    assert "legal_hold" in refused.stderr
+    with live.state.database.read() as session:
+        assert session.scalars(mine).all() == [held, second]
 
 
 def test_the_operators_organization_cannot_be_archived(live: LiveApi, operator: str) -> None:

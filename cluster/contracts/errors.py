@@ -31,7 +31,10 @@ from cluster.contracts.durations import duration
 MODEL_NOT_AVAILABLE = "model_not_available"
 """The code of an Unavailable whose base model is not where the catalogue says."""
 STORAGE_UNAVAILABLE = "storage_unavailable"
-"""The code of an Unavailable whose object store does not answer, or refuses."""
+"""The code of an Unavailable whose object store does not answer, or is busy."""
+STORAGE_REFUSED = "storage_refused"
+"""The code of an Unavailable whose object store does not permit what was asked of it. Its policy, or this
+installation's credentials, clock or bucket must be changed first."""
 
 
 class TuneryError(Exception):

@@ -17,10 +17,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError, S3ValidationError
 
 from cluster.contracts.errors import (
+    STORAGE_REFUSED,
     InsufficientStorage,
     InvalidConfiguration,
     NotFound,
     TuneryError,
+    Unavailable,
 )
 from cluster.storage.completion import complete, part_of
 from cluster.storage.files import as_domain_error, sha256_of, store_unavailable, unobserved
@@ -43,6 +45,19 @@ if TYPE_CHECKING:
     Parts = list[CompletedPartTypeDef]
 
 _FULL_CODES = ("XMinioStorageFull", "QuotaExceeded")
+_REFUSAL_CODES = {
+    "403",
+    "AccessDenied",
+    "AllAccessDisabled",
+    "AccountProblem",
+    "InvalidAccessKeyId",
+    "KMS.DisabledException",
+    "KMS.NotFoundException",
+    "NoSuchBucket",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+}
+"""What the same request is answered with again."""
 """Error codes of stores that are out of space for a bucket, besides HTTP status 507."""
 _TRANSFER_ERRORS = (RetriesExceededError, S3DownloadFailedError, S3ValidationError)
 """What boto3's transfer manager raises for parts that cannot be fetched. The last two: the object was
@@ -427,6 +442,7 @@ def _as_domain_error(error: Exception, key: str) -> TuneryError:
             " If there is no such object, the storage's policy lacks s3:ListBucket on the bucket, or allows "
             "it on a condition of s3:prefix, which Ceph does not take for met: see deploy/storage."
         )
-    return store_unavailable(
-        f"Storage refuses {error.operation_name} of {key!r}: {code or 'no reason given'}.{advice}"
+    problem = f"Storage refuses {error.operation_name} of {key!r}: {code or 'no reason given'}.{advice}"
+    return (
+        Unavailable(problem, code=STORAGE_REFUSED) if code in _REFUSAL_CODES else store_unavailable(problem)
     )

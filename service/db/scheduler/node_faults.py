@@ -17,8 +17,6 @@ FAULTS = 2
 """A node is avoided once attempts of so many jobs have failed on it since one last ended well there. The
 retries of one job count once: its own code or data may be what fails."""
 _MOST = 1000
-_NOT_THE_NODES = {STORAGE_UNAVAILABLE}
-"""Codes of failures that say nothing about a node: whatever fails with them would fail on every one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +48,14 @@ def node_faults(session: Session, at: float) -> dict[str, int]:
         .order_by(attempt.ended_at.desc())
         .limit(_MOST)
     )
+    found = [(job_id, frozenset(nodes), result or {}) for job_id, nodes, result in rows]
+    away = [nodes for _, nodes, result in found if result.get("code") == STORAGE_UNAVAILABLE]
+    # If no node reaches the storage, that says nothing about any of them.
+    is_away = len(away) > 1 and not frozenset.intersection(*away)
     outcomes = [
-        Outcome(job_id, list(nodes), _is_fault(result))
-        for job_id, nodes, result in rows
-        if (result or {}).get("code") not in _NOT_THE_NODES
+        Outcome(job_id, nodes, _is_fault(result))
+        for job_id, nodes, result in found
+        if not (is_away and result.get("code") == STORAGE_UNAVAILABLE)
     ]
     return count_faults(reversed(outcomes))
 
@@ -72,7 +74,7 @@ def failed_on(session: Session, at: float) -> dict[str, frozenset[str]]:
     )
     nodes: dict[str, frozenset[str]] = {}
     for job_id, there, result in rows:
-        if _is_fault(result) and result["code"] not in _NOT_THE_NODES:
+        if _is_fault(result):
             nodes[job_id] = nodes.get(job_id, frozenset()) | frozenset(there)
     return nodes
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.contracts.errors import Unavailable
+from cluster.contracts.errors import STORAGE_REFUSED, Unavailable
 from cluster.storage.absence import check_absence
 from cluster.storage.local import LocalStore
 from cluster.storage.s3 import S3Store
@@ -37,5 +37,6 @@ def test_a_policy_without_the_right_to_list_is_named(proxy: FaultyProxy, moto_en
     with pytest.raises(Unavailable, match="s3:ListBucket"):
         store.get("jobs/absent")
     proxy.fault = lambda method, path: Answer(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>")
-    with pytest.raises(Unavailable, match=r"SignatureDoesNotMatch\.$"):
+    with pytest.raises(Unavailable, match=r"SignatureDoesNotMatch\.$") as refused:
         store.get("jobs/absent")
+    assert refused.value.code == STORAGE_REFUSED

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from cluster.contracts.errors import InsufficientStorage, NotFound, Unavailable
+from cluster.contracts.errors import STORAGE_REFUSED, InsufficientStorage, NotFound, Unavailable
 from cluster.storage.files import store_unavailable, unobserved
 from cluster.storage.local import LocalStore
 from cluster.storage.retrying import RetryingStore
@@ -51,7 +51,7 @@ class Away(LocalStore):
             raise self.error
 
 
-def patient(away: Away, seconds: float, on_wait: Callable[[], None] = unobserved) -> RetryingStore:
+def retrying(away: Away, seconds: float, on_wait: Callable[[], None] = unobserved) -> RetryingStore:
     return RetryingStore(away, seconds, on_wait, clock=lambda: away.now, sleep=away.sleep)
 
 
@@ -60,7 +60,7 @@ def test_files_are_sent_and_fetched_once_the_store_is_back(tmp_path: Path) -> No
     source.write_bytes(b"weights")
     beats: list[float] = []
     away = Away(tmp_path / "store", back_at=100)
-    store = patient(away, 600, lambda: beats.append(away.now))
+    store = retrying(away, 600, lambda: beats.append(away.now))
     assert store.upload("a", source).bytes == 7
     assert len(away.asked_at) < 20
     assert max(later - earlier for earlier, later in itertools.pairwise(beats)) < 1.1
@@ -74,7 +74,7 @@ def test_files_are_sent_and_fetched_once_the_store_is_back(tmp_path: Path) -> No
 def test_a_put_is_repeated_from_where_its_source_began(tmp_path: Path) -> None:
     source = io.BytesIO(b"not this, this")
     source.seek(10)
-    store = patient(Away(tmp_path, back_at=3), 60)
+    store = retrying(Away(tmp_path, back_at=3), 60)
     store.put("a", source)
     assert store.get("a") == b"this"
 
@@ -82,7 +82,7 @@ def test_a_put_is_repeated_from_where_its_source_began(tmp_path: Path) -> None:
 def test_the_caller_chooses_how_long_to_wait(tmp_path: Path) -> None:
     away = Away(tmp_path, back_at=1000)
     with pytest.raises(Unavailable, match=re.escape("Storage does not answer.")):
-        patient(away, 60).get("a")
+        retrying(away, 60).get("a")
     assert away.asked_at[-1] == away.now == 60
 
 
@@ -91,14 +91,15 @@ def test_no_later_answer_of_another_kind_is_waited_for(tmp_path: Path) -> None:
     for error in (
         InsufficientStorage(),
         Unavailable("This node's disk is broken."),
+        Unavailable("Storage refuses GetObject of 'a': AccessDenied.", code=STORAGE_REFUSED),
         NotFound("No such key."),
     ):
         away.error = error
         with pytest.raises(type(error)):
-            patient(away, 60).get("a")
+            retrying(away, 60).get("a")
     assert away.now == 0
 
 
 def test_the_key_that_objects_are_encrypted_with_stays_known(tmp_path: Path) -> None:
-    store = patient(Away(tmp_path, back_at=0), 60)
+    store = retrying(Away(tmp_path, back_at=0), 60)
     assert store.encrypted_with(None).encryption_key is None

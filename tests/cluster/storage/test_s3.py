@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from cluster.contracts.errors import InsufficientStorage, NotFound, Unavailable
+from cluster.contracts.errors import STORAGE_REFUSED, InsufficientStorage, NotFound, Unavailable
 from cluster.storage.completion import part_of
 from cluster.storage.location import open_store
 from cluster.storage.s3 import S3Store
@@ -386,8 +386,9 @@ def test_wrong_secret_is_unavailable_and_not_absent(
 
 def test_missing_bucket_is_unavailable(proxy: FaultyProxy) -> None:
     store = S3Store("no-such-bucket", endpoint_url=proxy.url)
-    with pytest.raises(Unavailable, match="NoSuchBucket"):
+    with pytest.raises(Unavailable, match="NoSuchBucket") as refused:
         store.put("a", b"1")
+    assert refused.value.code == STORAGE_REFUSED
     with pytest.raises(Unavailable, match="NoSuchBucket"):
         store.get("a")
 

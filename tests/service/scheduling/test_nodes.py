@@ -265,17 +265,27 @@ def test_retries_of_one_job_do_not_make_a_node_one_to_avoid_but_failures_of_two_
     ]
 
 
-def test_a_store_that_does_not_answer_is_no_fault_of_the_nodes(world: World) -> None:
-    world.settings = world.settings.model_copy(update={"training_slots": 2})
-    world.cluster = FakeCluster(["a", "b"])
+@pytest.mark.parametrize(("later", "faults"), [(["b", "c"], {}), (["a", "b"], {"a": 2})])
+def test_a_store_that_does_not_answer_is_a_fault_of_a_node_only_if_others_reach_it(
+    world: World, later: list[str], faults: dict[str, int]
+) -> None:
     away = Failed(code=STORAGE_UNAVAILABLE, message="Storage does not answer.", is_user_fault=False)
-    jobs = [world.job() for _ in range(2)]
-    for job in jobs:
-        place(world, job, 1)
+    first, second = world.job(), world.job()
+
+    def lose_the_store(job: Job) -> None:
         world.sync(job, state=away, attempt=1)
         world.ray.statuses[f"{job.id}-a1"] = "failed"
+
+    world.cluster = FakeCluster(["a"])
+    assert place(world, first, 1) == "a"
+    lose_the_store(first)
+    world.cluster = FakeCluster(later)
+    assert place(world, first, 2) == "b", "where it has not failed yet"
+    world.settings = world.settings.model_copy(update={"training_slots": 2})
+    place(world, second, 1)
+    lose_the_store(second)
     with world.database.read() as session:
-        assert node_faults(session, time.time()) == {}
+        assert node_faults(session, time.time()) == faults
 
 
 def test_a_retry_goes_to_a_node_on_which_the_job_has_not_failed_yet(world: World) -> None:

@@ -140,11 +140,11 @@ class Settings(BaseSettings):
     """Origins of web pages that may call the API, separated by commas, such as `https://app.example.com`; `*`
     allows any. None by default: browsers then block such calls."""
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
-    """Addresses or networks of proxies, separated by commas, such as `10.0.3.7, 10.42.0.0/16`. For requests
-    from these, the audit log has the client's address as the proxy's `X-Forwarded-For` tells it: the last one
-    that is not itself a trusted proxy's. None by default: the header is then ignored, because a caller could
-    write any address into it. Name only proxies that set or append to the header, and networks from which
-    nothing else reaches the API's port."""
+    """Addresses or networks of proxies, separated by commas, such as `10.0.3.7, 10.0.4.0/28`. For requests
+    from these, the audit log has the client's address as reported in `X-Forwarded-For`: the last one that is
+    not itself a trusted proxy's. None by default: the header is then ignored, because a caller could
+    write any address into it. Name only proxies that set or append to the header, and networks that
+    no client is in, whether it reaches the API itself or through a proxy."""
     dashboard: bool = True
     """Whether the API serves the dashboard at `/`. Without it, that path needs a key like any other."""
     max_connections: int = Field(default=2048, ge=16)

@@ -202,8 +202,8 @@ class SchedulerStore:
             return claim
 
     def reclaim(self, attempt: Attempt) -> Claim | None:
-        """Claims an attempt whose submission was interrupted before its specification was stored. It gets a
-        new token, since only the hash of the old one is known."""
+        """Claims an attempt whose submission was interrupted, and whose specification is absent or of no use.
+        It gets a new token, since only the hash of the old one is known."""
         with self._database.write() as session:
             row = self._locked_if_in_state(session, attempt, "submitting")
             if row is None:

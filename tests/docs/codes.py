@@ -51,7 +51,14 @@ def _codes(path: Path) -> Iterator[str]:
 
 
 def _is_code_name(name: str) -> bool:
-    return name in ("default_code", "_CODE", "_CODES", "MODEL_NOT_AVAILABLE", "STORAGE_UNAVAILABLE")
+    return name in (
+        "default_code",
+        "_CODE",
+        "_CODES",
+        "MODEL_NOT_AVAILABLE",
+        "STORAGE_REFUSED",
+        "STORAGE_UNAVAILABLE",
+    )
 
 
 def _texts(node: ast.expr) -> Iterator[str]:

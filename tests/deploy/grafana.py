@@ -60,9 +60,11 @@ ROWS: dict[str, list[Panel]] = {
             "short",
             {
                 "{{pool}} held": "max by (pool) (tunery_pool_devices_held)",
+                "{{pool}} free": "max by (pool) (tunery_pool_devices_free)",
                 "{{pool}} all": "max by (pool) (tunery_pool_devices)",
             },
         ),
+        Panel("Nodes by pool", "short", {"{{pool}} {{state}}": "max by (pool, state) (tunery_pool_nodes)"}),
         Panel("Attempts", "short", {"{{state}}": "max by (state) (tunery_attempts)"}),
         Panel(
             "Attempts that ended in the last hour",

@@ -63,7 +63,7 @@ def test_every_example_compiles_and_runs(live: LiveApi, folder: Path) -> None:
             OPENAI_API_KEY=live.project.key,
         ).splitlines()
     (job,) = live.openai().fine_tuning.jobs.list().data
-    assert "validating_files" in said
+    assert said[1] in ("validating_files", "succeeded"), "it may be trained by the time it is read"
     assert f"support@prod names {job.fine_tuned_model}" in said[-2]
     assert said[-1].startswith("model_not_found req_")
 

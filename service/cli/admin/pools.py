@@ -39,8 +39,10 @@ def pools(
         ),
     ] = None,
 ) -> None:
-    """Show the devices that jobs train on, how many of them are held and how many may be. STANDING are the
-    nodes that jobs start on now, FREE the devices that they could take. Needs an admin key."""
+    """Show the devices that jobs train on, how many of them are held, and how many may be. Needs an admin
+    key.
+
+    STANDING is the number of nodes that jobs start on now, and FREE that of devices that they could take."""
     for name, max_devices in [_limit(change) for change in changes or ()]:
         api.post(f"/organization/pools/{quoted(name)}", {"max_devices": max_devices})
     found = api.get("/organization/pools")

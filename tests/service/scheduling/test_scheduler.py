@@ -127,8 +127,12 @@ def test_the_specification_holds_all_that_the_runner_needs(world: World) -> None
 
 def test_held_out_examples_are_not_trained_on(world: World) -> None:
     """OpenAI's rule gives 5 epochs for 20 examples, and 6 for the 15 that remain."""
-    whole, split = world.job(), world.job(training=TrainingOptions(validation_split=0.25))
-    world.scheduler().tick()
+    scheduler = world.scheduler()
+    whole = world.job()
+    scheduler.tick()
+    world.serving.answer = world.serving.answer.model_copy(update={"n_held_out": 5})
+    split = world.job(training=TrainingOptions(validation_split=0.25))
+    scheduler.tick()
     assert world.see(whole).hyperparameters.n_epochs == 5
     assert world.see(split).hyperparameters.n_epochs == 6
 

@@ -106,19 +106,22 @@ def test_the_first_day_of_the_calendar_is_accepted(http: TestClient) -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_full_queue_is_429_with_the_limit_and_when_to_retry(state: AppState, project: Project) -> None:
-    few = changed(state, max_running_choices=1, max_waiting_choices=1)
+    few = changed(state, max_running_choices=4, max_waiting_choices=1)
     with listening(create_app(few.settings, open_state=lambda _: few)) as url:
         live = LiveApi(url, few, project)
         client = live.openai()
         live.engine.stalls = True
-        stream = client.completions.create(model="base-1", prompt="x", stream=True)
+        streams = [
+            client.completions.create(model="base-1", prompt=["x", "y"], stream=True) for _ in range(2)
+        ]
         with pytest.raises(openai.RateLimitError) as full:
             client.completions.create(model="base-1", prompt=["a", "b"])
         assert (full.value.code, full.value.type) == ("rate_limit_exceeded", "rate_limit_error")
         assert "at most 1 of a project may wait" in full.value.message
         assert int(full.value.response.headers["retry-after"]) >= 1
         live.engine.stalls = False
-        stream.close()
+        for stream in streams:
+            stream.close()
         assert client.completions.create(model="base-1", prompt="x").choices[0].text == "Hello wörld"
 
 

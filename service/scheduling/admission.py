@@ -56,7 +56,7 @@ class Admission:
         self._faults = Faults({}, {})
         self._faults_at = float("-inf")
         self._nodes: Mapping[str, Sequence[PoolNode]] = {}
-        """Those that are recorded."""
+        """The nodes of each pool as they were last recorded."""
         self._nodes_at = float("-inf")
 
     def admit(

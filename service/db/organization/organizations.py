@@ -109,7 +109,7 @@ class Organizations:
         return select(tables.Organization).where(owned)
 
     def _active(self, ids: Sequence[str]) -> set[str]:
-        """Those of them that have a project which is not archived."""
+        """Returns which of them have a project that is not archived."""
         project = tables.Project
         wanted = select(project.organization_id).where(
             project.organization_id.in_(ids), project.archived_at.is_(None)

@@ -54,8 +54,8 @@ def record_pool_views(session: Session, pools: Mapping[str, Sequence[PoolNode]],
 
 
 def pool_views(session: Session) -> dict[str, PoolView]:
-    """Returns the views of pools, by name. A pool of which the scheduler has seen nothing for three minutes is
-    absent."""
+    """Returns the views of pools, by name, without those of which the scheduler has seen nothing for three
+    minutes."""
     view = tables.PoolView
     rows = session.scalars(select(view).where(view.seen_at > now(session) - _STALE_SECONDS))
     return {row.pool: PoolView(tuple(PoolNode(**node) for node in row.nodes), row.seen_at) for row in rows}

@@ -33,6 +33,7 @@ from cluster.contracts.generation import (
     GenerationRequest,
     ModelRef,
     PromptEvent,
+    ReasoningEvent,
     TextEvent,
     TextPrompt,
     TokenLogprob,
@@ -90,6 +91,8 @@ class FakeEngine:
     """An Engine that answers every choice with `pieces`, one token each."""
 
     pieces: list[str] = field(default_factory=lambda: ["Hel", "lo", " wörld"])
+    reasoning: str = ""
+    """Comes before the pieces, as part of the first token."""
     calls: list[tuple[str, list[str]]] = field(default_factory=list)
     """Calls after the pieces: a name and pieces of arguments, one token each. Only made if the request has
     tools."""
@@ -136,6 +139,8 @@ class FakeEngine:
             yield self._prompt(request)
             for index in range(request.sampling.n):
                 num_tokens = 0 if request.sampling.max_tokens == 0 else len(self.pieces)
+                if self.reasoning:
+                    yield ReasoningEvent(index=index, text=self.reasoning, completion_tokens=0)
                 for place, piece in enumerate(self.pieces[:num_tokens]):
                     if self.fault is not None and piece is self.pieces[-1]:
                         raise self.fault

@@ -28,6 +28,14 @@ class ChatRequest:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A piece of what a model writes: of its answer, or of the reasoning before it."""
+
+    text: str
+    is_reasoning: bool = False
+
+
 def answers_at_once(api: Api, request: ChatRequest, messages: Messages) -> list[dict[str, Any]]:
     """Returns the API's whole answers, in the order of the models."""
     bodies = [{"model": model, "messages": messages, **request.options} for model in request.models]
@@ -36,7 +44,8 @@ def answers_at_once(api: Api, request: ChatRequest, messages: Messages) -> list[
 
 def streamed_answers(api: Api, request: ChatRequest, messages: Messages) -> list[str]:
     """Prints the answers as they are written, on a terminal side by side, elsewhere one after the other.
-    Returns them in the order of the models."""
+    Reasoning is dimmed, above an answer side by side and otherwise on stderr. Returns the answers, without
+    reasoning, in the order of the models."""
     if len(request.models) == 1:
         return [_printed(stream(api, request, request.models[0], messages))]
     if sys.stdout.isatty():
@@ -48,48 +57,71 @@ def streamed_answers(api: Api, request: ChatRequest, messages: Messages) -> list
     return found
 
 
-def stream(api: Api, request: ChatRequest, model: str, messages: Messages) -> Iterator[str]:
-    """Yields the pieces of an answer. Raises CommandFailed, also for an error in the middle."""
+def stream(api: Api, request: ChatRequest, model: str, messages: Messages) -> Iterator[Piece]:
+    """Yields an answer's reasoning and text. Raises CommandFailed, also for an error in the middle."""
     body = {"model": model, "messages": messages, **request.options, "stream": True}
     for event in api.http.events("POST", _PATH, json=body, timeout=_SECONDS):
         for choice in event.data.get("choices") or ():
-            yield _text_of(choice["delta"])
+            yield from _pieces_of(choice["delta"])
 
 
-def _text_of(delta: dict[str, Any]) -> str:
+def _pieces_of(delta: dict[str, Any]) -> Iterator[Piece]:
     calls = [call["function"].get("arguments") or "" for call in delta.get("tool_calls") or ()]
-    return (delta.get("content") or "") + "".join(calls)
+    if reasoning := delta.get("reasoning_content"):
+        yield Piece(reasoning, is_reasoning=True)
+    if text := (delta.get("content") or "") + "".join(calls):
+        yield Piece(text)
 
 
-def _printed(pieces: Iterator[str]) -> str:
+def _printed(pieces: Iterator[Piece]) -> str:
     said = []
+    stderr = Console(stderr=True, highlight=False)
+    is_reasoning = False
     for piece in pieces:
-        said.append(piece)
-        print(_shown(piece), end="", flush=True)
+        if is_reasoning and not piece.is_reasoning:
+            stderr.print()
+        is_reasoning = piece.is_reasoning
+        if is_reasoning:
+            stderr.print(Text(_shown(piece.text), style="dim"), end="", soft_wrap=True)
+        else:
+            said.append(piece.text)
+            print(_shown(piece.text), end="", flush=True)
+    if is_reasoning:
+        stderr.print()
     print(flush=True)
     return "".join(said)
 
 
 def _side_by_side(api: Api, request: ChatRequest, messages: Messages) -> list[str]:
-    said = ["" for _ in request.models]
+    said: list[list[Piece]] = [[] for _ in request.models]
     with Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="visible") as live:
 
         def listen(index: int) -> None:
             for piece in stream(api, request, request.models[index], messages):
-                said[index] += piece
+                said[index].append(piece)
                 live.update(_columns(request.models, said), refresh=True)
 
         listeners = [partial(listen, index) for index in range(len(said))]
         run_together(listeners, at_once=len(listeners), stop=api.http.break_off)
-    return said
+    return [_joined(pieces, is_reasoning=False) for pieces in said]
 
 
-def _columns(models: list[str], said: list[str]) -> Table:
+def _columns(models: list[str], said: list[list[Piece]]) -> Table:
     table = Table(box=None, expand=True, pad_edge=False)
     for model in models:
         table.add_column(Text(model), ratio=1, overflow="fold")
-    table.add_row(*(Text(_shown(text)) for text in said))
+    table.add_row(*map(_cell, said))
     return table
+
+
+def _cell(pieces: list[Piece]) -> Text:
+    reasoning = _joined(pieces, is_reasoning=True)
+    above = Text(_shown(reasoning) + "\n", style="dim") if reasoning else Text()
+    return Text.assemble(above, _shown(_joined(pieces, is_reasoning=False)))
+
+
+def _joined(pieces: list[Piece], *, is_reasoning: bool) -> str:
+    return "".join(piece.text for piece in pieces if piece.is_reasoning is is_reasoning)
 
 
 def _shown(text: str) -> str:

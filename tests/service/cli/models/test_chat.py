@@ -50,6 +50,25 @@ def test_json_is_the_apis_answer(live: LiveApi) -> None:
     assert answer["choices"][0]["message"]["content"] == ANSWER
 
 
+def test_reasoning_is_shown_on_stderr_and_is_no_part_of_the_answer(live: LiveApi, tmp_path: Path) -> None:
+    live.engine.reasoning = "A greeting."
+    done = run_tunery(live, "chat", BASE.alias, "-m", "Hi")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, f"{ANSWER}\n", "A greeting.\n")
+    with on_terminal(live, tmp_path, "chat", BASE.alias) as terminal:
+        terminal.until("> ")
+        terminal.send("one\n")
+        terminal.until(f"one\nA greeting.\n{ANSWER}")
+        assert "\x1b[2mA greeting." in terminal.raw
+        terminal.send("two\n")
+        terminal.until(f"two\nA greeting.\n{ANSWER}")
+        assert asked(live) == [("user", "one"), ("assistant", ANSWER), ("user", "two")]
+    job, _ = tuned(live)
+    with on_terminal(live, tmp_path, "chat", job, "-m", "Hi", "--base") as terminal:
+        assert terminal.wait() == 0
+    assert any(line.count("A greeting.") == 2 for line in terminal.text.splitlines())
+    assert any(line.count(ANSWER) == 2 for line in terminal.text.splitlines())
+
+
 def test_a_job_is_its_model_and_the_base_answers_beside_it(live: LiveApi) -> None:
     job, model = tuned(live)
     done = run_tunery(live, "chat", job, "-m", "Hi", "--base")

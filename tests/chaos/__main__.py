@@ -86,13 +86,14 @@ class Run:
         self._is_over = threading.Event()
 
     def break_things(self, seconds: float, every: float) -> None:
-        """One fault after the other, while the owner goes on and what was killed is started again."""
+        """One fault after the other, while the owner goes on and what was killed is started again, until all
+        jobs have ended or the time is up."""
         self._begun = time.monotonic()
         keepers = [
             self._in_background(self._installation.start, 1.0),
             self._in_background(partial(self.owner.act, _UNFINISHED), 0.5),
         ]
-        while time.monotonic() - self._begun < seconds:
+        while time.monotonic() - self._begun < seconds and not self.owner.is_done:
             time.sleep(self._rng.expovariate(1 / every))
             at = time.monotonic() - self._begun
             if (kind := self._draws.strike(self._installation)) is not None:

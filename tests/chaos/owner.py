@@ -33,6 +33,10 @@ class Owner:
         """Status by job."""
         self.requests: Counter[str] = Counter()
 
+    @property
+    def is_done(self) -> bool:
+        return len(self.accepted) == self._most_jobs and not self.unfinished
+
     def act(self, most_unfinished: int) -> None:
         """Creates a job if fewer than so many are under way, looks at them, and sometimes interferes."""
         with suppress(*_ERRORS):

@@ -93,16 +93,21 @@ class Run:
             self._in_background(self._installation.start, 1.0),
             self._in_background(partial(self.owner.act, _UNFINISHED), 0.5),
         ]
-        while time.monotonic() - self._begun < seconds and not self.owner.is_done:
-            time.sleep(self._rng.expovariate(1 / every))
-            at = time.monotonic() - self._begun
-            if (kind := self._draws.strike(self._installation)) is not None:
-                self.faults[kind.name] += 1
-                created, under_way = len(self.owner.accepted), len(self.owner.unfinished)
-                print(f"{at:7.1f} s  {kind.name}  ({created} jobs, {under_way} under way)", flush=True)
-        self._is_over.set()
-        for keeper in keepers:
-            keeper.join()
+        try:
+            while time.monotonic() - self._begun < seconds and not self.owner.is_done:
+                time.sleep(self._rng.expovariate(1 / every))
+                self._break_one()
+        finally:
+            self._is_over.set()
+            for keeper in keepers:
+                keeper.join()
+
+    def _break_one(self) -> None:
+        at = time.monotonic() - self._begun
+        if (kind := self._draws.strike(self._installation)) is not None:
+            self.faults[kind.name] += 1
+            created, under_way = len(self.owner.accepted), len(self.owner.unfinished)
+            print(f"{at:7.1f} s  {kind.name}  ({created} jobs, {under_way} under way)", flush=True)
 
     def settle(self, seconds: float) -> None:
         """Until all jobs have ended, and Ray holds nothing of them."""

@@ -71,7 +71,7 @@ class Owner:
             training_file=self._file,
             seed=7,
             method={"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
-            extra_body={"tunery": {"priority": self._priority, "training": training}},
+            extra_body={"training": training, "tunery": {"priority": self._priority}},
             extra_headers={"Idempotency-Key": self._key},
         )
         self._key = ""

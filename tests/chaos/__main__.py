@@ -91,7 +91,7 @@ class Run:
         self._begun = time.monotonic()
         keepers = [
             self._in_background(self._installation.start, 1.0),
-            self._in_background(partial(self.owner.act, _UNFINISHED), 0.5),
+            self._in_background(partial(self.owner.act, _UNFINISHED), 1.0),
         ]
         try:
             while time.monotonic() - self._begun < seconds and not self.owner.is_done:

@@ -5,7 +5,8 @@
     @api_command(app, "ls")
     def ls(api: Api, output: Output, limit: Annotated[int, typer.Option()] = 20) -> None: …
 
-The function's first two parameters are replaced by the options --base-url, --data and --json."""
+The function's first two parameters are replaced by the options --base-url, --project, --data and --json. A
+command that has a parameter `project` of its own has that one instead."""
 
 import functools
 import inspect
@@ -30,6 +31,8 @@ _BaseUrl = Annotated[
         help="The API, ending in /v1; TUNERY_BASE_URL, OPENAI_BASE_URL or this machine's by default.",
     ),
 ]
+PROJECT_HELP = "Id of the project to act in, with an admin key; TUNERY_PROJECT or the key's own by default."
+_Project = Annotated[str | None, typer.Option("--project", help=PROJECT_HELP)]
 _Data = Annotated[
     Path,
     typer.Option(
@@ -37,8 +40,14 @@ _Data = Annotated[
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_API_OPTIONS = {"base_url": (_BaseUrl, None), "data": (_Data, Path(".tunery")), "as_json": (_Json, False)}
+_API_OPTIONS = {
+    "base_url": (_BaseUrl, None),
+    "project": (_Project, None),
+    "data": (_Data, Path(".tunery")),
+    "as_json": (_Json, False),
+}
 _LOCAL_OPTIONS = {"as_json": (_Json, False)}
+_Values = dict[str, Any]
 _Register = Callable[[Callable[..., None]], Callable[..., None]]
 
 
@@ -48,10 +57,10 @@ def api_command(
     """Adds the command to `app`. CommandFailed ends it with a message on stderr and its exit code, and so do
     files that cannot be read or written."""
 
-    def call(function: Callable[..., None], arguments: dict[str, Any]) -> None:
-        base_url, data, as_json = (arguments.pop(option) for option in _API_OPTIONS)
-        with closing(Api(find_target(base_url, data, os.environ))) as api:
-            function(api, Output(as_json), **arguments)
+    def call(function: Callable[..., None], options: _Values, arguments: _Values) -> None:
+        target = find_target(options["base_url"], options["data"], os.environ, project=options.get("project"))
+        with closing(Api(target)) as api:
+            function(api, Output(options["as_json"]), **arguments)
 
     return registering(app, name, _API_OPTIONS, call, num_replaced=2)
 
@@ -61,8 +70,8 @@ def local_command(
 ) -> Callable[[Callable[Concatenate[Output, ...], None]], Callable[..., None]]:
     """The same for a command that calls no API: its first parameter is replaced by the option --json."""
 
-    def call(function: Callable[..., None], arguments: dict[str, Any]) -> None:
-        function(Output(arguments.pop("as_json")), **arguments)
+    def call(function: Callable[..., None], options: _Values, arguments: _Values) -> None:
+        function(Output(options["as_json"]), **arguments)
 
     return registering(app, name, _LOCAL_OPTIONS, call, num_replaced=1)
 
@@ -71,21 +80,26 @@ def registering(
     app: typer.Typer,
     name: str,
     options: Mapping[str, tuple[Any, Any]],
-    call: Callable[[Callable[..., None], dict[str, Any]], None],
+    call: Callable[[Callable[..., None], _Values, _Values], None],
     *,
     num_replaced: int,
 ) -> _Register:
-    """The same for any options: annotations and defaults, by name. `call` gets the function and the options'
-    values, and replaces the function's first `num_replaced` parameters."""
+    """The same for any options: annotations and defaults, by name. An option that the function has itself is
+    left out. `call` gets the function, the values of these options, and those of the function's own
+    parameters; it replaces the function's first `num_replaced` ones."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[num_replaced:]
+        added = options.keys() - {parameter.name for parameter in own}
+
         @functools.wraps(function)
         def command(**arguments: Any) -> None:
             if isinstance(sys.stdout, io.TextIOWrapper):
                 # What the terminal's encoding lacks is escaped, and does not end the command.
                 sys.stdout.reconfigure(errors="backslashreplace")
             try:
-                call(function, arguments)
+                values = {option: arguments.pop(option) for option in added}
+                call(function, values, arguments)
                 sys.stdout.flush()
             except CommandFailed as error:
                 raise _ended(str(error), error.exit_code) from None
@@ -100,10 +114,10 @@ def registering(
             except UnicodeDecodeError as error:
                 raise _ended(f"What was read is not {error.encoding.upper()}: {error.reason}.") from None
 
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[num_replaced:]
         shared = [
             inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
             for option, (annotation, default) in options.items()
+            if option in added
         ]
         keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         command.__signature__ = inspect.Signature([*keyword_only, *shared])  # type: ignore[attr-defined]

@@ -64,7 +64,7 @@ def _described(model: dict[str, Any]) -> str:
 def _offered(ctx: typer.Context, incomplete: str, read: Callable[[Api], Iterable[tuple[str, str]]]) -> Offers:
     try:
         data = Path(ctx.params.get("data") or ".tunery")
-        target = find_target(ctx.params.get("base_url"), data, os.environ)
+        target = find_target(ctx.params.get("base_url"), data, os.environ, project=ctx.params.get("project"))
         with closing(Api(target, timeout=httpx2.Timeout(_SECONDS))) as api:
             return [offer for offer in read(api) if offer[0].startswith(incomplete)]
     except Exception:

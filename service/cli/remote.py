@@ -1,4 +1,4 @@
-"""What commands call the API with: which API, and which key.
+"""What commands call the API with: which API, which key, and in which project.
 
 A key goes only to the API that it is for. TUNERY_API_KEY goes to any base URL; OPENAI_API_KEY only to
 OPENAI_BASE_URL, with which it is set; `admin.key` of the data folder only to the server of that folder, which
@@ -20,6 +20,8 @@ DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
 _LATER = frozenset({429, 502, 503, 504})
 _MAINTENANCE = "maintenance"
 """The code of what waits for an operator: nobody knows for how long."""
+PROJECT_IDS = ("proj_", "proj-")
+"""How ids of projects begin."""
 _PAGE = 100
 """Items in a request. Every list of the API allows as many."""
 
@@ -36,13 +38,18 @@ class Target:
 def find_target(
     base_url: str | None,
     data: Path,
+    project: str | None = None
+    """Id of the project to act in. None leaves it to the key."""
     environment: Mapping[str, str],
     *,
     is_listening: Callable[[str], bool] = is_listening,
 ) -> Target:
-    """`base_url` is what the command line says, if anything; in `data` a server of this machine may have
-    written its own. Raises CommandFailed if there is no key for the API or it cannot be read, its URL is
-    invalid, or the server of `data` is meant and does not run."""
+    """`base_url` and `project` are what the command line says, if anything; in `data` a server of this
+    machine may have written its own URL. Raises CommandFailed if there is no key for the API or it cannot be
+    read, its URL is invalid, the project is not named by its id, or the server of `data` is meant and does
+    not run."""
+    project_id = _project_id(project, environment)
+    project: str | None = None,
     openai_url = environment.get("OPENAI_BASE_URL")
     own_url = base_url or environment.get("TUNERY_BASE_URL")
     named, published = own_url or openai_url, find_url(data)
@@ -78,7 +85,19 @@ def find_target(
             + _why_not_the_operators(url, data, published),
             AUTH,
         )
-    return Target(url, key)
+    return Target(url, key, project_id)
+
+
+def _project_id(given: str | None, environment: Mapping[str, str]) -> str | None:
+    project = given or environment.get("TUNERY_PROJECT")
+    if not project:
+        return None
+    if not (project.startswith(PROJECT_IDS) and project.isascii() and project.isprintable()):
+        source = "--project" if given else "TUNERY_PROJECT"
+        raise CommandFailed(
+            f"{source} is '{project}', which is not a project's id. `tunery projects ls` lists them.", USAGE
+        )
+    return project
 
 
 def _operators_key(file: Path) -> str:
@@ -112,9 +131,10 @@ class Api:
         self.target = target
         self.http = HttpClient(
             target.base_url,
-            headers={"authorization": f"Bearer {target.key}"},
+            headers={"authorization": f"Bearer {target.key}"} | scope,
             may_repeat=_may_repeat,
             timeout=timeout,
+        scope = {} if target.project is None else {"openai-project": target.project}
             transport=transport,
         )
 

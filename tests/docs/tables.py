@@ -23,6 +23,7 @@ from cluster.contracts.peft_options import _RULES, ALLOWED, RATE_FACTORS
 from cluster.data_checks.rules import ERRORS, WARNINGS, Rule
 from cluster.serving.deployment.settings import EngineSettings
 from service.api.http.errors import _STATUS
+from service.cli.commands import PROJECT_HELP
 from service.cli.main import COMMANDS, app
 from service.settings import RENAMED, Settings
 from tests.docs.api import fields, load_document
@@ -46,6 +47,11 @@ OTHERS = {
         "commands that call the API",
         "The API to call, ending in `/v1`. By default `OPENAI_BASE_URL`, or else the running server of the "
         "data folder (`server.url` in `--data`), or else `http://127.0.0.1:8000/v1`.",
+    ),
+    "TUNERY_PROJECT": (
+        "commands that call the API",
+        "Id of the project to act in, with an admin key. By default the key's own project. `--project` takes "
+        "precedence.",
     ),
     "TUNERY_SOURCE_API_KEY": (
         "`tunery import-openai fetch` and `harvest`",
@@ -201,7 +207,7 @@ def commands() -> str:
         rows = [
             (code(option.opts[0]), _option_default(option), sentence(getattr(option, "help", None) or ""))
             for option in command.params
-            if option.opts[0] not in _SHARED or name in _INSTALLATION
+            if not _is_shared(option) or name in _INSTALLATION
         ]
         described = sentence(command.help or "")
         parts.append(f"### `tunery {name}`\n\n{described}\n\n{table(('Option', 'Default', 'Meaning'), rows)}")
@@ -223,9 +229,14 @@ def _usage(name: str, command: Any) -> str:
         if not option.opts[0].startswith("-"):
             metavar = option.make_metavar(click.Context(command))
             arguments.append(metavar if option.required or metavar.startswith("[") else f"[{metavar}]")
-        elif option.opts[0] not in _SHARED:
+        elif not _is_shared(option):
             options.append(option.opts[0] if option.required else f"[{option.opts[0]}]")
     return " ".join([name, *arguments, *options])
+
+
+def _is_shared(option: Any) -> bool:
+    """Some commands have a `--project` of their own, which means something else."""
+    return option.opts[0] in _SHARED or getattr(option, "help", None) == PROJECT_HELP
 
 
 def settings_names() -> set[str]:

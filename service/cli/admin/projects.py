@@ -11,13 +11,11 @@ from service.cli.confirming import Yes, confirm
 from service.cli.failures import NOT_FOUND, USAGE, CommandFailed
 from service.cli.lookups import suggestion
 from service.cli.output import Columns, Output, date
-from service.cli.remote import Api
+from service.cli.remote import PROJECT_IDS, Api
 
 app = typer.Typer(help="The organization's projects. Needs an admin key.", no_args_is_help=True)
 
 _ROOT = "/organization/projects"
-_IDS = ("proj_", "proj-")
-"""How ids of projects begin."""
 _COLUMNS: Columns = {
     "ID": "id",
     "NAME": "name",
@@ -69,7 +67,7 @@ def delete(
     yes: Yes = False,
 ) -> None:
     """Delete an archived project with all its files, jobs and models, for good."""
-    if not project.startswith(_IDS):
+    if not project.startswith(PROJECT_IDS):
         raise CommandFailed(
             f"'{project}' is not a project's id. `tunery projects ls --archived` lists them.", USAGE
         )
@@ -129,7 +127,7 @@ def _allowed(name: str) -> Callable[[Mapping[str, Any]], str]:
 def find_project(api: Api, given: str) -> str:
     """Returns a project's id, given its id or its name. Raises CommandFailed if no project or several have
     the name."""
-    if given.startswith(_IDS):
+    if given.startswith(PROJECT_IDS):
         return given
     projects = list(api.list(_ROOT))
     ids = [project["id"] for project in projects if project["name"] == given]

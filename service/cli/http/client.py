@@ -17,6 +17,8 @@ from service.server_url import is_loopback
 
 MAX_JSON_BYTES = 64 * 2**20
 _MAX_ERROR_BYTES = 2**20
+_SCOPE = ("openai-organization", "openai-project")
+"""Headers that say where a key acts. They are no secrets."""
 _MAX_MESSAGE_CHARACTERS = 2000
 
 
@@ -44,7 +46,9 @@ class HttpClient:
         self.base_url = base_url
         self._may_repeat = may_repeat
         self._is_patient = is_patient
-        self._secrets = [value.removeprefix("Bearer ") for value in headers.values()]
+        self._secrets = [
+            value.removeprefix("Bearer ") for name, value in headers.items() if name not in _SCOPE
+        ]
         self._http = httpx2.Client(
             base_url=base_url,
             headers=dict(headers),

@@ -32,6 +32,11 @@ def get(
     output.item(api.get(f"/models/{model}"), {"MODEL": "id", "MARK": lambda _: mark})
 
 
+@api_command(app, "keys")
+def keys(api: Api, output: Output, project: Annotated[str, typer.Option(help="Whose keys.")] = "") -> None:
+    output.done({}, f"{project} {api.target.project}")
+
+
 @local_command(app, "read")
 def read(output: Output, file: Path) -> None:
     print(file.read_text(encoding="utf-8"))
@@ -61,9 +66,16 @@ def test_exit_codes_tell_failures_apart(live: LiveApi) -> None:
     assert run(live, "get").exit_code == 2
 
 
+def test_a_command_with_a_project_of_its_own_leaves_the_shared_one_to_the_variable() -> None:
+    environment = {"TUNERY_API_KEY": "key", "TUNERY_PROJECT": "proj_a"}
+    arguments = ["keys", "--project", "support", "--base-url", "http://127.0.0.1:9"]
+    assert CliRunner().invoke(app, arguments, env=environment).stdout == "support proj_a\n"
+
+
 def test_help_shows_a_commands_own_options_before_the_shared_ones() -> None:
     text = CliRunner().invoke(app, ["get", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).stdout
-    assert text.index("--mark") < text.index("--base-url") < text.index("--data") < text.index("--json")
+    places = [text.index(option) for option in ("--mark", "--base-url", "--project", "--data", "--json")]
+    assert places == sorted(places)
     assert "api" not in text.split("Options")[0].lower()
 
 

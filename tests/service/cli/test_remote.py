@@ -226,3 +226,29 @@ def test_a_name_that_a_request_gets_wrong_counts_as_not_found() -> None:
     with pytest.raises(Refused) as caught:
         api(lambda _: httpx2.Response(400, json=body)).post("/fine_tuning/jobs", {})
     assert (caught.value.exit_code, caught.value.is_about_the_request) == (4, True)
+
+
+def test_the_project_to_act_in_is_named_by_the_option_or_else_the_variable(tmp_path: Path) -> None:
+    def project(option: str | None, variable: str) -> str | None:
+        environment = {"TUNERY_API_KEY": "key", "TUNERY_PROJECT": variable}
+        return find_target(REMOTE, tmp_path, environment, project=option).project
+
+    assert project("proj_a", "proj-b") == "proj_a"
+    assert project(None, "proj-b") == "proj-b"
+    assert project(None, "") is None
+    for option, variable, source in (("support", "", "--project"), (None, "proj-ö", "TUNERY_PROJECT")):
+        with pytest.raises(CommandFailed, match=f"{source} is '.*', which is not a project's id") as caught:
+            project(option, variable)
+        assert caught.value.exit_code == 2
+
+
+def test_the_project_goes_with_every_request_and_is_no_secret() -> None:
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        message = f"No project {request.headers['openai-project']} for key-1."
+        return httpx2.Response(401, json={"error": {"message": message}})
+
+    named = Api(Target(REMOTE, "key-1", "proj_a"), transport=httpx2.MockTransport(refuse))
+    with pytest.raises(CommandFailed, match=r"No project proj_a for \[key\]\."):
+        named.get("/things")
+    unnamed = api(lambda request: httpx2.Response(200, json="openai-project" in request.headers))
+    assert unnamed.get("/things") is False

@@ -57,8 +57,7 @@ def source_command(
 ) -> Callable[[Callable[Concatenate[OpenSource, Output, ...], None]], Callable[..., None]]:
     """Adds the command to `app`. CommandFailed ends it with a message on stderr and its exit code."""
 
-    def call(function: Callable[..., None], arguments: dict[str, Any]) -> None:
-        given = {option: arguments.pop(option) for option in _OPTIONS}
+    def call(function: Callable[..., None], given: dict[str, Any], arguments: dict[str, Any]) -> None:
         output = Output(given["as_json"])
         try:
             function(functools.partial(_open, given), output, **arguments)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.contracts.jobs import JobStatus
-from tests.api import BASE, LiveApi, jsonl
+from tests.api import BASE, LiveApi, add_admin_key, add_project, jsonl
 from tests.service.cli.running import run_tunery
 from tests.service.cli.terminal import COMMAND, environment_of, on_terminal
 from tests.service.cli.training import begin, report_steps, succeed
@@ -72,6 +72,22 @@ def test_a_job_is_paused_resumed_and_cancelled(live: LiveApi) -> None:
         assert (done.exit_code, done.stdout) == (0, f"{job} is {state}.\n"), done.stderr
     refused = run_tunery(live, "jobs", "resume", job)
     assert (refused.exit_code, refused.stdout) == (1, "")
+
+
+def test_an_admin_key_acts_in_the_project_that_is_named(live: LiveApi) -> None:
+    organization = live.project.tenant.organization_id
+    admin = add_admin_key(live.state.database, live.project.tenant)
+    other = add_project(live.state.database, organization_id=organization)
+    job = create(LiveApi(live.url, live.state, other))
+    place = other.tenant.project_id
+    assert run_tunery(live, "jobs", "get", job, key=admin).exit_code == 4
+    assert run_tunery(live, "jobs", "get", job, key=admin, TUNERY_PROJECT=place).exit_code == 0
+    changed = run_tunery(live, "jobs", "priority", job, "low", "--project", place, key=admin)
+    assert changed.exit_code == 0, changed.stderr
+    cancelled = run_tunery(live, "jobs", "cancel", job, "--yes", "--project", place, key=admin)
+    assert cancelled.stdout == f"{job} is cancelled.\n", cancelled.stderr
+    refused = run_tunery(live, "jobs", "get", job, "--project", "proj-absent", key=admin)
+    assert (refused.exit_code, "proj-absent" in refused.stderr) == (3, True)
 
 
 def test_events_are_printed_oldest_first_and_followed_to_the_end(live: LiveApi) -> None:

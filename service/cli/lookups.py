@@ -13,9 +13,10 @@ _LOOKED_AT = 100
 
 
 def find_job(api: Api, given: str) -> dict[str, Any]:
-    """Returns the job with this id. Raises CommandFailed, which names similar ids."""
+    """Returns the job with this id, also if the API is only just starting again. Raises CommandFailed, which
+    names similar ids."""
     try:
-        job: dict[str, Any] = api.get(f"/fine_tuning/jobs/{quoted(given)}")
+        job: dict[str, Any] = api.get_patiently(f"/fine_tuning/jobs/{quoted(given)}")
     except CommandFailed as error:
         raise _with_suggestions(error, given, _job_ids(api, error)) from None
     return job

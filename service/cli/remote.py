@@ -4,6 +4,7 @@ A key goes only to the API that it is for. TUNERY_API_KEY goes to any base URL; 
 OPENAI_BASE_URL, with which it is set; `admin.key` of the data folder only to the server of that folder, which
 `server.url` names while it runs: anything else that listens on this machine may be somebody else's."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +15,20 @@ import httpx2
 
 from service.cli.failures import AUTH, USAGE, CommandFailed
 from service.cli.http.client import HttpClient
+from service.cli.http.retrying import retried
+from service.cli.output import printable
 from service.server_url import find_url, is_listening, is_loopback, is_same_server
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
+PROJECT_IDS = ("proj_", "proj-")
+"""How ids of projects begin."""
 _LATER = frozenset({429, 502, 503, 504})
 _MAINTENANCE = "maintenance"
 """The code of what waits for an operator: nobody knows for how long."""
-PROJECT_IDS = ("proj_", "proj-")
-"""How ids of projects begin."""
 _PAGE = 100
 """Items in a request. Every list of the API allows as many."""
+_PATIENCE_SECONDS = 45.0
+"""How long a read may wait for a server that restarts: the pauses double, and are 30 seconds in all."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +38,16 @@ class Target:
     base_url: str
     """Ends in /v1 as a rule, without a slash at the end. It is added to a URL without a path."""
     key: str
+    project: str | None = None
+    """Id of the project to act in. None leaves it to the key."""
 
 
 def find_target(
     base_url: str | None,
     data: Path,
-    project: str | None = None
-    """Id of the project to act in. None leaves it to the key."""
     environment: Mapping[str, str],
     *,
+    project: str | None = None,
     is_listening: Callable[[str], bool] = is_listening,
 ) -> Target:
     """`base_url` and `project` are what the command line says, if anything; in `data` a server of this
@@ -49,7 +55,6 @@ def find_target(
     read, its URL is invalid, the project is not named by its id, or the server of `data` is meant and does
     not run."""
     project_id = _project_id(project, environment)
-    project: str | None = None,
     openai_url = environment.get("OPENAI_BASE_URL")
     own_url = base_url or environment.get("TUNERY_BASE_URL")
     named, published = own_url or openai_url, find_url(data)
@@ -129,12 +134,12 @@ class Api:
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self.target = target
+        scope = {} if target.project is None else {"openai-project": target.project}
         self.http = HttpClient(
             target.base_url,
             headers={"authorization": f"Bearer {target.key}"} | scope,
             may_repeat=_may_repeat,
             timeout=timeout,
-        scope = {} if target.project is None else {"openai-project": target.project}
             transport=transport,
         )
 
@@ -151,6 +156,13 @@ class Api:
         given = {name: value for name, value in query.items() if value is not None}
         return self.http.json("GET", path, params=given)
 
+    def get_patiently(self, path: str, **query: object) -> Any:
+        """The same, and tries again for a while if the API cannot be reached or asks to come back later. Says
+        so on stderr, once."""
+        return retried(
+            lambda: self.get(path, **query), within_seconds=_PATIENCE_SECONDS, on_trouble=_say_trouble
+        )
+
     def post(self, path: str, body: object = None, *, idempotency_key: str | None = None) -> Any:
         headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
         return self.http.json("POST", path, json=body, headers=headers)
@@ -158,11 +170,11 @@ class Api:
     def delete(self, path: str) -> Any:
         return self.http.json("DELETE", path)
 
-    def list(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
-        """All items of a list, page after page."""
+    def list(self, path: str, *, page_size: int = _PAGE, **query: object) -> Iterator[dict[str, Any]]:
+        """All items of a list, page after page. Reads each page patiently."""
         after: dict[str, object] = {}
         while True:
-            page = self.get(path, **query, limit=_PAGE, **after)
+            page = self.get_patiently(path, **query, limit=page_size, **after)
             yield from page["data"]
             if not page.get("has_more") or not page["data"]:
                 return
@@ -170,6 +182,10 @@ class Api:
 
     def close(self) -> None:
         self.http.close()
+
+
+def _say_trouble(reason: str) -> None:
+    print(printable(f"tunery: {reason} Trying again …"), file=sys.stderr)
 
 
 def _may_repeat(method: str, status: int, code: str | None) -> bool:

@@ -11,7 +11,8 @@ from service.cli.failures import CommandFailed
 from service.cli.jobs import options
 from service.cli.jobs.comparison import compared
 from service.cli.jobs.estimates import worker_counts
-from service.cli.jobs.following import follow
+from service.cli.jobs.following import logged_events
+from service.cli.jobs.repeating import taken_over, unknown_integrations
 from service.cli.jobs.starting import create, estimated, finish
 from service.cli.jobs.watching import check_ended_well, event_line, watch
 from service.cli.lookups import find_job, quoted
@@ -115,13 +116,12 @@ def logs(
     ] = False,
 ) -> None:
     """Print a job's events, the oldest first."""
-    job_id = find_job(api, job)["id"]
-    if is_followed:
-        for event in follow(api, job_id):
-            output.line(event, _EVENTS)
+    events = logged_events(api, find_job(api, job)["id"], is_followed=is_followed, tail=tail)
+    if output.wants_json and not is_followed:
+        output.items(events, _EVENTS)
         return
-    events = list(api.list(f"{_PATH}/{quoted(job_id)}/events"))
-    output.items(reversed(events), _EVENTS)
+    for event in events:
+        output.line(event, _EVENTS)
 
 
 @api_command(app, "wait")
@@ -135,6 +135,9 @@ def wait(api: Api, output: Output, job: _Job) -> None:
         output.done(ended, ended["fine_tuned_model"])
 
 
+    tail: Annotated[
+        int | None, typer.Option(help="Only so many of the newest events, and those that follow.", min=1)
+    ] = None,
 @api_command(app, "cancel")
 def cancel(api: Api, output: Output, job: _Job, yes: Yes = False) -> None:
     """Stop a job for good."""

@@ -252,3 +252,26 @@ def test_the_project_goes_with_every_request_and_is_no_secret() -> None:
         named.get("/things")
     unnamed = api(lambda request: httpx2.Response(200, json="openai-project" in request.headers))
     assert unnamed.get("/things") is False
+
+
+def test_a_list_goes_on_after_the_server_was_away(capsys: pytest.CaptureFixture[str]) -> None:
+    now = {"retry-after-ms": "0"}
+    answers = [
+        httpx2.Response(503, headers=now, json={"error": {"message": "Restarting."}}),
+        httpx2.Response(200, json={"data": [{"id": "a"}], "has_more": True}),
+        httpx2.Response(429, headers=now),
+        httpx2.Response(503, headers=now),
+        httpx2.Response(200, json={"data": [{"id": "b"}], "has_more": False}),
+    ]
+    assert [item["id"] for item in api(lambda _: answers.pop(0)).list("/things")] == ["a", "b"]
+    assert capsys.readouterr().err.splitlines() == [
+        "tunery: Restarting. Trying again …",
+        "tunery: HTTP 429 from tunery.example. Trying again …",
+    ]
+
+
+def test_a_server_that_stays_away_for_too_long_is_given_up() -> None:
+    body = {"error": {"message": "Later."}}
+    away = api(lambda _: httpx2.Response(503, headers={"retry-after": "3600"}, json=body))
+    with pytest.raises(Unavailable, match="Later"):
+        list(away.list("/things"))

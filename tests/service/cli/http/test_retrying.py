@@ -36,3 +36,10 @@ def test_it_gives_up_with_the_last_reason_before_it_would_wait_too_long() -> Non
 def test_a_refusal_is_final() -> None:
     with pytest.raises(CommandFailed, match="no"):
         retried(answers(CommandFailed("no"), "done"), within_seconds=60, sleep=lambda _: None)
+
+
+def test_whoever_waits_is_told_why_once() -> None:
+    told: list[str] = []
+    call = answers(Unavailable("a"), Unavailable("b"), "done")
+    retried(call, within_seconds=60, sleep=lambda _: None, on_trouble=told.append)
+    assert told == ["a"]

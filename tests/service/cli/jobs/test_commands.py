@@ -103,6 +103,8 @@ def test_events_are_printed_oldest_first_and_followed_to_the_end(live: LiveApi) 
     whole = json.loads(run_tunery(live, "jobs", "logs", job, "--json").stdout)
     assert [json.loads(line) for line in followed] == whole
     assert run_tunery(live, "jobs", "logs", job, "--follow").stdout.splitlines() == lines
+    for option in ([], ["--follow"]):
+        assert run_tunery(live, "jobs", "logs", job, "--tail", 2, *option).stdout.splitlines() == lines[-2:]
 
 
 def test_a_job_is_repeated_with_one_thing_changed_and_compared(live: LiveApi) -> None:

@@ -1,6 +1,7 @@
 """`tunery jobs`: what jobs do, and what became of them."""
 
-from typing import Annotated, Literal
+from itertools import islice
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,6 +19,20 @@ from service.cli.jobs.watching import check_ended_well, event_line, watch
 from service.cli.lookups import find_job, quoted
 from service.cli.output import Columns, Item, Output, date
 from service.cli.remote import Api
+
+State = Literal[
+    "validating_files",
+    "queued",
+    "starting",
+    "running",
+    "publishing",
+    "pausing",
+    "paused",
+    "succeeded",
+    "failed",
+    "cancelled",
+]
+"""The API's own are not imported: that would take longer than most commands."""
 
 app = typer.Typer(help="List, follow, steer and compare fine-tuning jobs.", no_args_is_help=True)
 
@@ -82,21 +97,30 @@ _EVENTS: Columns = {"AT": lambda event: date(event["created_at"]), "EVENT": even
 def ls(
     api: Api,
     output: Output,
-    status: Annotated[str | None, typer.Option(help="Only jobs of this status, such as running.")] = None,
+    status: Annotated[
+        State | None,
+        typer.Option("--status", metavar="STATUS", help="Only jobs of this status, such as running."),
+    ] = None,
     limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1)] = 20,
+    is_unlimited: Annotated[bool, typer.Option("--all", help="All jobs, whatever --limit is.")] = False,
     metadata: Annotated[
         list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Only jobs with this note.")
     ] = None,
 ) -> None:
     """List jobs, the newest first."""
-    wanted = {f"metadata[{k}]": v for k, v in options.pairs(metadata or [], "--metadata").items()}
-    found: list[Item] = []
-    for job in api.list(_PATH, **wanted):
-        if status is None or status in (job["status"], job["tunery"]["state"]):
-            found.append(job)
-        if len(found) == limit:
-            break
+    wanted: dict[str, Any] = {
+        f"metadata[{k}]": v for k, v in options.pairs(metadata or [], "--metadata").items()
+    }
+    jobs = (
+        job
+        for job in api.list(_PATH, **wanted)
+        if status is None or status in (job["status"], job["tunery"]["state"])
+    )
+    found = list(jobs if is_unlimited else islice(jobs, limit))
+    has_more = next(jobs, None) is not None
     output.items(found, _COLUMNS)
+    if has_more:
+        output.remark("There are more; --limit or --all shows them.")
 
 
 @api_command(app, "get")

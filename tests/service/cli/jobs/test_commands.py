@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from cluster.contracts.jobs import JobStatus
+from service.cli.jobs.commands import State
 from tests.api import BASE, LiveApi, add_admin_key, add_project, jsonl
 from tests.service.cli.running import run_tunery
 from tests.service.cli.terminal import COMMAND, environment_of, on_terminal
@@ -43,6 +45,27 @@ def test_jobs_are_listed_shown_and_filtered(live: LiveApi) -> None:
     shown = dict(line.split("\t") for line in run_tunery(live, "jobs", "get", second).stdout.splitlines())
     assert (shown["JOB"], shown["STEP"], shown["METHOD"]) == (second, "3/10", "supervised")
     assert json.loads(run_tunery(live, "jobs", "get", first, "--json").stdout)["metadata"] == {"team": "shop"}
+
+
+def test_a_list_that_is_cut_says_so(live: LiveApi) -> None:
+    jobs = [create(live) for _ in range(3)]
+    for options, number, is_cut in (
+        (("--limit", 2), 2, True),
+        (("--limit", 2, "--status", "validating_files"), 2, True),
+        (("--limit", 2, "--all"), 3, False),
+        (("--limit", 3), 3, False),
+        ((), 3, False),
+    ):
+        done = run_tunery(live, "jobs", "ls", "--json", *options)
+        assert [job["id"] for job in json.loads(done.stdout)] == jobs[::-1][:number]
+        assert done.stderr == ("There are more; --limit or --all shows them.\n" if is_cut else "")
+
+
+def test_a_status_that_there_is_not_is_refused_with_those_that_there_are(live: LiveApi) -> None:
+    done = run_tunery(live, "jobs", "ls", "--status", "runing")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert all(f"'{state}'" in done.stderr for state in get_args(State))
+    assert set(get_args(State)) == set(JobStatus)
 
 
 def test_a_job_that_waits_has_no_speed_and_no_time_left(live: LiveApi) -> None:

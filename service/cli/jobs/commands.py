@@ -138,6 +138,9 @@ def logs(
         bool,
         typer.Option("--follow", "-f", help="Go on until the job has ended. JSON is then one event a line."),
     ] = False,
+    tail: Annotated[
+        int | None, typer.Option(help="Only so many of the newest events, and those that follow.", min=1)
+    ] = None,
 ) -> None:
     """Print a job's events, the oldest first."""
     events = logged_events(api, find_job(api, job)["id"], is_followed=is_followed, tail=tail)
@@ -159,9 +162,6 @@ def wait(api: Api, output: Output, job: _Job) -> None:
         output.done(ended, ended["fine_tuned_model"])
 
 
-    tail: Annotated[
-        int | None, typer.Option(help="Only so many of the newest events, and those that follow.", min=1)
-    ] = None,
 @api_command(app, "cancel")
 def cancel(api: Api, output: Output, job: _Job, yes: Yes = False) -> None:
     """Stop a job for good."""
@@ -204,6 +204,10 @@ def rerun(
     suffix: options.Suffix = None,
     seed: options.Seed = None,
     metadata: options.Metadata = None,
+    priority: options.FormerPriority = None,
+    has_no_integrations: Annotated[
+        bool, typer.Option("--no-integrations", help="Show the job in none of the former job's trackers.")
+    ] = False,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     learning_rate_multiplier: options.LearningRate = None,
@@ -213,7 +217,8 @@ def rerun(
         bool, typer.Option("--detach", "-d", help="Print the job's id, and do not follow it.")
     ] = False,
 ) -> None:
-    """Repeat a job, with its seed and settings except those that are given here."""
+    """Repeat a job, with its seed, settings, priority, notes and integrations except those that are given
+    here."""
     source = find_job(api, job)
     given: dict[str, int | float | None] = {
         "n_epochs": epochs,
@@ -230,8 +235,12 @@ def rerun(
         hyperparameters=given,
         training=options.training_options(None, None, training) | {"source_job": source["id"]},
         metadata=metadata,
+        priority=priority,
     )
     body["training_file"] = source["training_file"]
+    body = taken_over(source, body, with_integrations=not has_no_integrations)
+    if (unknown := unknown_integrations(source)) and not has_no_integrations:
+        output.remark(f"Without {' and '.join(unknown)}: the API does not show their options.")
     estimated(api, output, body)
     finish(api, output, create(api, output, body), detach=detach)
 

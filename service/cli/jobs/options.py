@@ -54,6 +54,10 @@ PriorityName = Annotated[
     Literal["low", "normal", "high"] | None,
     typer.Option("--priority", help="Its place in the queue; normal by default."),
 ]
+FormerPriority = Annotated[
+    Literal["low", "normal", "high"] | None,
+    typer.Option("--priority", help="Its place in the queue; that of the former job by default."),
+]
 Metadata = Annotated[
     list[str] | None,
     typer.Option("--metadata", metavar="KEY=VALUE", help="A note on the job; repeat it for more."),

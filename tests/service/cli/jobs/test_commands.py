@@ -8,15 +8,24 @@ from typing import get_args
 
 import pytest
 
+from cluster.contracts.hyperparameters import resolve
 from cluster.contracts.jobs import JobStatus
+from service.api.state import AppState
 from service.cli.jobs.commands import State
-from tests.api import BASE, LiveApi, add_admin_key, add_project, jsonl
+from service.db import tables
+from service.db.jobs.jobs import job_of
+from tests.api import BASE, LiveApi, add_admin_key, add_project, jsonl, with_settings
 from tests.service.cli.running import run_tunery
 from tests.service.cli.terminal import COMMAND, environment_of, on_terminal
 from tests.service.cli.training import begin, report_steps, succeed
 from tests.service.db.rows import move
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+
+
+@pytest.fixture
+def state(state: AppState) -> AppState:
+    return with_settings(state, integrations=("wandb", "mlflow", "tensorboard"))
 
 
 def create(live: LiveApi, **options: object) -> str:
@@ -146,6 +155,52 @@ def test_a_job_is_repeated_with_one_thing_changed_and_compared(live: LiveApi) ->
     assert found["held_out_loss_before"] == "2.0\t"
     assert found["regression"] == "0.25\t"
     assert run_tunery(live, "jobs", "compare", former).exit_code == 2
+
+
+def resolve_files(live: LiveApi, job: str) -> None:
+    """What validating the job's files writes."""
+    with live.state.database.write() as session:
+        row = session.get_one(tables.Job, job)
+        seen = job_of(row)
+        resolved = resolve(seen.hyperparameters, seen.training, BASE, n_examples=12, seed=seen.seed)
+        row.hyperparameters, row.config = (each.model_dump(mode="json") for each in resolved)
+
+
+def rerun(live: LiveApi, job: str, *options: object) -> tuple[dict[str, object], str]:
+    """The new job, and what was said."""
+    done = run_tunery(live, "jobs", "rerun", job, *options, "--detach", "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def test_a_repeated_job_keeps_its_priority_notes_and_trackers(live: LiveApi) -> None:
+    wandb = {"type": "wandb", "wandb": {"project": "orders", "tags": ["first"]}}
+    others = [{"type": "tensorboard"}, {"type": "mlflow", "mlflow": {"experiment": "orders"}}]
+    former = create(
+        live,
+        metadata={"team": "shop", "try": "1"},
+        integrations=[wandb],
+        extra_body={"tunery": {"priority": "low", "integrations": others}},
+    )
+    resolve_files(live, former)
+    again, said = rerun(live, former)
+    assert (again["metadata"], again["tunery"]["priority"]) == ({"team": "shop", "try": "1"}, "low")
+    assert again["integrations"][0]["wandb"] | wandb["wandb"] == again["integrations"][0]["wandb"]
+    assert [each["type"] for each in again["tunery"]["integrations"]] == ["wandb", "tensorboard"]
+    assert "Without mlflow: the API does not show their options." in said
+    changes = ("--metadata", "try=2", "--priority", "normal", "--no-integrations")
+    again, said = rerun(live, former, *changes)
+    assert (again["metadata"], again["tunery"]["priority"]) == ({"team": "shop", "try": "2"}, "normal")
+    assert again["tunery"]["integrations"] == []
+    assert "mlflow" not in said
+
+
+def test_a_repeated_job_without_notes_and_trackers_has_none_either(live: LiveApi) -> None:
+    former = create(live)
+    resolve_files(live, former)
+    again, _ = rerun(live, former)
+    assert (again["metadata"], again["tunery"]["integrations"]) == (None, [])
+    assert again["tunery"]["priority"] == "normal"
 
 
 def test_a_terminal_gets_a_table_and_a_closed_pipe_is_no_error_message(live: LiveApi, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import zlib
 from itertools import pairwise, repeat
 from typing import NamedTuple
 
+from cluster.contracts.words import UNSPACED, words_of
+
 BINS = 128
 ROWS = 6
 BANDS = BINS // ROWS
@@ -20,9 +22,7 @@ SIGNATURE_BYTES = 2 * BINS
 LEAST_PAIRS = 6
 """A text with fewer distinct pairs of words is too short to be similar to another by more than chance."""
 
-# Scripts without spaces between words: each character counts as a word.
-_UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
+_WORD = re.compile(f"[{UNSPACED}]|[^\\W{UNSPACED}]+")
 
 _64_BITS = (1 << 64) - 1
 _BIN_SHIFT = 64 - BINS.bit_length() + 1
@@ -42,7 +42,7 @@ class Signature(NamedTuple):
 
 def signature(text: str) -> Signature | None:
     """Returns None for a text that is too short. The same text gives the same signature everywhere."""
-    words = list(map(_HASHES.__getitem__, _WORD.findall(text.lower())))
+    words = list(map(_HASHES.__getitem__, words_of(text.lower(), _WORD)))
     pairs = {((one << 32 | next) * _MIX) & _64_BITS for one, next in pairwise(words)}
     if len(pairs) < LEAST_PAIRS:
         return None

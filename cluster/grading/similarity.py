@@ -1,7 +1,7 @@
 """How alike two texts are, from 0 to 1. Every metric takes the graded text and the reference.
 
-Words are letters and digits; each Chinese or Japanese character is a word. BLEU, GLEU and METEOR also count
-punctuation."""
+Words are letters with their marks, and digits; each character of a script without spaces, such as Chinese,
+Japanese or Thai, is a word. BLEU, GLEU and METEOR also count punctuation."""
 
 import math
 import re
@@ -15,10 +15,9 @@ import snowballstemmer
 from rapidfuzz import fuzz
 from rapidfuzz.distance import LCSseq
 
-_IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = rf"[{_IDEOGRAPHS}]|[^\W_{_IDEOGRAPHS}]+"
-_WORDS = re.compile(_WORD)
-_TOKENS = re.compile(rf"{_WORD}|[^\w\s]|_")
+from cluster.contracts.words import WORD, words_of
+
+_TOKENS = re.compile(rf"{WORD}|[^\w\s]|_")
 Metric = Callable[[str, str], float]
 
 
@@ -30,7 +29,7 @@ def fuzzy_match(text: str, reference: str) -> float:
 def bleu(text: str, reference: str) -> float:
     """BLEU of one sentence up to 4-grams (Papineni et al. 2002), adding one to the counts of 2-grams and up
     so that short texts do not all score 0 (Lin and Och 2004)."""
-    words, wanted = _TOKENS.findall(text), _TOKENS.findall(reference)
+    words, wanted = _tokens(text), _tokens(reference)
     if not words:
         return 0.0
     logarithms = 0.0
@@ -39,13 +38,13 @@ def bleu(text: str, reference: str) -> float:
         smoothing = 1 if n > 1 else 0
         if found + smoothing == 0:
             return 0.0
-        logarithms += math.log((found + smoothing) / (max(total, 1) + smoothing)) / 4
+        logarithms += math.log((found + smoothing) / (total + smoothing)) / 4
     return math.exp(min(0.0, 1 - len(wanted) / len(words)) + logarithms)
 
 
 def gleu(text: str, reference: str) -> float:
     """Google's BLEU: the smaller of precision and recall over all 1- to 4-grams (Wu et al. 2016)."""
-    words, wanted = _TOKENS.findall(text), _TOKENS.findall(reference)
+    words, wanted = _tokens(text), _tokens(reference)
     counts = [_overlap(words, wanted, n) for n in range(1, 5)]
     found, total, possible = (sum(column) for column in zip(*counts, strict=True))
     return float(found / max(total, possible, 1))
@@ -54,7 +53,7 @@ def gleu(text: str, reference: str) -> float:
 def meteor(text: str, reference: str) -> float:
     """METEOR (Banerjee and Lavie 2005) with its matches of equal words and of equal stems, not of synonyms:
     those need WordNet. The recall counts nine times the precision; a match in pieces loses up to half."""
-    words, wanted = (_TOKENS.findall(one.lower()) for one in (text, reference))
+    words, wanted = (_tokens(one.lower()) for one in (text, reference))
     matches = _alignment(words, wanted)
     if not matches:
         return 0.0
@@ -66,12 +65,12 @@ def meteor(text: str, reference: str) -> float:
 
 def rouge_n(text: str, reference: str, *, n: int) -> float:
     """ROUGE-N's F1: n-grams in common (Lin 2004), whatever their case."""
-    return _f1(*_overlap(_WORDS.findall(text.lower()), _WORDS.findall(reference.lower()), n))
+    return _f1(*_overlap(words_of(text.lower()), words_of(reference.lower()), n))
 
 
 def rouge_l(text: str, reference: str) -> float:
     """ROUGE-L's F1: the longest common subsequence of words (Lin 2004), whatever their case."""
-    words, wanted = _WORDS.findall(text.lower()), _WORDS.findall(reference.lower())
+    words, wanted = words_of(text.lower()), words_of(reference.lower())
     return _f1(LCSseq.similarity(words, wanted), len(words), len(wanted))
 
 
@@ -83,6 +82,10 @@ METRICS: Mapping[str, Metric] = {
     **{f"rouge_{n}": partial(rouge_n, n=n) for n in range(1, 6)},
     "rouge_l": rouge_l,
 }
+
+
+def _tokens(text: str) -> list[str]:
+    return words_of(text, _TOKENS)
 
 
 def _overlap(words: Sequence[str], wanted: Sequence[str], n: int) -> tuple[int, int, int]:

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from cluster.grading.templates import MAX_TEXT
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_similarity.json").read_text())
 """By other libraries, of the same words: nltk 3.10.4 for BLEU (smoothing method 2), GLEU and METEOR (Porter
-stems, no synonyms), and rouge-score 0.1.2."""
+stems, no synonyms), and rouge-score 0.1.2. BLEU of fewer than four words is sacrebleu's (`add-k` with 1)."""
 
 
 @pytest.mark.parametrize("metric", sorted(METRICS.keys() - {"fuzzy_match"}))
@@ -25,6 +26,29 @@ def test_every_metric_is_between_0_and_1_and_1_for_the_same_text(metric: str) ->
     assert METRICS[metric](text, text) == pytest.approx(1, abs=0.01)
     assert METRICS[metric]("", text) == 0
     assert METRICS[metric](text, "") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "expected"),
+    [
+        # Found and possible n-grams, each plus one from 2-grams on: 1/1 · 1/1 · 1/1 · 1/1.
+        ("Paris", "Paris", 1.0),
+        # 2/2 · (1 + 1)/(1 + 1) · 1/1 · 1/1, shorter than the reference by a third.
+        ("in Paris", "in Paris today", math.exp(1 - 3 / 2)),
+        # 2/3 · (1 + 1)/(2 + 1) · (0 + 1)/(1 + 1) · 1/1.
+        ("the red cat", "the red dog", (2 / 3 * 2 / 3 * 1 / 2) ** (1 / 4)),
+    ],
+)
+def test_bleu_adds_one_to_what_is_possible_as_to_what_is_found(
+    text: str, reference: str, expected: float
+) -> None:
+    assert METRICS["bleu"](text, reference) == pytest.approx(expected)
+
+
+def test_combining_vowels_are_part_of_their_words() -> None:
+    assert METRICS["rouge_1"]("हिन्दी में", "हन्दा मों") == 0
+    assert METRICS["rouge_1"]("मैं हिन्दी बोलता हूँ", "मैं हिन्दी बोलती हूँ") == pytest.approx(3 / 4)
+    assert METRICS["rouge_2"]("cafe\u0301 noir", "cafe\u0301 noir") == 1
 
 
 def test_fuzzy_match_counts_the_characters_that_differ() -> None:

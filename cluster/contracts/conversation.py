@@ -29,6 +29,7 @@ def normalize_messages(messages: list[Any]) -> list[Any]:
     - `function_call` becomes an entry of `tool_calls`, and a message with the role `function` becomes a tool
       message that answers the latest call, which has no id in the older format;
     - a refusal becomes the assistant's text;
+    - an empty list of `tool_calls` is left out;
     - `reasoning` becomes `reasoning_content`.
 
     Values of the wrong type are kept, for the caller to refuse."""
@@ -69,6 +70,8 @@ def _one_spelling(message: dict[str, Any], latest_id: str) -> dict[str, Any]:
 def _assistant(message: dict[str, Any], latest_id: str) -> dict[str, Any]:
     if isinstance(content := message.get("content"), list):
         message = {**message, "content": [_text_part(part) for part in content]}
+    if message.get("tool_calls") == []:
+        message = {key: value for key, value in message.items() if key != "tool_calls"}
     if not any(key in message for key in _OLD_KEYS):
         return message
     rest = {key: value for key, value in message.items() if key not in _OLD_KEYS}

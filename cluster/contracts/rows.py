@@ -42,17 +42,28 @@ def _joined_text(content: object) -> object:
         return content
     if not content:
         raise PydanticCustomError("empty_content", "is an empty list; give text, or at least one text part")
-    for part in content:
-        if not isinstance(part, dict) or part.keys() != {"type", "text"} or part["type"] != "text":
-            kind = part.get("type") if isinstance(part, dict) else part
-            raise PydanticCustomError(
-                "unsupported_content",
-                "has a part of type {kind}; only parts of type 'text' can be trained on",
-                {"kind": repr(kind)[:80]},
-            )
-        if not isinstance(part["text"], str):
-            raise PydanticCustomError("unsupported_content", "has a text part whose text is not a string")
-    return "".join(part["text"] for part in content)
+    return "".join(map(_part_text, content))
+
+
+def _part_text(part: object) -> str:
+    # Tables such as Parquet give every part the keys of all parts. Null means absent, as everywhere in rows.
+    given = {key: value for key, value in part.items() if value is not None} if isinstance(part, dict) else {}
+    if given.get("type") != "text":
+        raise PydanticCustomError(
+            "unsupported_content",
+            "has a part of type {kind}; only parts of type 'text' can be trained on",
+            {"kind": repr(given.get("type") if isinstance(part, dict) else part)[:80]},
+        )
+    if others := given.keys() - {"type", "text"}:
+        raise PydanticCustomError(
+            "unsupported_content",
+            "has a text part with the key {key}; a text part has only type and text",
+            {"key": repr(min(others))[:80]},
+        )
+    text = given.get("text")
+    if not isinstance(text, str):
+        raise PydanticCustomError("unsupported_content", "has a text part whose text is not a string")
+    return text
 
 
 def _json_object(arguments: object) -> object:
@@ -133,7 +144,8 @@ class AssistantMessage(StrictModel):
         return self
 
     @property
-    def is_trained_on(self) -> bool:
+    def is_learned(self) -> bool:
+        """Whether the model learns to write it. An empty message is only context, whatever its weight."""
         return self.weight != 0 and bool(self.content or self.tool_calls)
 
 
@@ -184,7 +196,7 @@ class ChatRow(Conversation):
     @model_validator(mode="after")
     def _has_something_to_learn(self) -> Self:
         for message in self.messages:
-            if isinstance(message, AssistantMessage) and message.is_trained_on:
+            if isinstance(message, AssistantMessage) and message.is_learned:
                 return self
         raise PydanticCustomError(
             "nothing_to_learn", "has no assistant message with content and a weight other than 0"

@@ -81,7 +81,7 @@ def _chat(row: ChatRow) -> RowTexts:
     last = max(
         place
         for place, message in enumerate(row.messages)
-        if isinstance(message, AssistantMessage) and message.is_trained_on
+        if isinstance(message, AssistantMessage) and message.is_learned
     )
     answer = row.messages[last]
     assert isinstance(answer, AssistantMessage)

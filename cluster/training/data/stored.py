@@ -13,7 +13,7 @@ from cluster.contracts.frozen import FrozenModel
 from cluster.training.data.compiler import Compiled
 from cluster.training.data.dataset import Dataset
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """The version of this file and of the compiler. Raise it when the same rows compile to other arrays."""
 
 

@@ -87,8 +87,10 @@ def _render_conversation(
 ) -> list[Rendered]:
     """Renders a conversation. If an `answer` follows it, only the answer is learned."""
     messages = [message.model_dump(exclude_none=True) for message in conversation.messages]
+    for message, dumped in zip(conversation.messages, messages, strict=True):
+        if isinstance(message, AssistantMessage) and (answer or not message.is_learned):
+            dumped["weight"] = 0
     if answer:
-        messages = [{**message, "weight": 0} for message in messages]
         messages += [{**message.model_dump(exclude_none=True), "weight": 1} for message in answer]
     tools = [tool.model_dump(exclude_none=True) for tool in conversation.tools or ()]
     try:

@@ -117,6 +117,19 @@ def test_a_value_of_more_than_eighty_characters_is_cut(length: int, is_cut: bool
     assert report.problems[0].message == f"Line 1: prompt is {shown}; it should be a valid string."
 
 
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ({"type": "text", "text": "a", "image": "b"}, "has a text part with the key 'image'"),
+        ({"type": "text", "text": None}, "has a text part whose text is not a string"),
+        ({"type": "image", "text": "a"}, "has a part of type 'image'; only parts of type 'text'"),
+    ],
+)
+def test_a_part_that_cannot_be_learned_is_refused_for_what_it_is(part: dict, expected: str) -> None:
+    report = check_jsonl(lines({"messages": [{"role": "user", "content": [part]}, ASSISTANT]}))
+    assert expected in report.problems[0].message
+
+
 @pytest.mark.parametrize(("content", "expected"), [(None, "no"), ("", "no"), ("yes", "yes")])
 def test_a_refusal_is_the_content_of_an_answer_that_has_none(content: str | None, expected: str) -> None:
     answer = {"role": "assistant", "refusal": "no", "content": content}
@@ -294,14 +307,14 @@ def test_row_is_of_the_type_that_its_keys_name() -> None:
     assert row.preferred_output[0].content == "ho"
 
 
-def test_assistant_is_trained_on_unless_its_weight_is_0_or_it_is_empty() -> None:
-    def trained_on(**more: object) -> bool:
-        return AssistantMessage.model_validate({"role": "assistant", "content": "x", **more}).is_trained_on
+def test_assistant_is_learned_unless_its_weight_is_0_or_it_is_empty() -> None:
+    def learned(**more: object) -> bool:
+        return AssistantMessage.model_validate({"role": "assistant", "content": "x", **more}).is_learned
 
-    assert trained_on()
-    assert trained_on(weight=1)
-    assert not trained_on(weight=0)
-    assert not trained_on(content="")
+    assert learned()
+    assert learned(weight=1)
+    assert not learned(weight=0)
+    assert not learned(content="")
 
 
 def test_read_rows_counts_lines_and_stops_at_the_first_problem() -> None:

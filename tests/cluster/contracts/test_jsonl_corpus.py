@@ -192,6 +192,14 @@ FILES: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
         chat({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}, ASSISTANT),
         [(1, "unsupported_content")],
     ),
+    "text part from a table": (
+        chat({"role": "user", "content": [{"type": "text", "text": "a", "image": None}]}, ASSISTANT),
+        FINE,
+    ),
+    "image part from a table": (
+        chat({"role": "user", "content": [{"type": "image", "text": None, "image": "x"}]}, ASSISTANT),
+        [(1, "unsupported_content")],
+    ),
     "text part without text": (
         chat({"role": "user", "content": [{"type": "text", "text": 1}]}, ASSISTANT),
         [(1, "unsupported_content")],
@@ -251,7 +259,11 @@ FILES: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
         chat(USER, CALLING, {"role": "tool", "content": "4"}),
         [(1, "missing_tool_call_id")],
     ),
-    "no tool calls in the list": (chat(USER, {**CALLING, "tool_calls": []}), [(1, "invalid_value")]),
+    "no tool calls in the list": (chat(USER, {**ASSISTANT, "tool_calls": []}), FINE),
+    "no tool calls in the list, and no text": (
+        chat(USER, {**CALLING, "tool_calls": []}),
+        [(1, "empty_assistant")],
+    ),
     "arguments not JSON": (
         chat(USER, {**CALLING, "tool_calls": [{**CALL, "function": {"name": "add", "arguments": "2, 2"}}]}),
         [(1, "invalid_arguments")],

@@ -7,7 +7,7 @@ from cluster.contracts.data_report import DataReport, FindingPlace
 from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES, DatasetFormat
 from cluster.contracts.errors import InvalidDataset
 from cluster.contracts.jsonl import CheckedLine, checked_lines
-from cluster.contracts.rows import PreferenceRow, row_format
+from cluster.contracts.rows import CompletionRow, PreferenceRow, row_format
 from cluster.data_checks.answers import judge
 from cluster.data_checks.characters import find_bad_characters
 from cluster.data_checks.columns import column_of
@@ -59,7 +59,7 @@ class _Report:
         texts = texts_of(line.row)
         if isinstance(line.row, PreferenceRow) and line.row.preferred_output == line.row.non_preferred_output:
             self._findings.add_at("identical_answers", line, "non_preferred_output")
-        self._see_texts(line, texts)
+        self._see_texts(line, texts, has_own_markers=isinstance(line.row, CompletionRow))
         self._labels.see(line, texts)
         self._scripts.see(line, texts)
         self._prompts.see(line, texts, self._findings)
@@ -86,12 +86,15 @@ class _Report:
             sampled=sampled,
         )
 
-    def _see_texts(self, line: CheckedLine, texts: RowTexts) -> None:
+    def _see_texts(self, line: CheckedLine, texts: RowTexts, *, has_own_markers: bool) -> None:
+        """`has_own_markers`: the author of the row writes the markers that a template writes elsewhere."""
         length = 0
         for text in texts.all:
             length += len(text.text)
             found = self._remembered(text.text) if text.is_instruction else _found(text.text)
             for code, offset in found.items():
+                if code == "template_marker" and has_own_markers:
+                    continue
                 self._findings.add_at(code, line, text.param, offset)
         self._lengths.add(length)
         for answer in texts.answers:

@@ -30,7 +30,10 @@ class Duplicates:
     def see(self, line: CheckedLine, texts: RowTexts, findings: Findings) -> None:
         self._num_rows += 1
         question, answer = _digest(texts.question), _digest(texts.answer)
-        first = self._rows.first((question * _MIX + answer) & _DIGEST, line.number)
+        whole = question * _MIX + answer
+        if texts.reasoning:
+            whole = whole * _MIX + _digest(texts.reasoning)
+        first = self._rows.first(whole & _DIGEST, line.number)
         is_repeated = first not in (None, line.number)
         if is_repeated:
             findings.add_at("exact_duplicate", line, related_line=first)

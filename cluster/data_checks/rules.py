@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from cluster.contracts.data_report import Severity
 
-RULES_VERSION = 3
+RULES_VERSION = 4
 """Raise it when a report of the same file would differ. Stored reports of other versions are not used."""
 
 

@@ -42,6 +42,8 @@ class RowTexts(NamedTuple):
     """Everything before the last answer. Equal questions are the same prompt; empty for none."""
     answer: str = ""
     """The last answer or the label: what equal questions should agree on."""
+    reasoning: str = ""
+    """What comes before answers. Rows that differ only in it neither repeat nor contradict each other."""
     content: str = ""
     """What makes rows resemble each other: all texts but instructions, which rows share."""
 
@@ -92,6 +94,7 @@ def _chat(row: ChatRow) -> RowTexts:
         answers=answers,
         question=_question(row, last),
         answer=_said(answer),
+        reasoning=_reasoning([one for one in row.messages if isinstance(one, AssistantMessage)]),
         content=_joined([text for text in texts if not text.is_instruction]),
     )
 
@@ -113,6 +116,9 @@ def _preference(row: PreferenceRow) -> RowTexts:
         # Rows contradict each other if they prefer opposite answers of the same two.
         question="\0".join([_question(row.input, len(row.input.messages)), *sorted((preferred, other))]),
         answer=preferred,
+        reasoning=_reasoning(
+            [*(one for one in row.input.messages if isinstance(one, AssistantMessage)), better, worse]
+        ),
         content=_joined(content + outputs),
     )
 
@@ -169,6 +175,10 @@ def _question(row: Conversation, end: int) -> str:
 def _said(message: AssistantMessage) -> str:
     calls = [f"\0{call.function.name}\0{call.function.arguments}" for call in message.tool_calls or ()]
     return "".join([message.content or "", *calls])
+
+
+def _reasoning(messages: list[AssistantMessage]) -> str:
+    return "\0".join(message.reasoning_content or "" for message in messages).strip("\0")
 
 
 def _joined(texts: list[Text]) -> str:

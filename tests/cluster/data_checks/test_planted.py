@@ -129,6 +129,20 @@ def test_repeated_and_contradicting_rows_are_found_with_the_line_that_they_repea
     assert related == {"exact_duplicate": 3, "conflicting_answers": 5, "near_duplicate": 6}
 
 
+def test_rows_that_differ_in_their_reasoning_are_not_the_same() -> None:
+    rows = clean_rows(20)
+    for place, thought in ((2, "I look at the list."), (9, " ".join(_WORDS)), (15, "I look at the list.")):
+        rows[place] = json.loads(json.dumps(rows[2]))
+        rows[place]["messages"][2]["reasoning_content"] = thought
+    assert lines_by_code(report_of(rows)) == {"exact_duplicate": [16]}
+
+
+def test_markers_in_completions_are_their_authors() -> None:
+    texts = [row["messages"][1]["content"] for row in clean_rows(12)]
+    rows = [{"prompt": f"<|user|>{text}<|end|>", "completion": f"{text[::-1]}</s>"} for text in texts]
+    assert lines_by_code(report_of(rows)) == {}
+
+
 def test_an_answer_that_begins_with_its_prompt_is_found() -> None:
     rows = clean_rows(20)
     rows[3]["messages"][2]["content"] = rows[3]["messages"][1]["content"] + " It is here."

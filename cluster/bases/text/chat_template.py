@@ -4,7 +4,7 @@ differ."""
 import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -21,17 +21,27 @@ from cluster.contracts.generation import ChatEnding
 Message = dict[str, Any]
 Tool = dict[str, Any]
 
+_SYSTEM_ROLES = ("system", "developer")
+
 _RENDERING = threading.Lock()
 """transformers records what `{% generation %}` marks in the compiled template, which all threads share."""
 
 _DROPPED: dict[Dropped, str] = {
     "tools": "renders no tools",
     "tool_calls": "renders no calls of tools",
+    "parallel_calls": "renders only the first call of a message; write one call a message",
     "tool_results": "renders no results of tools",
     "system": "renders no system message; put the instructions into the first user message",
     "later_system": "renders only the first system message; put all instructions into that one",
+    "system_after_others": "renders a system message only at the beginning; put the instructions there",
     "text_beside_calls": "renders no text beside calls of tools; give the answer either text or calls",
+    "reasoning": "renders no reasoning before an answer; leave reasoning_content out",
+    "reasoning_beside_calls": "renders no reasoning before calls of tools; leave reasoning_content out",
+    "think_block": "leaves a <think> block out of an answer; remove it",
 }
+
+_THINK_BLOCK = re.compile(r"\s*<think>(.*?)</think>\n*", re.DOTALL)
+"""How models write their reasoning into an answer's text, and how files hold it that were made with them."""
 
 
 @lru_cache(maxsize=8)
@@ -117,19 +127,29 @@ class ChatTemplate:
         """Raises InvalidRequest, with the place, if the template would drop some of the content."""
         drops = self.record.drops
         if tools and "tools" in drops:
-            raise dropped("tools", "tools")
-        num_system = 0
+            raise _dropped("tools", "tools")
+        has_system = False
         for index, message in enumerate(messages):
-            found: Dropped | None = None
-            if message["role"] in ("system", "developer"):
-                found = "later_system" if num_system else "system"
-                num_system += 1
-            elif message["role"] == "tool":
-                found = "tool_results"
-            elif message.get("tool_calls"):
-                found = "tool_calls"
-            if found is not None and found in drops:
-                raise dropped(found, f"messages[{index}]")
+            for found in _parts_of(message, is_first=index == 0, has_system=has_system):
+                if found in drops:
+                    raise _dropped(found, f"messages[{index}]")
+            has_system = has_system or message["role"] in _SYSTEM_ROLES
+
+    def check_learned(self, message: Message, param: str) -> None:
+        """Raises InvalidRequest if the template would drop a part of an answer that a prompt may omit, but
+        that a model could then not learn to write."""
+        drops, text = self.record.drops, text_of(message.get("content"))
+        has_calls = bool(message.get("tool_calls"))
+        if has_calls and text and "text_beside_calls" in drops:
+            raise _dropped("text_beside_calls", param)
+        if message.get("reasoning_content") and (found := _reasoning(has_calls)) in drops:
+            raise _dropped(found, param)
+        if "think_block" in drops and _THINK_BLOCK.match(text) and not self._reads_reasoning(message):
+            raise _dropped("think_block", param)
+        if text and not text.strip() and self.record.trims_answers and not has_calls:
+            raise InvalidRequest(
+                f"{param} is white space, which this model's chat template removes.", param=param
+            )
 
     def render(
         self,
@@ -201,7 +221,7 @@ class ChatTemplate:
         finds_answers: bool = False,
         options: Options | None = None,
     ) -> tuple[Rendering, list[tuple[int, int]]]:
-        plain, shown = [_plain(message) for message in messages], list(tools) if tools else None
+        plain, shown = [self._plain(message) for message in messages], list(tools) if tools else None
         render = partial(self._rendered, add_generation_prompt=add_generation_prompt, options=options)
         if not self._control.are_in([plain, shown]):
             text, answers = render(plain, shown, finds_answers=finds_answers)
@@ -209,14 +229,34 @@ class ChatTemplate:
         (marked, marked_tools), marks = self._control.mark([plain, shown], marks)
         text, answers = render(marked, marked_tools, finds_answers=finds_answers)
         rendering = Rendering(text, marks)
-        if rendering.plain != render(plain, shown)[0]:
+        # Around a token that the template takes for its own, it also writes between the marks.
+        is_as_supplied = all(
+            not piece.is_supplied or piece.text in self._control.ids for piece in rendering.pieces()
+        )
+        if not is_as_supplied or rendering.plain != render(plain, shown)[0]:
             raise InvalidRequest(
-                "The messages contain a control token of this model, such as "
-                f"{next(iter(self._control.ids))!r}, in a place where its chat template changes the text. "
-                "Remove it.",
+                f"The messages contain {self._control.first_in([plain, shown])!r}, a control token of this "
+                "model, in a place where its chat template changes the text. Remove it.",
                 param="messages",
             )
         return rendering, answers
+
+    def _plain(self, message: Message) -> Message:
+        """Also moves a think block before an answer to where the template reads reasoning: many templates cut
+        it out of the text themselves, and around marked tokens they would not find it."""
+        plain = _plain(message)
+        block = _THINK_BLOCK.match(plain["content"]) if plain["role"] == "assistant" else None
+        if block is None or not self._reads_reasoning(plain):
+            return plain
+        plain["content"] = plain["content"][block.end() :]
+        if thought := block[1].strip():
+            plain["reasoning_content"] = thought
+        return plain
+
+    def _reads_reasoning(self, message: Message) -> bool:
+        """Whether the template reads this answer's reasoning from a key that the answer does not have yet."""
+        is_free = message.get("reasoning_content") is None
+        return is_free and _reasoning(bool(message.get("tool_calls"))) not in self.record.drops
 
     def _rendered(
         self,
@@ -259,7 +299,7 @@ def template_text(tokenizer: Any) -> str:
     return template if isinstance(template, str) else json.dumps(template or "", sort_keys=True)
 
 
-def dropped(what: Dropped, param: str) -> InvalidRequest:
+def _dropped(what: Dropped, param: str) -> InvalidRequest:
     """Returns the error for a part of a conversation that a template would drop."""
     return InvalidRequest(
         f"This model's chat template {_DROPPED[what]}.", code="not_in_chat_template", param=param
@@ -269,6 +309,25 @@ def dropped(what: Dropped, param: str) -> InvalidRequest:
 def text_of(content: Any) -> str:
     """Returns a message's content as one string, or "" if it has none."""
     return content if isinstance(content, str) else "".join(part["text"] for part in content or ())
+
+
+def _parts_of(message: Message, *, is_first: bool, has_system: bool) -> Iterator[Dropped]:
+    """Yields what a template must render of a message, its text aside. `has_system` says that an earlier
+    message is of the system."""
+    if message["role"] in _SYSTEM_ROLES:
+        yield "system"
+        if not is_first:
+            yield "later_system" if has_system else "system_after_others"
+    elif message["role"] == "tool":
+        yield "tool_results"
+    elif calls := message.get("tool_calls"):
+        yield "tool_calls"
+        if len(calls) > 1:
+            yield "parallel_calls"
+
+
+def _reasoning(has_calls: bool) -> Dropped:
+    return "reasoning_beside_calls" if has_calls else "reasoning"
 
 
 def _plain(message: Message) -> Message:

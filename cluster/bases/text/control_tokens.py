@@ -69,7 +69,12 @@ class ControlTokens:
 
     def are_in(self, value: Any) -> bool:
         """Whether any string in a JSON value, keys included, contains a control token."""
-        return any(self._pattern.search(string) for string in _strings(value))
+        return self.first_in(value) is not None
+
+    def first_in(self, value: Any) -> str | None:
+        """Returns the first control token in the strings of a JSON value; None if there is none."""
+        found = (self._pattern.search(string) for string in _strings(value))
+        return next((match[0] for match in found if match), None)
 
     def mark(self, value: Any, marks: tuple[str, str] | None = None) -> tuple[Any, tuple[str, str]]:
         """Returns a copy of a JSON value with marks around every control token, and the marks: those that are

@@ -1,7 +1,8 @@
 """Records what a base's chat template does, found out once by rendering a few conversations.
 
 Templates differ in what they write around an answer, and many silently drop what they do not know: tools,
-tool results, a second system message. Training and serving use the same record."""
+tool results, reasoning, a system message that is not the first one. Training and serving use the same
+record."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +11,19 @@ from typing import Any, Literal
 
 from cluster.contracts.errors import InvalidRequest
 
-Dropped = Literal["tools", "tool_calls", "tool_results", "system", "later_system", "text_beside_calls"]
+Dropped = Literal[
+    "tools",
+    "tool_calls",
+    "parallel_calls",
+    "tool_results",
+    "system",
+    "later_system",
+    "system_after_others",
+    "text_beside_calls",
+    "reasoning",
+    "reasoning_beside_calls",
+    "think_block",
+]
 
 WORD = "Certainly"
 ARGUMENTS = {"probe_key": "probe value"}
@@ -34,6 +47,16 @@ CALLS = [
     {"id": id_, "type": "function", "function": {"name": name, "arguments": json.dumps(ARGUMENTS)}}
     for name, id_ in zip(NAMES, IDS, strict=True)
 ]
+_OTHER_VALUE = "another value of the probe"
+_PARALLEL = [
+    CALLS[0],
+    {
+        "id": IDS[1],
+        "type": "function",
+        "function": {"name": NAMES[1], "arguments": json.dumps({"probe_key": _OTHER_VALUE})},
+    },
+]
+_THOUGHT = "Probing thought"
 _SYSTEM = {"role": "system", "content": "Probing system"}
 _LATER = {"role": "system", "content": "Probing later"}
 _ASK = {"role": "user", "content": "Hello"}
@@ -127,17 +150,33 @@ class _Probes:
         called = [*opening, assistant_message(calls=1)]
         result = {"role": "tool", "tool_call_id": IDS[0], "name": call, "content": _RESULT}
         system, later = _SYSTEM["content"], _LATER["content"]
+        said, thought = assistant_message(content=WORD), {"reasoning_content": _THOUGHT}
+        block = assistant_message(content=f"<think>\n{_THOUGHT}\n</think>\n\n{WORD}")
         shown: dict[Dropped, list[bool | None]] = {
             "tools": [self.shows([call], opening, TOOLS)],
             "tool_calls": [self.shows([call, ARGUMENTS["probe_key"]], called, TOOLS)],
+            "parallel_calls": [
+                self.shows(
+                    [ARGUMENTS["probe_key"], _OTHER_VALUE],
+                    [*opening, assistant_message() | {"tool_calls": _PARALLEL}],
+                    TOOLS,
+                )
+            ],
             "tool_results": [self.shows([_RESULT], [*called, result], TOOLS)],
             "system": [self.shows([system], [_SYSTEM, _ASK])],
             "later_system": [
                 self.shows([later], [_SYSTEM, _LATER, _ASK]),
-                self.shows([later], [_SYSTEM, _ASK, assistant_message(content=WORD), _LATER, _ASK]),
+                self.shows([later], [_SYSTEM, _ASK, said, _LATER, _ASK]),
+            ],
+            "system_after_others": [
+                self.shows([later], [_ASK, _LATER, _ASK]),
+                self.shows([later], [_ASK, said, _LATER, _ASK]),
             ],
             "text_beside_calls": [
                 self.shows([WORD, call], [*opening, assistant_message(content=WORD, calls=1)], TOOLS)
             ],
+            "reasoning": [self.shows([_THOUGHT], [*opening, said | thought])],
+            "reasoning_beside_calls": [self.shows([_THOUGHT], [*opening, called[-1] | thought], TOOLS)],
+            "think_block": [self.shows([_THOUGHT], [*opening, block])],
         }
         return [name for name, found in shown.items() if False in found]

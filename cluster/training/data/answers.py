@@ -8,7 +8,7 @@ or the end of an answer, because a prompt's tokens end where the answer begins.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cluster.bases.text.chat_template import ChatTemplate, Message, Tool, dropped, text_of
+from cluster.bases.text.chat_template import ChatTemplate, Message, Tool, text_of
 from cluster.bases.text.control_tokens import Rendering
 from cluster.contracts.errors import InvalidDataset, InvalidRequest
 
@@ -116,16 +116,8 @@ def _encoded(
 def _check_answers(template: ChatTemplate, messages: Sequence[Message]) -> None:
     """Refuses learned answers of which the template would drop a part, even one that a prompt could omit."""
     for index, message in enumerate(messages):
-        if not is_learned(message):
-            continue
-        place, text = f"messages[{index}]", text_of(message.get("content"))
-        if message.get("tool_calls"):
-            if text and "text_beside_calls" in template.record.drops:
-                raise dropped("text_beside_calls", place)
-        elif text and not text.strip() and template.record.trims_answers:
-            raise InvalidRequest(
-                f"{place} is white space, which this model's chat template removes.", param=place
-            )
+        if is_learned(message):
+            template.check_learned(message, f"messages[{index}]")
 
 
 def _generated(

@@ -234,6 +234,90 @@ def test_a_learned_answer_whose_text_would_be_dropped_beside_tool_calls_is_refus
     rendered(tokenizer, [ASK, {**said, "weight": 0}, ASK, say("yes")], tools=TOOLS)
 
 
+TWO_CALLS = {**CALL, "tool_calls": [*CALL["tool_calls"], {**CALL["tool_calls"][0], "id": "c2"}]}
+
+
+@pytest.mark.parametrize("name", ["qwen2_5", "qwen3_instruct_2507", "llama3", "gemma3"])
+def test_learned_reasoning_that_the_template_never_reads_is_refused(name: str) -> None:
+    tokenizer = real_tokenizer(name)
+    with pytest.raises(InvalidDataset, match="renders no reasoning before an answer") as caught:
+        rendered(tokenizer, [ASK, say("a"), ASK, say("b", reasoning_content="Hm.")])
+    assert caught.value.param == "messages[3]"
+    rendered(tokenizer, [ASK, say("a", reasoning_content="Hm.", weight=0), ASK, say("b")])
+
+
+def test_reasoning_that_is_read_only_before_calls_is_refused_before_text() -> None:
+    tokenizer = real_tokenizer("gemma4")
+    with pytest.raises(InvalidDataset, match="renders no reasoning before an answer"):
+        rendered(tokenizer, [ASK, say("a", reasoning_content="Hm.")])
+    row = rendered(tokenizer, [ASK, {**CALL, "reasoning_content": "Hm."}], tools=DESCRIBED)
+    assert "Hm." in learned(tokenizer, row)[0]
+    with pytest.raises(InvalidDataset, match="renders no reasoning before calls"):
+        rendered(real_tokenizer("qwen2_5"), [ASK, {**CALL, "reasoning_content": "Hm."}], tools=DESCRIBED)
+
+
+@pytest.mark.parametrize(
+    "name", ["qwen3", "qwen3_5_think", "qwen3_8", "glm4moe", "gptoss", "nemotron_3_nano"]
+)
+@pytest.mark.parametrize("block", ["<think>\nHm.\n</think>\n\n", "<think>Hm.</think>"])
+def test_a_think_block_before_an_answer_is_its_reasoning(name: str, block: str) -> None:
+    tokenizer = real_tokenizer(name)
+    row = rendered(tokenizer, [ASK, say(f"{block}a")])
+    assert row == rendered(tokenizer, [ASK, say("a", reasoning_content="Hm.")])
+    assert "Hm." in tokenizer.decode(row.token_ids)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gptoss"])
+def test_an_empty_think_block_is_no_reasoning(name: str) -> None:
+    tokenizer = real_tokenizer(name)
+    row = rendered(tokenizer, [ASK, say("<think>\n\n</think>\n\na")])
+    assert row == rendered(tokenizer, [ASK, say("a")])
+
+
+def test_a_think_block_of_an_earlier_answer_is_no_obstacle_to_serving() -> None:
+    template = chat_template(real_tokenizer("qwen3"))
+    plain, thought = ([ASK, say(text), ASK] for text in ("a", "<think>\nHm.\n</think>\n\na"))
+    assert template.prompt(thought, None) == template.prompt(plain, None)
+
+
+def test_a_think_block_stays_text_where_the_template_reads_no_reasoning_and_shows_it() -> None:
+    tokenizer = real_tokenizer("qwen2_5")
+    row = rendered(tokenizer, [ASK, say("<think>Hm.</think>a")])
+    assert learned(tokenizer, row) == ["<think>Hm.</think>a<|im_end|>"]
+    with pytest.raises(InvalidDataset, match="leaves a <think> block out"):
+        rendered(real_tokenizer("deepseek_r1_distill"), [ASK, say("<think>Hm.</think>a")])
+
+
+def test_the_control_token_that_is_in_the_way_is_named() -> None:
+    with pytest.raises(InvalidDataset, match="contain '</think>', a control token"):
+        rendered(real_tokenizer("qwen3"), [ASK, say("Hm.</think>a")])
+
+
+def test_calls_of_which_only_the_first_would_be_rendered_are_refused() -> None:
+    with pytest.raises(InvalidDataset, match="only the first call") as caught:
+        rendered(real_tokenizer("gptoss"), [ASK, TWO_CALLS], tools=DESCRIBED)
+    assert caught.value.param == "messages[1]"
+    tokenizer = real_tokenizer("qwen3")
+    row = rendered(tokenizer, [ASK, TWO_CALLS], tools=DESCRIBED)
+    assert "".join(learned(tokenizer, row)).count("<tool_call>") == 2
+
+
+@pytest.mark.parametrize("name", ["gptoss", "qwen3_vl", "cohere"])
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_system_message_after_others_that_would_be_dropped_is_refused(name: str, place: int) -> None:
+    messages = [ASK, say("a"), ASK, say("b")]
+    system = {"role": "system", "content": "Be brief."}
+    with pytest.raises(InvalidDataset, match="only at the beginning") as caught:
+        rendered(real_tokenizer(name), [*messages[:place], system, *messages[place:]])
+    assert caught.value.param == f"messages[{place}]"
+
+
+def test_an_empty_answer_among_others_is_not_learned() -> None:
+    tokenizer = chat_tokenizer(CHATML)
+    row = rendered(tokenizer, [ASK, say(""), ASK, say("yes")])
+    assert learned(tokenizer, row) == ["yes<|im_end|>"]
+
+
 def test_an_answer_that_the_template_trims_to_nothing_is_refused() -> None:
     with pytest.raises(InvalidDataset, match="white space, which this model's chat template removes"):
         rendered(chat_tokenizer(FIRST_SYSTEM_ONLY), [ASK, say(" \n")])

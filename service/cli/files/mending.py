@@ -4,6 +4,7 @@ meaning of a row is left as it is, for `tunery data check` to show."""
 import ast
 import codecs
 import hashlib
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ from typing import Any, BinaryIO
 import orjson
 
 from cluster.contracts.errors import InvalidDataset
-from cluster.contracts.jsonl import MAX_LINE_BYTES, parse_row
+from cluster.contracts.jsonl import MAX_LINE_BYTES, checked_lines, parse_row
 from service.cli.failures import CommandFailed
+from service.cli.files.calls import add_ids, stringify_arguments
 from service.cli.files.roles import ROLES
 
 _KNOWN_ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
@@ -30,8 +32,6 @@ _MESSAGES = (
     "preferred_completion",
     "non_preferred_completion",
 )
-_MAX_UNKNOWN = 16
-"""Keys that are left out of a row, at most."""
 
 
 @dataclass
@@ -223,25 +223,34 @@ _READINGS: tuple[tuple[str | None, Callable[[str], list[dict[str, Any]] | None]]
 
 def _mended_row(row: dict[str, Any], number: int, found: Mended) -> dict[str, Any]:
     row = _cleaned(row, number, found)
-    for message in _messages(row):
-        _mend_message(message, number, found)
-    for _ in range(_MAX_UNKNOWN):
-        try:
-            parse_row(_dumped(row))
+    for messages in _conversations(row):
+        for message in messages:
+            if isinstance(message, dict):
+                _mend_message(message, number, found)
+        if add_ids(messages):
+            found.note("gave calls and their results the ids that they lack", number)
+    # Some rules are checked only once others hold.
+    while unknown := _unknown_keys(row):
+        removed = [_remove(row, place) for place in unknown]
+        if not any(removed):
             break
-        except InvalidDataset as error:
-            if error.code != "unknown_key" or error.param is None or not _remove(row, error.param):
-                break
-            found.note("left out a key that rows may not have", number)
+        found.note("left out a key that rows may not have", number)
     return row
 
 
-def _messages(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _conversations(row: dict[str, Any]) -> Iterator[list[Any]]:
     for part in (row, row.get("input")):
         lists = [part.get(key) for key in _MESSAGES] if isinstance(part, dict) else []
-        for one in lists:
-            if isinstance(one, list):
-                yield from (message for message in one if isinstance(message, dict))
+        yield from (one for one in lists if isinstance(one, list))
+
+
+def _unknown_keys(row: dict[str, Any]) -> list[str]:
+    return [
+        error.param
+        for line in checked_lines(io.BytesIO(_dumped(row)))
+        for error in line.errors
+        if error.code == "unknown_key" and error.param is not None
+    ]
 
 
 def _cleaned(value: Any, number: int, found: Mended) -> Any:
@@ -271,9 +280,12 @@ def _mend_message(message: dict[str, Any], number: int, found: Mended) -> None:
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict) and isinstance(function.get("arguments"), dict):
-            function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
+        if not isinstance(function, dict):
+            continue
+        if stringify_arguments(function):
             found.note("wrote the arguments of a call as a string", number)
+        if call.setdefault("type", "function") is None:
+            call["type"] = "function"
 
 
 def _remove(row: Any, place: str) -> bool:

@@ -10,6 +10,7 @@ from service.cli.files.conversion.messages import (
     answer,
     as_messages,
     dialogue,
+    read_list,
     role_name,
 )
 
@@ -36,7 +37,7 @@ def _keys(*alternatives: str) -> tuple[frozenset[str], ...]:
 
 
 def _sharegpt(record: Row) -> Row:
-    given = record.get("conversations") or record.get("conversation")
+    given = read_list(record.get("conversations") or record.get("conversation"))
     turns = as_messages(given)
     _check_roles(given, turns)
     if {"chosen", "rejected"} <= record.keys():
@@ -82,6 +83,9 @@ def _trl_preference(record: Row) -> Row:
 
 
 def _prompt_and_completion(record: Row) -> Row:
+    # TRL's unpaired preferences have good and bad answers.
+    if str(record.get("label")).strip().lower() in ("false", "0"):
+        raise NotConvertible("has an answer with the label false, which is one to avoid, not to learn")
     asked, said = (
         next(record[key] for key in keys if record.get(key) is not None)
         for keys in (("prompt",), ("completion", "response"))

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,105 @@ def test_function_calls_of_sharegpt_become_tool_calls(tmp_path: Path) -> None:
         {"name": "paid", "arguments": '{"order": 7}'}, call["id"],
     )  # fmt: skip
     assert row["tools"] == [tool]
+
+
+FUNCTION = {"name": "paid", "arguments": {"order": 7}}
+CALLED = {"name": "paid", "arguments": '{"order": 7}'}
+OTHER = {"name": "sent", "arguments": {}}
+RESULT = {"role": "tool", "content": "true"}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"tool_calls": [{"type": "function", "function": FUNCTION}], "content": None},
+        {"tool_calls": [FUNCTION], "content": ""},
+        {"tool_calls": [{"id": "c7", "type": "function", "function": CALLED, "index": 0}]},
+        {"tool_calls": None, "function_call": FUNCTION},
+        {"tool_calls": json.dumps([{"function": CALLED}])},
+    ],
+)
+def test_calls_without_ids_are_linked_to_their_results(tmp_path: Path, call: dict) -> None:
+    (row,) = converted(
+        tmp_path, {"messages": [USER, {"role": "assistant", **call}, {**RESULT, "name": "paid"}, YES]}
+    )
+    (found,) = row["messages"][1]["tool_calls"]
+    assert (found["type"], found["function"]) == ("function", CALLED)
+    assert row["messages"][2]["tool_call_id"] == found["id"]
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (("paid", "sent"), (0, 1)),
+        (("sent", "paid"), (1, 0)),
+        ((None, None), (0, 1)),
+        (("sent",), (1,)),
+        ((None,), None),
+        (("paid", "paid"), None),
+        ((None, None, None), None),
+    ],
+)
+def test_results_of_several_calls_are_linked_only_where_one_way_is_possible(
+    tmp_path: Path, names: tuple[str | None, ...], order: tuple[int, ...] | None
+) -> None:
+    calls = [{"type": "function", "function": one} for one in (FUNCTION, OTHER)]
+    results = [{**RESULT, **({"name": name} if name else {})} for name in names]
+    record = {"messages": [USER, {"role": "assistant", "tool_calls": calls}, *results, YES]}
+    if order is None:
+        path = tmp_path / "given.jsonl"
+        path.write_text(json.dumps(record))
+        assert "missing_tool_call_id" in convert(path).stderr
+        return
+    (row,) = converted(tmp_path, record)
+    ids = [call["id"] for call in row["messages"][1]["tool_calls"]]
+    assert [one["tool_call_id"] for one in row["messages"][2:-1]] == [ids[place] for place in order]
+
+
+def test_bad_answers_of_unpaired_preferences_are_not_learned(tmp_path: Path) -> None:
+    path = tmp_path / "given.jsonl"
+    records = [
+        {"prompt": "Is 7 paid?", "completion": "Yes.", "label": True},
+        {"prompt": "Is 7 paid?", "completion": "Ask somebody else.", "label": False},
+        {"prompt": [USER], "completion": [{**YES, "content": "No idea."}], "label": False},
+    ]
+    path.write_text("\n".join(map(json.dumps, records)))
+    refused = convert(path)
+    assert refused.exit_code == 1
+    assert f"{path}:2:1 error not_convertible The record has an answer with the label false" in refused.stderr
+    assert json.loads(convert(path, "--skip", "--json").stdout)["left_out"] == [2, 3]
+    assert rows(tmp_path / "given.converted.jsonl") == [CHAT]
+
+
+@pytest.mark.parametrize("write", [json.dumps, repr])
+def test_cells_that_hold_lists_of_messages_are_read(tmp_path: Path, write: Callable[[object], str]) -> None:
+    path = tmp_path / "given.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["chosen", "rejected"])
+        writer.writerow([write([USER, YES]), write([USER, {**YES, "content": "No."}])])
+    assert convert(path).exit_code == 0
+    assert rows(tmp_path / "given.converted.jsonl") == [
+        {
+            "input": {"messages": [USER]},
+            "preferred_output": [YES],
+            "non_preferred_output": [{**YES, "content": "No."}],
+        }
+    ]
+
+
+def test_lists_of_messages_that_cannot_be_read_are_refused_and_other_lists_are_texts(tmp_path: Path) -> None:
+    path = tmp_path / "given.jsonl"
+    path.write_text(json.dumps({"prompt": "Hi", "completion": f"[{USER}\n {YES}]"}))
+    assert "neither JSON nor Python" in convert(path).stderr
+    roles = json.dumps([{"role": "admin", "value": 1}])
+    (row,) = converted(tmp_path, {"prompt": "Who may delete?", "completion": roles})
+    assert row["messages"][1]["content"] == roles
+
+
+def test_reasoning_is_kept(tmp_path: Path) -> None:
+    (row,) = converted(tmp_path, {"messages": [USER, {**YES, "reasoning": "It is in the list."}]})
+    assert row["messages"][1]["reasoning"] == "It is in the list."
 
 
 @pytest.mark.parametrize(

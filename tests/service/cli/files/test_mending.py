@@ -62,6 +62,29 @@ def test_calls_get_their_arguments_as_a_string(tmp_path: Path) -> None:
     assert row["messages"][1]["tool_calls"][0]["function"]["arguments"] == '{"a": "é"}'
 
 
+def test_calls_and_their_results_get_the_ids_that_they_lack(tmp_path: Path) -> None:
+    user, answer = ROW["messages"]
+    calls = [{"type": "function", "function": {"name": name, "arguments": "{}"}} for name in "fg"]
+    results = [{"role": "tool", "name": name, "content": name} for name in "gf"]
+    path = tmp_path / "data.jsonl"
+    path.write_text(
+        json.dumps({"messages": [user, {"role": "assistant", "tool_calls": calls}, *results, answer]})
+    )
+    done = fix(path, "--json")
+    assert json.loads(done.stdout)["repairs"] == {"gave calls and their results the ids that they lack": [1]}
+    _, called, *answers, _ = json.loads((tmp_path / "data.fixed.jsonl").read_text())["messages"]
+    ids = [call["id"] for call in called["tool_calls"]]
+    assert [one["tool_call_id"] for one in answers] == ids[::-1]
+
+
+def test_any_number_of_unknown_keys_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    more = {f"key_{place}": place for place in range(400)}
+    path.write_text(json.dumps({**ROW, **more}) + "\n" + changed(**more))
+    assert fix(path).exit_code == 0
+    assert [json.loads(one) for one in (tmp_path / "data.fixed.jsonl").read_text().splitlines()] == [ROW, ROW]
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -109,7 +109,7 @@ class Run:
         self.scoring_seconds = hooks.clock() - began
         """Seconds to score the examples before the first step, for DPO."""
         self.live = LiveModel(
-            spec, data, start, self.trainee, objective, self._scorer(objective, data), hooks
+            spec, data, start, self.trainee, objective, self._scorer(objective, data, start), hooks
         )
         began = hooks.clock()
         with report_if_slow(hooks.report, "Scoring the base", heartbeat=hooks.heartbeat):
@@ -183,10 +183,16 @@ class Run:
         """Whether the best epoch's checkpoint is chosen, not the last one."""
         return self._config.early_stopping is not None and progress.best_step > 0
 
-    def _scorer(self, objective: Any, data: Datasets) -> Scorer:
+    def _scorer(self, objective: Any, data: Datasets, start: StartingPoint) -> Scorer:
         general = None if data.general is None else self._batcher(data.general)
         return Scorer(
-            objective, self.trainee.head, data.training, self._data.held_out, general, self._compute
+            objective,
+            self.trainee.head,
+            data.training,
+            self._data.held_out,
+            general,
+            self._compute,
+            is_continued=start.parent is not None,
         )
 
     def _batcher(self, data: Dataset) -> Batcher:

@@ -75,6 +75,8 @@ class Scorer:
     held_out: Batcher | None
     general: Batcher | None
     compute: Compute
+    is_continued: bool = False
+    """Whether the model began with another job's weights, and so, if it is an encoder, with its classes."""
 
     def n_passes(self) -> int:
         """Number of passes of one model over both sets."""
@@ -84,8 +86,8 @@ class Scorer:
         self, before_pass: Callable[[], None], interleaving: Interleaving = Interleaving()
     ) -> Before | None:
         """The model before training. For preferences it is the reference, which prefers neither answer. An
-        encoder's base has no classes yet: its scores are those of guessing by how often each class occurs in
-        the training file. None if there is not enough memory."""
+        encoder's base, unless it is another job's model, has no classes yet: its scores are those of guessing
+        by how often each class occurs in the training file. None if there is not enough memory."""
         given = self._given()
         kept: list[Distributions] = []
         general = self.general
@@ -185,7 +187,9 @@ class Scorer:
         dataset = self.held_out.dataset
         if dataset.format == "preference":
             return Score(math.log(2), 0.5)
-        return None if dataset.class_ids is None else _by_frequency(self.training, dataset)
+        if dataset.class_ids is None or self.is_continued:
+            return None
+        return _by_frequency(self.training, dataset)
 
     def _sets(self) -> list[Batcher]:
         return [each for each in (self.held_out, self.general) if each is not None]

@@ -309,3 +309,40 @@ def test_an_encoder_continues_only_with_the_classes_that_it_knows(
     )
     with pytest.raises(TrainingFailed, match="bad, good"):
         record(other, store)
+
+
+@pytest.mark.parametrize("parent_type", ["full", "lora"])
+@pytest.mark.parametrize("type_", ["full", "lora"])
+def test_a_continued_encoder_is_compared_with_the_classifier_that_it_was(
+    make_config: Callable[..., Any],
+    put_rows: Callable[..., tuple[str, str]],
+    store: LocalStore,
+    tmp_path: Path,
+    parent_type: str,
+    type_: str,
+) -> None:
+    rows = [{"text": f"message {number}", "label": ["bad", "good"][number % 2]} for number in range(12)]
+    key, sha256 = put_rows("file-first", rows)
+    spec = JobSpec(
+        job_id="ftjob-first",
+        attempt=1,
+        attempt_token="token",
+        service_url="http://127.0.0.1:1",
+        device="cpu",
+        base=make_family("bert", tmp_path / "bert"),
+        config=make_config(type=parent_type, max_length=128, learning_rate=3e-3),
+        training_key=key,
+        training_sha256=sha256,
+        validation_key=key,
+        validation_sha256=sha256,
+    )
+    parent = record(spec, store)
+    still = record(continued(spec, parent, "ftjob-still", type=type_, **LONG_STILL), store)
+    assert isinstance(parent.result, Finished)
+    assert isinstance(still.result, Finished)
+    first, second = (result.report and result.report.held_out for result in (parent.result, still.result))
+    assert first is not None
+    assert second is not None
+    assert first.tuned_loss != pytest.approx(first.base_loss, abs=1e-2)
+    assert second.base_loss == pytest.approx(first.tuned_loss, abs=1e-3)
+    assert second.base_accuracy == first.tuned_accuracy

@@ -85,16 +85,22 @@ def _find_answers(
     tools: Sequence[Tool] | None,
     places: Sequence[int],
 ) -> tuple[Rendering, list[_Span]] | None:
-    """Renders a conversation and finds the answers at these places, in characters: by the template's `{%
-    generation %}` marks if it has them, otherwise by comparing the renderings before and after each answer.
-    None if one of them is not rendered as it is with nothing after it."""
-    rendering, spans = _generated(template, messages, tools)
+    """Renders a conversation and finds the answers at these places, in characters. An answer begins where the
+    rendering of its prompt ends: the template's `{% generation %}` marks may include the header. It ends with
+    its mark if the template has marks, otherwise where the rendering up to it ends. None if an answer is not
+    rendered as it is with nothing after it, or if its prompt is not."""
+    rendering, ends = _marked_ends(template, messages, tools)
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    if len(spans) != len(answers):
-        return _between_renderings(template, messages, tools, places)
-    if any(_answered(template, messages, tools, place, rendering) is None for place in places):
-        return None
-    return rendering, [spans[answers.index(place)] for place in places]
+    if len(ends) != len(answers):
+        rendering, ends = template.render(messages, tools, add_generation_prompt=False), []
+    spans = []
+    for place in places:
+        start = _answer_start(template, messages[: place + 1], tools, rendering)
+        end = _answered(template, messages, tools, place, rendering)
+        if start is None or end is None:
+            return None
+        spans.append((start, ends[answers.index(place)] if ends else end))
+    return rendering, spans
 
 
 def _encoded(
@@ -120,18 +126,17 @@ def _check_answers(template: ChatTemplate, messages: Sequence[Message]) -> None:
             template.check_learned(message, f"messages[{index}]")
 
 
-def _generated(
+def _marked_ends(
     template: ChatTemplate, messages: Sequence[Message], tools: Sequence[Tool] | None
-) -> tuple[Rendering, list[_Span]]:
+) -> tuple[Rendering, list[int]]:
+    """Where each part that the template marks as generated ends, with the end of its turn."""
     if not template.has_generation_marks:
         return Rendering(""), []
     rendering, marked = template.render_generated(messages, tools)
-    spans: list[_Span] = []
-    for start, end in marked:
-        if spans and spans[-1][1] == start:
-            start = spans.pop()[0]
-        spans.append((start, end))
-    return rendering, [(start, _after_turn_end(template, rendering.text, end)) for start, end in spans]
+    starts = [start for start, _ in marked[1:]]
+    # Two parts without anything between them are one.
+    ends = [end for (_, end), following in zip(marked, [*starts, None], strict=False) if end != following]
+    return rendering, [_after_turn_end(template, rendering.text, end) for end in ends]
 
 
 def _after_turn_end(template: ChatTemplate, text: str, end: int) -> int:
@@ -140,20 +145,6 @@ def _after_turn_end(template: ChatTemplate, text: str, end: int) -> int:
     if any(text.endswith(turn_end, 0, end) for turn_end in turn_ends):
         return end
     return end + next((len(turn_end) for turn_end in turn_ends if text.startswith(turn_end, end)), 0)
-
-
-def _between_renderings(
-    template: ChatTemplate, messages: Sequence[Message], tools: Sequence[Tool] | None, places: Sequence[int]
-) -> tuple[Rendering, list[_Span]] | None:
-    whole = template.render(messages, tools, add_generation_prompt=False)
-    spans = []
-    for place in places:
-        start = _answer_start(template, messages[: place + 1], tools, whole)
-        end = _answered(template, messages, tools, place, whole)
-        if start is None or end is None:
-            return None
-        spans.append((start, end))
-    return whole, spans
 
 
 def _answered(

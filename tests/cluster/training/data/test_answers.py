@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import AddedToken
 
 from cluster.bases.text.chat_template import chat_template
 from cluster.contracts.bases import BaseSpec, BuiltinSource
@@ -144,6 +145,24 @@ def test_each_answer_follows_the_prompt_that_serving_makes_of_what_precedes_it(
 def test_a_template_that_renders_answers_alike_keeps_one_sequence(name: str) -> None:
     row = rendered(real_tokenizer(name), [ASK, say("a"), ASK, say("b")])
     assert sum(first < second for first, second in zip(row.mask, row.mask[1:], strict=False)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "conversation", "answers"),
+    [
+        ("gptoss_training", [ASK, say("a")], [final("a")]),
+        ("gptoss_training", [ASK, CALL, RESULT, say("b")], [GPT_OSS_CALL, final("b")]),
+        ("qwen3_training", [ASK, CALL], [f"{NOTHING_THOUGHT}{QWEN3_CALL}"]),
+        ("llama3_training", [ASK, say("a"), ASK, say("b")], ["a<|eot_id|>", "b<|eot_id|>"]),
+    ],
+)
+def test_the_header_is_not_learned_where_the_templates_marks_include_it(
+    name: str, conversation: list[dict[str, Any]], answers: list[str]
+) -> None:
+    tokenizer = real_tokenizer(name)
+    tokenizer.add_tokens([AddedToken("<|eot_id|>", special=True, normalized=False)])
+    others = {"tools": DESCRIBED} if CALL in conversation else {}
+    assert learned(tokenizer, rendered(tokenizer, conversation, **others)) == answers
 
 
 @pytest.mark.parametrize("name", ["qwen3", "gptoss"])

@@ -78,11 +78,12 @@ class DatasetCheck(FrozenModel):
     problems: list[Problem] = []
     """The first 100. If there are any, the file cannot be used."""
     dropped_lines: list[int] = []
-    """The first 100 lines that the policy drops: those that are too long, or those that would have nothing
-    left to learn."""
+    """The first 100 lines of which the policy drops examples: those that are too long, or those that would
+    have nothing left to learn."""
     n_dropped: int = 0
+    """Examples, of which a line may have several."""
     truncated_lines: list[int] = []
-    """The first 100 lines that the policy truncates."""
+    """The first 100 lines of which the policy truncates examples."""
     n_truncated: int = 0
     notes: list[str] = []
     """What the job's owner should know about how the file is used."""

@@ -8,7 +8,7 @@ from cluster.contracts.frozen import FrozenModel
 from cluster.contracts.hyperparameters import Method, OnOverlength
 
 Outcome = Literal["whole", "truncated", "dropped"]
-"""What the over-length policy makes of a row."""
+"""What the over-length policy makes of an example, or of a row: `truncated` if only a part of it is used."""
 
 MAX_PREVIEW_ROWS = 100
 MAX_PREVIEW_TOKENS = 50_000
@@ -51,7 +51,7 @@ class PreviewSequence(FrozenModel):
 class PreviewRow(FrozenModel):
     line: int
     outcome: Outcome | Literal["error"]
-    """Whether training uses the whole row, cuts it, leaves it out, or refuses the file because of it."""
+    """Whether training uses the whole row, a part of it, or nothing, or refuses the file because of it."""
     problem: Problem | None
     """Why training refuses the file."""
     full_length: int | None

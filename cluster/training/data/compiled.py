@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,6 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
     trained, held_out = data, None
     if request.validation_split:
         trained, held_out = split_held_out(data, request.validation_split, request.seed)
-    truncated = sorted(set(data.overlength_lines) - set(data.dropped_lines))
     return DatasetCheck(
         format=found.format,
         n_examples=len(data),
@@ -122,13 +121,17 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
         longest_rows=_longest_rows(trained),
         class_names=list(data.class_names),
         problems=found.problems,
-        dropped_lines=data.dropped_lines[:MAX_PROBLEMS],
+        dropped_lines=_distinct(data.dropped_lines),
         n_dropped=len(data.dropped_lines),
-        truncated_lines=truncated[:MAX_PROBLEMS],
-        n_truncated=len(truncated),
+        truncated_lines=_distinct(data.truncated_lines),
+        n_truncated=len(data.truncated_lines),
         notes=notes,
         shape=shape,
     )
+
+
+def _distinct(lines: Sequence[int]) -> list[int]:
+    return list(dict.fromkeys(lines))[:MAX_PROBLEMS]
 
 
 def fetch(

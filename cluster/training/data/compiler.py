@@ -14,7 +14,7 @@ from cluster.contracts.jsonl import MAX_PROBLEMS, read_rows
 from cluster.contracts.rows import Row, row_format
 from cluster.storage.files import unobserved
 from cluster.training.data.dataset import Dataset
-from cluster.training.data.recipe import Recipe, as_problem, outcome_of, wrong_format
+from cluster.training.data.recipe import Recipe, as_problem, outcomes_of, wrong_format
 from cluster.training.data.rendering import NO_CLASS, Renderer, Sample
 
 _BATCH = 256
@@ -95,27 +95,31 @@ class _Arrays:
         self._token_ids, self._class_ids = array("i"), array("i")
         self._mask = bytearray()
         self._offsets = array("q", [0])
-        self._overlength: list[int] = []
+        self._truncated: list[int] = []
         self._dropped: list[int] = []
 
     def add(self, line: int, sample: Sample | InvalidDataset, recipe: Recipe) -> InvalidDataset | None:
-        """Adds the sample as the policy says. Returns what is wrong with it, if anything."""
-        outcome = outcome_of(sample, recipe)
-        if isinstance(outcome, InvalidDataset):
-            return outcome
+        """Adds the sample's examples as the policy says. Returns what is wrong with it, if anything."""
+        outcomes = outcomes_of(sample, recipe)
+        if isinstance(outcomes, InvalidDataset):
+            return outcomes
         assert isinstance(sample, Sample)
-        if outcome != "whole":
-            self._overlength.append(line)
-        if outcome == "dropped":
-            self._dropped.append(line)
-            return None
-        self.lines.extend([line] * sample.num_examples)
-        for token_ids, mask in sample.sequences:
+        for example, outcome in zip(sample.examples(), outcomes, strict=True):
+            if outcome == "dropped":
+                self._dropped.append(line)
+                continue
+            if outcome == "truncated":
+                self._truncated.append(line)
+            self._add(line, example)
+        return None
+
+    def _add(self, line: int, example: Sample) -> None:
+        self.lines.append(line)
+        for token_ids, mask in example.sequences:
             self._token_ids.extend(token_ids)
             self._mask.extend(mask)
             self._offsets.append(len(self._token_ids))
-        self._class_ids.extend(sample.class_ids or ())
-        return None
+        self._class_ids.extend(example.class_ids or ())
 
     def dataset(self, format: DatasetFormat, class_names: Sequence[str], *, keeps_classes: bool) -> Dataset:
         """Unless `keeps_classes`, only classes that an example has are kept, sorted by name."""
@@ -128,7 +132,7 @@ class _Arrays:
             mask=np.frombuffer(self._mask, dtype=np.bool_),
             offsets=np.frombuffer(self._offsets, dtype=np.int64),
             lines=np.frombuffer(self.lines, dtype=np.int32),
-            overlength_lines=self._overlength,
+            truncated_lines=self._truncated,
             dropped_lines=self._dropped,
             class_ids=class_ids,
             class_names=tuple(class_names),

@@ -33,10 +33,10 @@ class Dataset:
     """Sequence i is [offsets[i], offsets[i + 1]). There is one more offset than sequences."""
     lines: npt.NDArray[np.int32]
     """Each example's line in the file, counted from 1. A chat may be several examples."""
-    overlength_lines: list[int]
-    """The lines that the policy dropped or truncated."""
+    truncated_lines: list[int]
+    """The line of each example that the policy truncated."""
     dropped_lines: list[int]
-    """The lines among these that are not trained on at all."""
+    """The line of each example that is not trained on."""
     class_ids: npt.NDArray[np.int32] | None = None
     """Class of each token for encoders, or -1 where the mask is false. A classified text carries its class on
     its first token, and so does a classified word."""
@@ -95,7 +95,7 @@ class Dataset:
             mask=self.mask[tokens],
             offsets=offsets,
             lines=lines,
-            overlength_lines=_among(self.overlength_lines, lines),
+            truncated_lines=_among(self.truncated_lines, lines),
             dropped_lines=[],
             class_ids=None if self.class_ids is None else self.class_ids[tokens],
             class_names=self.class_names,

@@ -53,29 +53,33 @@ class _Measuring:
         self._findings = Findings()
         self._lengths = LengthCounts()
         self._over: list[int] = []
-        self._num_over = self._num_useless = self._num_refused = 0
-        self._num_fitting = self._num_cut = 0
+        self._num_refused = 0
+        self._num_fitting = self._num_over = self._num_cut = 0
         """Examples, of which a row may have several."""
 
     def see(self, line: int, sample: Sample | InvalidDataset) -> None:
         if isinstance(sample, InvalidDataset):
             self._refuse(line, sample.code, sample.param)
             return
-        self._lengths.add(sample.full_length)
-        if sample.full_length > self._limit:
-            self._num_over += 1
-            if sample.has_something_to_learn:
-                self._num_cut += sample.num_examples
-            else:
-                self._num_useless += 1  # Nothing is left to learn once it is cut.
-            if len(self._over) < MAX_PLACES:
-                self._over.append(line)
-            hint = f"{sample.full_length} tokens, {self._limit} fit"
-            self._findings.add("over_length", FindingPlace(line=line, hint=hint))
-        elif not sample.has_something_to_learn:
+        if sample.full_length <= self._limit and not sample.has_something_to_learn:
             self._refuse(line, "nothing_to_learn", None)
-        else:
-            self._num_fitting += sample.num_examples
+            return
+        for example in sample.examples():
+            self._see_example(line, example)
+
+    def _see_example(self, line: int, example: Sample) -> None:
+        length = example.full_length
+        self._lengths.add(length)
+        if length <= self._limit:
+            self._num_fitting += 1
+            return
+        self._num_over += 1
+        # Of some, nothing is left to learn once they are cut.
+        self._num_cut += example.has_something_to_learn
+        if self._over[-1:] != [line] and len(self._over) < MAX_PLACES:
+            self._over.append(line)
+        hint = f"{length} tokens, {self._limit} fit"
+        self._findings.add("over_length", FindingPlace(line=line, hint=hint))
 
     def result(self) -> Measured:
         findings = self._findings.findings()
@@ -86,7 +90,7 @@ class _Measuring:
         self._findings.add(code or InvalidDataset.default_code, FindingPlace(line=line, param=param))
 
     def _overlength(self) -> Overlength:
-        fitting, over, useless = self._num_fitting, self._num_over, self._num_useless
+        fitting, over, cut = self._num_fitting, self._num_over, self._num_cut
         return Overlength(
             limit=self._limit,
             count=over,
@@ -94,7 +98,7 @@ class _Measuring:
             outcomes=[
                 self._outcome("error", fitting if not over else 0),
                 self._outcome("drop", fitting, dropped=over),
-                self._outcome("truncate", fitting + self._num_cut, dropped=useless, truncated=over - useless),
+                self._outcome("truncate", fitting + cut, dropped=over - cut, truncated=cut),
             ],
         )
 

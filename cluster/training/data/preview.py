@@ -8,6 +8,7 @@ from cluster.contracts.datasets import DatasetFormat, Problem
 from cluster.contracts.errors import InvalidDataset, InvalidRequest
 from cluster.contracts.previews import (
     MAX_PREVIEW_TOKENS,
+    Outcome,
     Preview,
     PreviewRequest,
     PreviewRow,
@@ -17,7 +18,7 @@ from cluster.contracts.previews import (
 from cluster.contracts.rows import Row, row_format
 from cluster.storage.store import ObjectStore
 from cluster.training.data.compiler import row_batches
-from cluster.training.data.recipe import Recipe, as_problem, outcome_of, wrong_format
+from cluster.training.data.recipe import Recipe, as_problem, outcomes_of, wrong_format
 from cluster.training.data.rendering import NO_CLASS, Renderer, Sample
 from cluster.training.data.template import Rendered
 from cluster.training.data.tokenizer import load_tokenizer, load_vocabulary
@@ -67,17 +68,35 @@ def _rows(stream: BinaryIO, wanted: frozenset[int]) -> Iterator[tuple[int, Row]]
 
 def _shown(line: int, row: Row, renderer: Renderer, vocabulary: Vocabulary, recipe: Recipe) -> PreviewRow:
     (sample,) = renderer.render([row])
-    outcome = outcome_of(sample, recipe)
+    outcomes = outcomes_of(sample, recipe)
     rendered = sample if isinstance(sample, Sample) else None
     is_long = rendered is not None and rendered.full_length > recipe.max_length
     return PreviewRow(
         line=line,
-        outcome="error" if isinstance(outcome, InvalidDataset) else outcome,
-        problem=as_problem(line, outcome) if isinstance(outcome, InvalidDataset) else None,
+        outcome="error" if isinstance(outcomes, InvalidDataset) else _outcome(outcomes),
+        problem=as_problem(line, outcomes) if isinstance(outcomes, InvalidDataset) else None,
         full_length=rendered and rendered.full_length,
         truncated_at=recipe.max_length if is_long else None,
-        sequences=[] if rendered is None else _sequences(rendered, renderer, vocabulary),
+        sequences=[
+            sequence
+            for example in ([] if rendered is None else _shown_examples(rendered, outcomes))
+            for sequence in _sequences(example, renderer, vocabulary)
+        ],
     )
+
+
+def _outcome(outcomes: list[Outcome]) -> Outcome:
+    """Of a row with several examples, some of which may be dropped."""
+    return outcomes[0] if len(set(outcomes)) == 1 else "truncated"
+
+
+def _shown_examples(sample: Sample, outcomes: list[Outcome] | InvalidDataset) -> list[Sample]:
+    """Those that are trained on, or all if none is."""
+    examples = sample.examples()
+    if isinstance(outcomes, InvalidDataset):
+        return examples
+    pairs = zip(examples, outcomes, strict=True)
+    return [example for example, outcome in pairs if outcome != "dropped"] or examples
 
 
 def _sequences(sample: Sample, renderer: Renderer, vocabulary: Vocabulary) -> list[PreviewSequence]:

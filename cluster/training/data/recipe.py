@@ -36,20 +36,23 @@ def wrong_format(format: DatasetFormat, recipe: Recipe) -> InvalidDataset | None
     )
 
 
-def outcome_of(sample: Sample | InvalidDataset, recipe: Recipe) -> Outcome | InvalidDataset:
-    """What training makes of a rendered row by the over-length policy, or why it refuses the file."""
+def outcomes_of(sample: Sample | InvalidDataset, recipe: Recipe) -> list[Outcome] | InvalidDataset:
+    """What training makes of each example of a rendered row by the over-length policy, or why it refuses the
+    file."""
     if isinstance(sample, InvalidDataset):
         return sample
     is_overlength = sample.full_length > recipe.max_length
     if is_overlength and recipe.policy == "error":
         return _too_long(sample.full_length, recipe.max_length)
-    if sample.has_something_to_learn:
-        if not is_overlength:
-            return "whole"
-        return "dropped" if recipe.policy == "drop" else "truncated"
-    if is_overlength:
-        return "dropped"
-    return InvalidDataset("no token of the row is learned", code="nothing_to_learn")
+    if not is_overlength and not sample.has_something_to_learn:
+        return InvalidDataset("no token of the row is learned", code="nothing_to_learn")
+    return [_outcome_of(example, recipe) for example in sample.examples()]
+
+
+def _outcome_of(example: Sample, recipe: Recipe) -> Outcome:
+    if example.full_length <= recipe.max_length:
+        return "whole"
+    return "truncated" if recipe.policy == "truncate" and example.has_something_to_learn else "dropped"
 
 
 def as_problem(line: int, error: InvalidDataset) -> Problem:

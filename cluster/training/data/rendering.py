@@ -29,8 +29,8 @@ class Sample(NamedTuple):
 
     sequences: tuple[Rendered, ...]
     """At most `max_length` tokens each."""
-    full_length: int
-    """The number of tokens in the longest sequence before it was cut."""
+    lengths: tuple[int, ...]
+    """The number of tokens in each sequence before it was cut."""
     class_ids: list[int] | None = None
     """Class of each token for encoders, or NO_CLASS."""
     is_pair: bool = False
@@ -38,8 +38,15 @@ class Sample(NamedTuple):
     example."""
 
     @property
-    def num_examples(self) -> int:
-        return 1 if self.is_pair else len(self.sequences)
+    def full_length(self) -> int:
+        """The number of tokens in the longest sequence before it was cut."""
+        return max(self.lengths)
+
+    def examples(self) -> list["Sample"]:
+        """The examples of the row, each as a row of its own."""
+        if self.is_pair or len(self.sequences) == 1:
+            return [self]
+        return [Sample((one,), (length,)) for one, length in zip(self.sequences, self.lengths, strict=True)]
 
     @property
     def has_something_to_learn(self) -> bool:
@@ -94,14 +101,10 @@ class Renderer:
         return (self._cut([rendered]) for rendered in render_completions(self._tokenizer, texts))
 
     def _cut(self, sequences: Sequence[Rendered], *, is_pair: bool = False) -> Sample:
-        longest = max(len(sequence.token_ids) for sequence in sequences)
-        if longest > self._max_length:
-            end = self._max_length
+        lengths, end = tuple(len(sequence.token_ids) for sequence in sequences), self._max_length
+        if max(lengths) > end:
             sequences = [Rendered(ids[:end], mask[:end]) for ids, mask in sequences]
-            if not is_pair:
-                # Answers that are cut off whole are left out, unless nothing of the row is left.
-                sequences = [each for each in sequences if any(each.mask)] or sequences[:1]
-        return Sample(tuple(sequences), longest, is_pair=is_pair)
+        return Sample(tuple(sequences), lengths, is_pair=is_pair)
 
     def _texts(self, rows: Sequence[ClassificationRow]) -> Iterator[Sample | InvalidDataset]:
         texts = [(row.text, row.text_pair) for row in rows]
@@ -159,4 +162,4 @@ def _labelled(
     for position, class_id in zip(positions, class_ids, strict=True):
         if position is not None:
             mask[position], by_token[position] = True, class_id
-    return Sample((Rendered(token_ids, mask),), full_length, by_token)
+    return Sample((Rendered(token_ids, mask),), (full_length,), by_token)

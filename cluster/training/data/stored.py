@@ -26,7 +26,7 @@ class _Description(FrozenModel):
 
     format: DatasetFormat
     longest: int
-    overlength_lines: list[int]
+    truncated_lines: list[int]
     dropped_lines: list[int]
     class_names: tuple[str, ...]
 
@@ -47,7 +47,7 @@ def write_compiled(path: Path, compiled: Compiled) -> None:
     description = _Description(
         format=data.format,
         longest=compiled.longest,
-        overlength_lines=data.overlength_lines,
+        truncated_lines=data.truncated_lines,
         dropped_lines=data.dropped_lines,
         class_names=data.class_names,
     )
@@ -66,7 +66,7 @@ def read_compiled(path: Path) -> Compiled:
             mask=_checked(arrays, "mask", np.bool_),
             offsets=_checked(arrays, "offsets", np.int64),
             lines=_checked(arrays, "lines", np.int32),
-            overlength_lines=description.overlength_lines,
+            truncated_lines=description.truncated_lines,
             dropped_lines=description.dropped_lines,
             class_ids=_checked(arrays, "class_ids", np.int32) if "class_ids" in arrays else None,
             class_names=description.class_names,

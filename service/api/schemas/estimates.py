@@ -34,7 +34,7 @@ class EstimatedRows(Answer):
     held_out: int
     truncated: int
     dropped: int
-    """Rows of the training file that are too long, by what `training.on_overlength` makes of them."""
+    """Examples of the training file that are too long, by what `training.on_overlength` makes of them."""
 
 
 class SecondsRange(Answer):

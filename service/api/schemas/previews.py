@@ -55,7 +55,7 @@ class PreviewedRow(Answer):
     line: int
     """Line number, counted from 1."""
     outcome: Literal["whole", "truncated", "dropped", "error"]
-    """Whether training uses the whole row, cuts it at the end, leaves it out (the last two by
+    """Whether training uses the whole row, a part of it, or nothing (the last two by
     `training.on_overlength`), or refuses the file because of it."""
     problem: PreviewProblem | None
     """Why training refuses the file. Null unless `outcome` is `error`."""

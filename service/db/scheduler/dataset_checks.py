@@ -33,7 +33,7 @@ def _overlength_events(check: CheckedFile, config: TrainingConfig) -> list[NewEv
         NewEvent(
             f"{count} example(s) of {param} with more than {config.max_length} tokens were {done}: lines "
             + ", ".join(map(str, lines[:20]))
-            + (", …" if count > 20 else ""),
+            + (", …" if len(lines) > 20 else ""),
             level="warn",
             data={"file": param, "lines": lines, "count": count, "policy": policy},
         )

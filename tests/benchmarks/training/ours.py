@@ -89,6 +89,6 @@ def dataset_of(chats: list[Chat]) -> Dataset:
         mask=labels != IGNORED,
         offsets=np.array([0, *accumulate(len(chat.token_ids) for chat in chats)], dtype=np.int64),
         lines=np.arange(1, len(chats) + 1, dtype=np.int32),
-        overlength_lines=[],
+        truncated_lines=[],
         dropped_lines=[],
     )

@@ -123,7 +123,7 @@ def dataset(*, is_paired: bool) -> Dataset:
         mask=np.arange(total) % 3 == 0,
         offsets=np.cumsum([0, *LENGTHS]),
         lines=np.arange(len(LENGTHS) // (2 if is_paired else 1), dtype=np.int32),
-        overlength_lines=[],
+        truncated_lines=[],
         dropped_lines=[],
     )
 

@@ -25,7 +25,7 @@ def rows_of(length: int, number: int) -> Dataset:
         mask=np.ones(length * number, np.bool_),
         offsets=np.arange(number + 1, dtype=np.int64) * length,
         lines=np.arange(1, number + 1, dtype=np.int32),
-        overlength_lines=[],
+        truncated_lines=[],
         dropped_lines=[],
     )
 

@@ -21,7 +21,7 @@ def dataset(lengths: list[int]) -> Dataset:
         mask=np.concatenate([np.arange(length) >= length / 2 for length in lengths]),
         offsets=np.cumsum([0, *lengths]),
         lines=np.arange(1, len(lengths) + 1, dtype=np.int32),
-        overlength_lines=[],
+        truncated_lines=[],
         dropped_lines=[],
     )
 
@@ -99,7 +99,7 @@ def two_examples() -> Dataset:
         mask=np.array([False, False, True, True, False, True]),
         offsets=np.array([0, 4, 6]),
         lines=np.array([1, 2], dtype=np.int32),
-        overlength_lines=[],
+        truncated_lines=[],
         dropped_lines=[],
     )
 

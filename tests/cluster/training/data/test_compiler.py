@@ -138,9 +138,9 @@ def test_a_pair_is_too_long_if_either_sequence_is(
     rows = [preference("a", "b"), preference(*pair)]
     assert codes(compiled(base, rows, method="dpo")) == [(2, "too_long")]
     dropped = compiled(base, rows, method="dpo", policy="drop").dataset
-    assert (dropped.lines.tolist(), dropped.overlength_lines, dropped.dropped_lines) == ([1], [2], [2])
+    assert (dropped.lines.tolist(), dropped.truncated_lines, dropped.dropped_lines) == ([1], [], [2])
     cut = compiled(base, rows, method="dpo", policy="truncate")
-    assert cut.dataset.overlength_lines == [2]
+    assert cut.dataset.truncated_lines == [2]
     assert cut.dataset.dropped_lines == []
     assert sorted(np.diff(cut.dataset.offsets)[2:].tolist())[-1] == 64
     assert all(learned(base, cut.dataset))
@@ -229,7 +229,7 @@ def test_truncated_texts_and_words_keep_the_last_special_token(encoder: BaseSpec
         data = found.dataset
         assert data.lengths()[0] == 64
         assert tokens(encoder, data, 0)[-1] == "[SEP]"
-        assert 1 in data.overlength_lines
+        assert 1 in data.truncated_lines
         assert found.longest > 64
     assert codes(compiled(encoder, texts)) == [(1, "too_long"), (2, "too_long")]
     # Truncation leaves the shared tokenizer unchanged.
@@ -344,5 +344,7 @@ def test_a_chat_is_an_example_for_each_answer_if_the_template_renders_the_last_o
     assert answers[0].endswith("</think>\n\nyes<|im_end|>\n")
     cut = data(100, "truncate")
     assert cut.lines.tolist() == [1, 1, 2, 3], "an answer that is cut off whole is left out"
-    assert cut.overlength_lines == [3]
-    assert data(100, "drop").lines.tolist() == [1, 1, 2]
+    assert (cut.truncated_lines, cut.dropped_lines) == ([], [3])
+    dropped = data(100, "drop")
+    assert dropped.lines.tolist() == [1, 1, 2, 3], "the answer that is not too long stays"
+    assert (dropped.truncated_lines, dropped.dropped_lines) == ([], [3])

@@ -24,7 +24,7 @@ def dataset(lengths: list[int], format: str = "chat") -> Dataset:
         mask=mask,
         offsets=np.concatenate([[0], ends]).astype(np.int64),
         lines=np.arange(1, 1 + len(lengths) // per_example, dtype=np.int32),
-        overlength_lines=[2, 3],
+        truncated_lines=[2],
         dropped_lines=[3],
     )
 
@@ -52,15 +52,13 @@ def test_an_example_is_a_sequence_and_a_preference_two() -> None:
 @pytest.mark.parametrize("format", ["chat", "preference"])
 def test_a_subset_holds_its_examples_in_the_given_order(format: str) -> None:
     data = dataset([3, 1, 4, 1, 5, 2], format)
-    assert same(
-        replace(data.subset(np.arange(len(data))), dropped_lines=[3]), replace(data, overlength_lines=[2, 3])
-    )
+    assert same(replace(data.subset(np.arange(len(data))), dropped_lines=[3]), data)
     part = data.subset([1, 0])
     expected = [[1] * 1, [0] * 3] if format == "chat" else [[2] * 4, [3] * 1, [0] * 3, [1] * 1]
     found = [part.token_ids[a:b].tolist() for a, b in zip(part.offsets[:-1], part.offsets[1:], strict=True)]
     assert found == expected
     assert part.mask.sum() == len(expected)
-    assert (part.lines.tolist(), part.overlength_lines, part.dropped_lines) == ([2, 1], [2], [])
+    assert (part.lines.tolist(), part.truncated_lines, part.dropped_lines) == ([2, 1], [2], [])
     assert part.subset([0, 1]).token_ids.dtype == np.int32
 
 

@@ -120,3 +120,6 @@ def test_outcomes_count_the_examples_of_a_row_as_the_compiler_does(base: BaseSpe
         compiled = compile_file(path, tokenizer, recipe)
         n_examples = 0 if compiled.problems or compiled.dataset is None else len(compiled.dataset)
         assert outcome.n_trained == n_examples
+        if compiled.dataset is not None and not compiled.problems:
+            counts = len(compiled.dataset.dropped_lines), len(compiled.dataset.truncated_lines)
+            assert (outcome.n_dropped, outcome.n_truncated) == counts

@@ -16,6 +16,8 @@ from cluster.training.data.batches import collate
 from cluster.training.data.compiled import compiled_dataset
 from cluster.training.data.dataset import Dataset
 from cluster.training.data.preview import preview_rows
+from tests.cluster.training.data.test_template import FORGETS_EARLIER_ANSWERS
+from tests.tiny_base import make_tiny_base
 
 pytestmark = pytest.mark.slow
 
@@ -136,6 +138,19 @@ def test_each_policy_shows_what_becomes_of_a_long_row(
         assert row.full_length > limit == len(row.sequences[0].tokens)
         assert (row.problem is not None) == (policy == "error")
     assert last("error").problem.code == "too_long"
+
+
+def test_of_several_examples_of_a_row_those_that_are_trained_on_are_shown(
+    store: LocalStore, put_rows: Callable[..., Any], tmp_path: Path
+) -> None:
+    base = make_tiny_base(tmp_path / "other", chat_template=FORGETS_EARLIER_ANSWERS)
+    row = {"messages": [*chat("hi", "yes")["messages"], *chat("x" * 400, "no")["messages"]]}
+    key, _ = put_rows("file-rows", [row])
+    (shown,) = preview_rows(PreviewRequest(base=base, key=key, on_overlength="drop"), store).rows
+    assert (shown.outcome, shown.problem, len(shown.sequences)) == ("truncated", None, 1)
+    assert shown.full_length is not None
+    assert shown.full_length > base.context_length
+    assert b"yes" in b"".join(bytes(token.bytes) for token in shown.sequences[0].tokens if token.learned)
 
 
 def test_chosen_lines_are_shown_in_the_order_of_the_file(

@@ -52,7 +52,7 @@ def random_dataset(rows: int) -> Dataset:
         mask=mask,
         offsets=offsets,
         lines=np.arange(1, rows + 1, dtype=np.int32),
-        overlength_lines=[],
+        truncated_lines=[],
         dropped_lines=[],
     )
 

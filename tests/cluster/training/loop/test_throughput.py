@@ -80,7 +80,7 @@ def test_flops_are_those_of_the_matrices_attention_and_learned_positions(base: B
         mask=np.array([False] * 7 + [True] * 3),
         offsets=np.array([0, 10]),
         lines=np.array([1], dtype=np.int32),
-        overlength_lines=[],
+        truncated_lines=[],
         dropped_lines=[],
     )
     batcher = Batcher(data, microbatch_tokens=100)

@@ -45,7 +45,7 @@ def data() -> Dataset:
         mask=np.arange(total) % 3 == 0,
         offsets=np.cumsum([0, *LENGTHS]),
         lines=np.arange(2, dtype=np.int32),
-        overlength_lines=[],
+        truncated_lines=[],
         dropped_lines=[],
     )
 

@@ -62,7 +62,7 @@ def rows() -> Dataset:
         mask=np.ones(offsets[-1], np.bool_),
         offsets=offsets,
         lines=np.arange(1, ROWS + 1, dtype=np.int32),
-        overlength_lines=[],
+        truncated_lines=[],
         dropped_lines=[],
     )
 

@@ -24,8 +24,7 @@ class PreviewedRow:
     """
     Attributes:
         line (int): Line number, counted from 1.
-        outcome (PreviewedRowOutcome): Whether training uses the whole row, cuts it at the end, leaves it out (the last
-            two by
+        outcome (PreviewedRowOutcome): Whether training uses the whole row, a part of it, or nothing (the last two by
             `training.on_overlength`), or refuses the file because of it.
         problem (None | PreviewProblem): Why training refuses the file. Null unless `outcome` is `error`.
         full_length (int | None): Tokens of its longest sequence before anything is cut. Null if the row cannot be

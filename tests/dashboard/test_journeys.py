@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import subprocess
+from collections import Counter
 from typing import Any
 
 import openai
@@ -72,6 +73,20 @@ def test_a_revoked_key_signs_out_and_says_why(dashboard: Dashboard) -> None:
     )
     expect(page.get_by_text("You were signed out")).to_be_visible()
     assert live.project.key not in page.evaluate("JSON.stringify({...sessionStorage})")
+
+
+def test_the_list_reads_a_jobs_losses_once_for_each_of_its_steps(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    asked: Counter[str] = Counter()
+    page.on("request", lambda request: asked.update([request.url]))
+    dashboard.sign_in()
+    expect(page.get_by_role("img", name=re.compile("^Training loss of")).first).to_be_visible()
+    for _ in range(3):
+        with page.expect_response(lambda answer: "/fine_tuning/jobs?" in answer.url):
+            pass
+    losses = [number for url, number in asked.items() if "/events?limit=100" in url]
+    assert len(losses) > 3
+    assert max(losses) == 1
 
 
 def test_from_a_file_to_a_job_by_keyboard_alone(dashboard: Dashboard) -> None:

@@ -151,6 +151,8 @@ def test_a_job_is_started_on_plain_http_where_browsers_offer_less(dashboard: Das
 
 def test_a_running_job_is_followed_live_and_paused_and_resumed(dashboard: Dashboard) -> None:
     page, job = dashboard.page, dashboard.seeded.running
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     dashboard.sign_in()
     dashboard.open(f"job/{job}")
     expect(page.get_by_text(f"Step 48 of {STEPS}")).to_be_visible()
@@ -158,6 +160,11 @@ def test_a_running_job_is_followed_live_and_paused_and_resumed(dashboard: Dashbo
     page.get_by_text("Loss, nats per learned token as a table").click()
     table = page.get_by_role("region", name="Loss, nats per learned token, table")
     expect(table.get_by_role("rowheader", name="60", exact=True)).to_be_visible()
+    former = [url for url in asked if "/checkpoints?" in url]
+    for _ in range(2):
+        with page.expect_response(lambda answer: answer.url.endswith(job)):
+            pass
+    assert [url for url in asked if "/checkpoints?" in url] == former
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Pausing", exact=True)).to_be_visible()
     with dashboard.live.state.database.write() as session:

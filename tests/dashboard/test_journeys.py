@@ -173,6 +173,38 @@ def test_a_running_job_is_followed_live_and_paused_and_resumed(dashboard: Dashbo
     expect(page.get_by_text("Queued", exact=True)).to_be_visible()
 
 
+def test_a_chart_stays_zoomed_while_steps_arrive(dashboard: Dashboard) -> None:
+    page, job = dashboard.page, dashboard.seeded.paused
+    dashboard.sign_in()
+    dashboard.open(f"job/{job}")
+    page.get_by_text("Loss, nats per learned token as a table").click()
+    steps = page.get_by_role("region", name="Loss, nats per learned token, table").get_by_role("rowheader")
+    expect(steps.first).to_have_text("30")
+    chart = page.locator(".plot").first
+    chart.scroll_into_view_if_needed()
+    box = chart.locator(".u-over").bounding_box()
+    assert box
+    left, width, middle = box["x"], box["width"], box["y"] + box["height"] / 2
+
+    def last_step(pixels_from_the_end: int) -> int:
+        """What the legend says of the end of the chart."""
+        page.mouse.move(left + width - pixels_from_the_end, middle)
+        return int(chart.locator(".u-legend .u-value").first.inner_text())
+
+    assert last_step(3) == 30
+    page.mouse.move(left + width * 0.25, middle)
+    page.mouse.down()
+    page.mouse.move(left + width * 0.5, middle)
+    page.mouse.up()
+    zoomed = last_step(4)
+    assert zoomed < 20
+    take_steps(dashboard.live.state, job, 31, 36, (36,))
+    expect(steps.first).to_have_text("36")
+    assert last_step(3) == zoomed
+    page.mouse.dblclick(left + width * 0.5, middle)
+    assert last_step(4) == 36
+
+
 def test_models_answer_side_by_side_and_keep_their_own_history(dashboard: Dashboard) -> None:
     page, seeded, engine = dashboard.page, dashboard.seeded, dashboard.live.engine
     dashboard.sign_in()

@@ -225,6 +225,31 @@ def test_models_answer_side_by_side_and_keep_their_own_history(dashboard: Dashbo
     assert roles == ["user", "assistant", "user"]
 
 
+def test_reasoning_is_folded_and_an_answer_that_its_limit_ended_says_so(
+    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, engine = dashboard.page, dashboard.live.engine
+    monkeypatch.setattr(engine, "reasoning", "An order, then.")
+    monkeypatch.setattr(engine, "reason", "length")
+    dashboard.sign_in()
+    dashboard.open("playground?model=base-1")
+
+    def ask(question: str) -> None:
+        page.get_by_label("Message", exact=True).fill(question)
+        page.keyboard.press("Enter")
+        page.get_by_text("All answers have arrived.").wait_for()
+        expect(page.get_by_label("Message", exact=True)).to_be_focused()
+
+    ask("Where is order 7?")
+    expect(page.get_by_text("The token limit ended it.", exact=False)).to_be_visible()
+    expect(page.get_by_text("An order, then.")).to_be_hidden()
+    page.get_by_text("Reasoning", exact=True).click()
+    expect(page.get_by_text("An order, then.")).to_be_visible()
+    monkeypatch.setattr(engine, "pieces", [])
+    ask("And order 8?")
+    expect(page.get_by_text("The token limit ended it before it answered.")).to_be_visible()
+
+
 def test_a_models_refusal_stands_in_its_own_column(dashboard: Dashboard) -> None:
     page = dashboard.page
     dashboard.sign_in()

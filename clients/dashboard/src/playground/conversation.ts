@@ -4,6 +4,8 @@ import { python } from '../job/code'
 
 export interface Answer {
   model: string
+  /** What the model wrote before its answer. It is shown, and not sent again. */
+  reasoning: string
   text: string
   state: 'writing' | 'complete' | 'stopped' | 'failed'
   problem?: string

@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from cluster.contracts.datasets import MIN_TRAINING_EXAMPLES
 from cluster.contracts.jsonl import check_jsonl
@@ -259,6 +259,54 @@ def test_a_models_refusal_stands_in_its_own_column(dashboard: Dashboard) -> None
     columns = page.get_by_role("region", name=re.compile("^Model"))
     expect(columns.nth(0).get_by_text("Order 7 is on its way.")).to_be_visible()
     expect(columns.nth(1).get_by_text("absent", exact=False).last).to_be_visible()
+
+
+def test_a_hidden_page_has_no_stream_and_goes_on_with_the_next_event(dashboard: Dashboard) -> None:
+    page, job = dashboard.page, dashboard.seeded.paused
+
+    def show(is_shown: bool) -> None:
+        page.evaluate(
+            """isShown => {
+                Object.defineProperty(document, 'hidden', { value: !isShown, configurable: true })
+                document.dispatchEvent(new Event('visibilitychange'))
+            }""",
+            is_shown,
+        )
+
+    dashboard.sign_in()
+    dashboard.open(f"job/{job}")
+    page.get_by_text("Loss, nats per learned token as a table").click()
+    steps = page.get_by_role("region", name="Loss, nats per learned token, table").get_by_role("rowheader")
+    expect(steps.first).to_have_text(re.compile(r"^\d+$"))
+    last = int(steps.first.inner_text())
+    with page.expect_event("requestfailed", lambda request: "stream=true" in request.url):
+        show(False)
+    take_steps(dashboard.live.state, job, last + 1, last + 4, (last + 4,))
+    with page.expect_request(lambda request: "stream=true" in request.url) as again:
+        show(True)
+    assert int(again.value.headers["last-event-id"]) > 0
+    expect(steps.first).to_have_text(str(last + 4))
+    expect(page.get_by_text("The log is interrupted")).to_have_count(0)
+
+
+def test_a_stream_is_opened_again_when_the_server_has_room(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    refused: list[str] = []
+
+    def refuse_once(route: Route) -> None:
+        if refused:
+            route.continue_()
+            return
+        refused.append(route.request.url)
+        problem = {"error": {"message": "Too many streams are open.", "code": None, "param": None}}
+        route.fulfill(status=429, headers={"retry-after": "3"}, json=problem)
+
+    page.route(re.compile("stream=true"), refuse_once)
+    dashboard.sign_in()
+    dashboard.open(f"job/{dashboard.seeded.succeeded}")
+    expect(page.get_by_text("Attempt 1 ended early")).to_be_visible()
+    assert len(refused) == 1
+    expect(page.get_by_text("Too many streams are open.")).to_have_count(0)
 
 
 def test_the_code_that_it_copies_creates_the_same_job_again(dashboard: Dashboard) -> None:

@@ -9,6 +9,8 @@ export class Problem extends Error {
     readonly code: string | null = null,
     readonly param: string | null = null,
     readonly requestId: string | null = null,
+    /** When the server wants to be asked again, in seconds. */
+    readonly retryAfter: number | null = null,
   ) {
     super(message)
   }
@@ -89,15 +91,22 @@ export function query(values: Record<string, string | number | boolean | null | 
 }
 
 /** Of an answer's JSON body, or of a text that should be one. */
-export function problemFrom(text: string, status: number, requestId: string | null = null): Problem {
+export function problemFrom(
+  text: string,
+  status: number,
+  requestId: string | null = null,
+  retryAfter: number | null = null,
+): Problem {
   try {
     const { message, code, param } = JSON.parse(text).error
-    return new Problem(String(message), status, code ?? null, param ?? null, requestId)
+    return new Problem(String(message), status, code ?? null, param ?? null, requestId, retryAfter)
   } catch {
-    return new Problem(`The server answered with status ${status}.`, status, null, null, requestId)
+    return new Problem(`The server answered with status ${status}.`, status, null, null, requestId, retryAfter)
   }
 }
 
 async function problemOf(answer: Response): Promise<Problem> {
-  return problemFrom(await answer.text().catch(() => ''), answer.status, answer.headers.get('x-request-id'))
+  const { status, headers } = answer
+  const retryAfter = Number(headers.get('retry-after')) || null
+  return problemFrom(await answer.text().catch(() => ''), status, headers.get('x-request-id'), retryAfter)
 }

@@ -25,20 +25,28 @@ export class Following {
     this.#isOver = isOver
   }
 
-  /** From an effect. */
+  /** From an effect. While the page is hidden, no stream is open: a browser has few connections to a server. */
   start(): () => void {
-    const abort = new AbortController()
+    let abort = new AbortController()
+    const turn = () => {
+      abort.abort()
+      abort = new AbortController()
+      if (!document.hidden && !this.hasEnded) void this.#follow(abort.signal)
+    }
     const timer = setInterval(() => this.#draw(), DRAW_MILLISECONDS)
-    void this.#follow(abort.signal)
+    document.addEventListener('visibilitychange', turn)
+    turn()
     return () => {
+      document.removeEventListener('visibilitychange', turn)
       abort.abort()
       clearInterval(timer)
     }
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    for (;;) {
       const wasOver = this.#isOver()
+      let wait = RETRY_MILLISECONDS
       try {
         await this.#read(signal)
         this.problem = undefined
@@ -46,9 +54,12 @@ export class Following {
       } catch (error) {
         if (signal.aborted) return
         this.problem = asProblem(error)
-        if (this.problem.status >= 400 && this.problem.status < 500) return
+        const { status, retryAfter } = this.problem
+        if (status >= 400 && status < 500 && status !== 429) return
+        wait = Math.max(wait, (retryAfter ?? 0) * 1000)
       }
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS))
+      await new Promise((resolve) => setTimeout(resolve, wait))
+      if (signal.aborted) return
     }
     this.#draw()
     this.hasEnded = true
@@ -58,6 +69,8 @@ export class Following {
     const headers: Record<string, string> = this.#lastId ? { 'last-event-id': this.#lastId } : {}
     const answer = await send(at`/v1/fine_tuning/jobs/${this.#job}/events` + '?stream=true', { signal, headers })
     for await (const { id, data } of frames(answer.body!)) {
+      // What is still buffered will be sent again to the next reader.
+      signal.throwIfAborted()
       this.problem = undefined
       if (id) this.#lastId = id
       this.#waiting.push(JSON.parse(data))

@@ -138,6 +138,23 @@ def test_from_a_file_to_a_job_by_keyboard_alone(dashboard: Dashboard) -> None:
     expect(page.get_by_text("Cancelled", exact=True)).to_be_visible()
 
 
+def test_jobs_of_later_pages_are_kept_up_to_date(dashboard: Dashboard) -> None:
+    page, live = dashboard.page, dashboard.live
+    old = live.openai().fine_tuning.jobs.list(limit=100).data[30]
+
+    def become(status: str) -> None:
+        with live.state.database.write() as session:
+            session.get_one(tables.Job, old.id).status = status
+
+    become("paused")
+    dashboard.sign_in()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    row = page.get_by_role("listitem").filter(has=page.locator(f"a[href$='{old.id}']"))
+    expect(row).to_contain_text("Paused")
+    become(old.status)
+    expect(row).to_contain_text(old.status.capitalize())
+
+
 def test_a_job_is_started_on_plain_http_where_browsers_offer_less(dashboard: Dashboard) -> None:
     page = dashboard.page
     page.add_init_script("delete Crypto.prototype.randomUUID")

@@ -28,6 +28,11 @@ export class Loaded<T> {
   }
 }
 
+/** Items of a page. */
+const LIMIT = 20
+/** Items of later pages that are read again at a time, at most. */
+const REREAD = 5
+
 /** A list whose pages are fetched as the reader comes to their end. */
 export class Pages<T extends { id: string }> {
   items = $state.raw<T[]>([])
@@ -38,10 +43,11 @@ export class Pages<T extends { id: string }> {
   isKnown = $state(false)
   readonly #path: string
   readonly #query: Record<string, string | number | boolean | undefined>
+  #turn = 0
 
   constructor(path: string, options: Record<string, string | number | boolean | undefined> = {}) {
     this.#path = path
-    this.#query = { limit: 20, ...options }
+    this.#query = { limit: LIMIT, ...options }
   }
 
   /** Fetches the first page, and puts it before what is known of the later ones. */
@@ -56,6 +62,17 @@ export class Pages<T extends { id: string }> {
         : [...page.data, ...this.items.slice(place + 1).filter((item) => !fresh.has(item.id))]
       if (isComplete) this.hasMore = page.has_more ?? false
     })
+
+  /** Reads a few items of later pages again, in turn, if they may change. */
+  async rereadLater(mayChange: (item: T) => boolean): Promise<void> {
+    const later = this.items.slice(LIMIT).filter(mayChange)
+    const begin = (this.#turn++ % Math.max(1, Math.ceil(later.length / REREAD))) * REREAD
+    const due = later.slice(begin, begin + REREAD)
+    const read = await Promise.allSettled(due.map((item) => get<T>(`${this.#path}/${encodeURIComponent(item.id)}`)))
+    const fresh = new Map<string, T>()
+    for (const each of read) if (each.status === 'fulfilled') fresh.set(each.value.id, each.value)
+    if (fresh.size) this.items = this.items.map((item) => fresh.get(item.id) ?? item)
+  }
 
   more = async (): Promise<void> => {
     if (this.isLoading || !this.hasMore) return

@@ -130,6 +130,7 @@ def test_from_a_file_to_a_job_by_keyboard_alone(dashboard: Dashboard) -> None:
     assert created.to_dict()["user_provided_suffix"] == "by-keyboard"
     tab_to(page, "button", "Cancel")
     page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Keep it")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     page.keyboard.press("Enter")

@@ -483,13 +483,26 @@ def test_only_the_operator_limits_a_pool(dashboard: Dashboard) -> None:
     dashboard.sign_in(operator)
     dashboard.open("cluster")
     limit = page.get_by_label("Devices of training that jobs may hold")
-    for written, kept in (("0", {"training": 0}), ("", {})):
-        with page.expect_response(lambda answer: answer.url.endswith("/organization/pools/training")):
-            limit.fill(written)
-            limit.blur()
-        expect(limit).to_have_value(written)
-        with database.read() as session:
-            assert pool_limits(session) == kept
+    with page.expect_response(lambda answer: answer.url.endswith("/organization/pools/training")):
+        limit.fill("0")
+        limit.blur()
+    limit.press_sequentially("e")
+    limit.blur()
+    expect(page.get_by_role("alert")).to_contain_text("Write a number of devices")
+    expect(limit).to_have_value("0")
+    limit.fill("")
+    limit.blur()
+    page.get_by_role("button", name="Keep it").click()
+    expect(limit).to_have_value("0")
+    with database.read() as session:
+        assert pool_limits(session) == {"training": 0}
+    limit.fill("")
+    limit.blur()
+    page.get_by_role("button", name="Lift the limit").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(limit).to_have_value("")
+    with database.read() as session:
+        assert pool_limits(session) == {}
 
 
 def test_an_administrator_decides_what_is_kept_held_and_looks_who_changed_what(dashboard: Dashboard) -> None:

@@ -410,10 +410,13 @@ def test_an_admin_makes_a_key_that_is_shown_once_and_sets_a_limit(dashboard: Das
     dashboard.open("organization")
     page.get_by_label("Name of a new key").fill("ci")
     page.get_by_label("infer").uncheck()
-    page.get_by_role("button", name="Create").nth(1).click()
+    posts: list[str] = []
+    page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
+    page.get_by_role("button", name="Create").nth(1).dblclick()
     made = page.get_by_role("status").locator(".mono").inner_text()
     models = live.openai(api_key=made).models.list().data
     assert models
+    assert len(posts) == 1
     page.get_by_role("button", name="Done").click()
     assert made not in page.content()
     page.get_by_label("Jobs at once").fill("2")

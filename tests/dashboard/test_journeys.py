@@ -631,6 +631,29 @@ def test_a_file_that_no_job_can_use_is_refused_before_anything_is_sent(dashboard
     assert refused == []
 
 
+def test_runs_are_compared_until_they_have_ended_and_those_left_out_are_counted(
+    dashboard: Dashboard,
+) -> None:
+    page, client = dashboard.page, dashboard.live.openai()
+    job = client.fine_tuning.jobs.create(model="base-1", training_file=dashboard.seeded.file)
+    dashboard.sign_in()
+    dashboard.open(f"compare?job={job.id}")
+    page.get_by_role("cell", name="Checking files").or_(page.get_by_role("cell", name="Queued")).wait_for()
+    client.fine_tuning.jobs.cancel(job.id)
+    expect(page.get_by_role("cell", name="Cancelled", exact=True)).to_be_visible()
+
+    jobs = [each.id for each in client.fine_tuning.jobs.list(limit=8).data]
+    dashboard.open("data")
+    dashboard.open("compare?" + "&".join(f"job={each}" for each in jobs))
+    leave_out = page.get_by_role("button", name=re.compile("^Leave out"))
+    for left in (8, 7):
+        expect(page.get_by_text(f"The first 6 of {left} runs are shown.")).to_be_visible()
+        expect(leave_out).to_have_count(6)
+        leave_out.first.click()
+    expect(page.get_by_text("runs are shown")).to_have_count(0)
+    expect(leave_out).to_have_count(6)
+
+
 def test_the_theme_is_the_systems_until_one_is_chosen(dashboard: Dashboard) -> None:
     page = dashboard.page
 

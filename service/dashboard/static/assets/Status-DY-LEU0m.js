@@ -1,1 +1,0 @@
-import{G as e,I as t,W as n,_t as r,at as i,q as a,ut as o,vt as s}from"./index-D9DqYNlW.js";import{l as c,o as l}from"./states-6TXYibY_.js";var u=a(`<span> </span>`);function d(a,d){s(d,!0);var f=u(),p=o(f,!0);i((e,r)=>{t(f,1,e),n(p,r)},[()=>`tag ${c(d.job.tunery.state)}`,()=>l(d.job.tunery.state)]),e(a,f),r()}export{d as t};

@@ -1,1 +1,0 @@
-import{b as e}from"./index-D9DqYNlW.js";var t=512*2**20;async function n(t,n){let r=URL.createObjectURL(await(await e(t)).blob()),i=document.createElement(`a`);i.href=r,i.download=n,i.click(),setTimeout(()=>URL.revokeObjectURL(r),6e4)}export{n,t};

@@ -1,0 +1,1 @@
+import{b as e}from"./index-D7YIspJ5.js";var t=512*2**20;async function n(t,n){let r=URL.createObjectURL(await(await e(t)).blob()),i=document.createElement(`a`);i.href=r,i.download=n,i.click(),setTimeout(()=>URL.revokeObjectURL(r),6e4)}export{n,t};

@@ -3,6 +3,7 @@ are, or where there is nobody to ask."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -11,6 +12,7 @@ from cluster.contracts.errors import Overloaded, Unavailable
 from cluster.contracts.ray_nodes import ClusterReport, RayNode, WaitingGang
 from service.db.scheduler.pending_work import Holding
 from service.db.scheduler.pool_views import PoolNode
+from service.scheduling.cluster.growth import Growth
 from service.scheduling.cluster.pool_states import (
     ANY_POOL,
     HeldGang,
@@ -43,6 +45,9 @@ class ClusterPools:
         self._limits = limits
         self._clock = clock
         self._waiting: Sequence[WaitingGang] = ()
+        self._growth = Growth()
+        self._num_nodes: Mapping[str, int] = {}
+        """Nodes of each pool that jobs can start on."""
         self._report: ClusterReport | None = None
         self._are_seen = False
         self._reported_at = self._look_at = float("-inf")
@@ -70,8 +75,13 @@ class ClusterPools:
             raise Unavailable("The cluster does not say which nodes it has.", code="cluster_unavailable")
         gangs = [_gang(each, is_seen=report is not None) for each in holdings]
         report = report or _configured(self._pools, self._limits)
-        return pool_states(
+        states = pool_states(
             report, self._pools, gangs, self._limits, faults=faults or {}, at_most=at_most or {}
+        )
+        self._num_nodes = {state.name: len(state.nodes) for state in states}
+        return tuple(
+            replace(state, is_growth_stalled=self._growth.is_stalled(state.name, self._clock()))
+            for state in states
         )
 
     def nodes(
@@ -86,6 +96,7 @@ class ClusterPools:
 
     def announce(self, demand: Sequence[Demand]) -> None:
         """Asks the autoscaler to add nodes for these gangs, at the next look."""
+        self._growth.update({one.pool for one in demand}, self._num_nodes, self._clock())
         self._waiting = waiting_gangs(demand, self._pools)
 
     def _look(self) -> ClusterReport | None:

@@ -7,7 +7,8 @@
    they take none of those, or give them back in time (EASY backfill, doi.org/10.1007/3-540-60153-8_35).
 3. For a job that must wait, nodes are added if its pool may grow by enough, beside nodes that stand and are
    free by then: those are kept for it. Otherwise it preempts running jobs of a lower priority, if that frees
-   enough.
+   enough. Where no node has joined for long, although jobs wait for one, nodes are asked for, but nothing
+   is kept until one joins.
    An elastic job of no higher priority goes on with fewer workers instead, if that is enough.
 4. Running elastic jobs grow into devices that no job waits for.
 5. No project ever holds more devices than its hard quota, nor are nodes added or jobs preempted for more.
@@ -19,9 +20,10 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
+from cluster.contracts.durations import duration
 from service.scheduling.policy.fair_order import RANKS, Ageing, FairOrder, by_age, expected_end
 from service.scheduling.policy.forecast import Waiting, forecast
-from service.scheduling.policy.placement import PoolAllocation
+from service.scheduling.policy.placement import STALLED_SECONDS, PoolAllocation
 from service.scheduling.policy.preemption import make_room
 from service.scheduling.policy.resizing import growth, is_changeable, shrink_for
 from service.scheduling.policy.snapshot import (
@@ -126,7 +128,7 @@ class _Round:
         if self._explains or self._has_elastic:
             return False
         return not any(
-            devices.total_free or devices.growth or self._may_preempt_in(pool, 1, rank)
+            devices.total_free or devices.growth or devices.may_ask or self._may_preempt_in(pool, 1, rank)
             for pool, devices in self._pools.items()
         )
 
@@ -138,7 +140,7 @@ class _Round:
             devices = self._pools.get(gang.pool)
             if devices is None:
                 continue
-            if not devices.has_head:
+            if not devices.has_head or devices.may_ask:
                 return False
             for workers in gang.sizes:
                 seconds = _seconds(gang, workers)
@@ -206,6 +208,13 @@ class _Round:
             if not devices.has_head and devices.can_hold(gang.fewest):
                 devices.reserve_for(gang.fewest)
                 break
+        for gang in gangs:
+            if self._asks_for(job, gang, quota):
+                waited = duration(round(STALLED_SECONDS))
+                detail = (
+                    f"needs nodes of pool {gang.pool}, to which none has been added for {waited} or more."
+                )
+                return WaitReason.POOL_GROWING, detail
         return self._why(gangs[0]) if self._explains else (WaitReason.POOL_FULL, "")
 
     def _grows_for(self, job: QueuedJob, gang: Gang, quota: int) -> bool:
@@ -214,6 +223,14 @@ class _Round:
             if workers <= quota and devices.grow_for(workers, _seconds(gang, workers)):
                 self._demand.append(Demand(job.job_id, gang.pool, workers))
                 self._promised[job.project_id] += workers
+                return True
+        return False
+
+    def _asks_for(self, job: QueuedJob, gang: Gang, quota: int) -> bool:
+        devices = self._pools[gang.pool]
+        for workers in gang.sizes:
+            if workers <= quota and devices.ask_for(workers):
+                self._demand.append(Demand(job.job_id, gang.pool, workers))
                 return True
         return False
 

@@ -1,5 +1,6 @@
 """Where gangs stand: the devices of one pool, while a decision is made."""
 
+import math
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ Places = list[tuple[int, int]]
 """Nodes, by their index in the pool, and the devices on each."""
 ADDING_SECONDS = 300.0
 """Taken for the time that the autoscaler needs to add a node."""
+STALLED_SECONDS = 1200.0
+"""If no node joins a pool for so long, although jobs wait for one, nothing is kept for when it comes."""
 
 
 class PoolAllocation:
@@ -23,9 +26,12 @@ class PoolAllocation:
     def __init__(self, pool: PoolState, running: Sequence[RunningJob], at: float) -> None:
         self.pool = pool
         self.free = [node.free for node in pool.nodes]
-        self.new = [pool.devices_per_node] * pool.may_grow_nodes
+        addable = [pool.devices_per_node] * pool.may_grow_nodes
+        self.new = [] if pool.is_growth_stalled else addable
         """Devices of each node that could be added, and that are for no other gang. Such nodes have the
         indexes after those of the pool."""
+        self._overdue = addable if pool.is_growth_stalled else []
+        """The same of nodes that are asked for, and not expected."""
         self._served = [node.served for node in pool.nodes]
         self._are_served = any(self._served)
         self._faulty = frozenset(index for index, node in enumerate(pool.nodes) if node.faults)
@@ -210,6 +216,24 @@ class PoolAllocation:
         standing = [0 if index in self._kept else devices for index, devices in enumerate(soon)]
         places = fit([*standing, *new], workers, self._per_node)
         return None if places is None or all(index < len(standing) for index, _ in places) else places
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether there are nodes to ask for that are not expected."""
+        return any(self._overdue)
+
+    def ask_for(self, workers: int) -> bool:
+        """Takes the gang into account for nodes that are asked for, but not expected: it keeps none of those
+        that stand. Returns whether it needs such nodes, and could stand with them."""
+        if not self.may_ask or workers > self._spare_room(math.inf):
+            return False
+        standing = self.free_soon(within=ADDING_SECONDS)
+        places = fit([*standing, *self._overdue], workers, self._per_node)
+        missing = [(index - len(standing), devices) for index, devices in places or ()]
+        missing = [(place, devices) for place, devices in missing if place >= 0]
+        for place, devices in missing:
+            self._overdue[place] -= devices
+        return bool(missing)
 
     def missing_room(self, workers: int) -> int:
         """How many more devices running jobs must give up before such a gang may start, wherever they are."""

@@ -114,6 +114,8 @@ class PoolState:
     nodes: tuple[NodeState, ...]
     may_grow_nodes: int = 0
     """Nodes that the autoscaler could still add."""
+    is_growth_stalled: bool = False
+    """Whether jobs have waited for such nodes for so long that none are expected any more."""
     room: int | None = None
     """Devices that jobs may take beside those that they hold, however many are free: below zero if they hold
     too many. None: all that are free."""

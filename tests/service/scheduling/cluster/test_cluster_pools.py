@@ -10,6 +10,8 @@ from cluster.contracts.errors import Unavailable
 from cluster.contracts.ray_nodes import ClusterReport, RayNode, WaitingGang
 from service.scheduling.cluster.cluster_pools import ClusterPools
 from service.scheduling.cluster.pool_states import Limits
+from service.scheduling.policy.placement import STALLED_SECONDS
+from service.scheduling.policy.snapshot import Demand
 
 
 @dataclass
@@ -59,3 +61,14 @@ def test_gangs_are_sent_to_nodes_that_were_there_a_moment_ago_and_else_anywhere(
     assert look_after(30) == ([("training", 2)], False)
     cluster.is_down, cluster.node_id = False, "new"
     assert look_after(5) == ([("new", 1)], True)
+
+
+def test_a_pool_to_which_no_node_is_added_for_long_is_not_expected_to_grow() -> None:
+    cluster = Cluster("first")
+    pool = Pool(name="grows", kind="cpu", devices=1, nodes=3, min_nodes=0, host_bytes=2**30)
+    pools = ClusterPools(cluster, (pool,), Limits(slots=2, device="cpu"), clock=lambda: cluster.at)
+    for at, is_stalled in ((0.0, False), (STALLED_SECONDS - 1, False), (STALLED_SECONDS, True)):
+        cluster.at = at
+        (state,) = pools.states([])
+        assert (state.may_grow_nodes, state.is_growth_stalled) == (2, is_stalled)
+        pools.announce([Demand("job", "grows", 2)])

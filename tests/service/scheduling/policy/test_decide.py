@@ -528,6 +528,35 @@ def test_a_gang_that_is_larger_than_what_a_pool_may_still_grow_by_gets_its_nodes
     assert started(decided([gang, small], pool(8, 8, 8, 8))) == ["gang"]
 
 
+def test_nothing_is_kept_for_nodes_that_do_not_come_but_they_are_still_asked_for() -> None:
+    gang, small = queued("gang", 32, waited=60.0), queued("small", 8, project="b", seconds=9 * HOUR)
+    stalled = replace(pool(8, 8, may_grow=2), is_growth_stalled=True)
+    for explains in (True, False):
+        decision = decided([gang, small], stalled, explains=explains)
+        assert started(decision) == ["small"]
+        assert [(each.job_id, each.workers) for each in decision.demand] == [("gang", 32)]
+    waits = decided([gang, small], stalled, explains=True).waits
+    assert waits["gang"].reason is WaitReason.POOL_GROWING
+    assert "to which none has been added for 20m0s or more" in waits["gang"].detail
+
+
+def test_a_job_for_a_pool_that_does_not_grow_gets_room_in_another_one_of_its_pools() -> None:
+    gang = queued("gang", 8, priority="high", pools=("gpus", "others"))
+    stalled, others = replace(pool(may_grow=2), is_growth_stalled=True), pool(0, name="others")
+    holds = [replace(running("low", 8, node=None, priority="low"), pool="others")]
+    assert decided([gang], stalled, others, now_running=holds).preempts == (Preempt("low", "gang"),)
+    growing = replace(stalled, is_growth_stalled=False)
+    assert decided([gang], growing, others, now_running=holds).preempts == ()
+
+
+def test_no_more_nodes_are_asked_for_than_a_pool_may_have_also_if_none_come() -> None:
+    stalled = replace(pool(may_grow=2), is_growth_stalled=True)
+    queue = [queued(name, 8, project=name, waited=waited) for name, waited in (("a", 3), ("b", 2), ("c", 1))]
+    assert [each.job_id for each in decided(queue, stalled).demand] == ["a", "b"]
+    limited_pool = replace(limited(pool(may_grow=2), 8), is_growth_stalled=True)
+    assert [each.job_id for each in decided([queued("d", 16)], limited_pool).demand] == []
+
+
 def test_jobs_that_end_before_new_nodes_join_start_on_those_that_are_kept() -> None:
     gang, short = queued("gang", 16, waited=60.0), queued("short", 1, project="b", seconds=240.0)
     assert started(decided([gang, short], pool(8, may_grow=1))) == ["short"]

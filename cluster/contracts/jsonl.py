@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from cluster.contracts.datasets import DatasetFormat, Problem, too_few_examples
 from cluster.contracts.errors import InvalidDataset
 from cluster.contracts.frozen import FrozenModel
+from cluster.contracts.nesting import MAX_DEPTH, is_too_deep
 from cluster.contracts.rows import OWN_RULES, ROW_TYPES, Row, row_format
 from cluster.contracts.unsupported_formats import (
     UnsupportedFormat,
@@ -28,7 +29,6 @@ from cluster.contracts.unsupported_formats import (
 )
 
 MAX_LINE_BYTES = 1 << 20
-MAX_DEPTH = 64
 MAX_PROBLEMS = 100
 _SHOWN_CHARACTERS = 80
 
@@ -203,9 +203,7 @@ def _strict_json(line: bytes) -> Any:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise _unreadable(line, error) from error
-    # The number of brackets is an upper bound of the depth, and is counted in C. Few lines have enough
-    # brackets to need a walk.
-    if line.count(b"{") + line.count(b"[") > MAX_DEPTH and _is_deeper(data, MAX_DEPTH):
+    if is_too_deep(line, data):
         raise _too_deep()
     if rb"\u0000" in line and _has_nul(data):
         raise InvalidDataset(r"The line has the character NUL (\u0000) in a string.", code="nul_character")
@@ -245,18 +243,6 @@ def _too_deep() -> InvalidDataset:
     return InvalidDataset(
         f"The line nests deeper than {MAX_DEPTH} levels, the most allowed.", code="too_deep"
     )
-
-
-def _is_deeper(data: object, levels: int) -> bool:
-    layer = [data]
-    for _ in range(levels + 1):
-        containers = [value for value in layer if isinstance(value, dict | list)]
-        if not containers:
-            return False
-        layer = [
-            inner for value in containers for inner in (value.values() if isinstance(value, dict) else value)
-        ]
-    return True
 
 
 def _has_nul(data: object) -> bool:

@@ -16,6 +16,7 @@ from cluster.contracts.conversation import (
     normalize_messages,
 )
 from cluster.contracts.datasets import DatasetFormat
+from cluster.contracts.nesting import MAX_DEPTH, is_too_deep
 from cluster.contracts.strict_model import Ignored, StrictModel
 
 OWN_RULES = frozenset(
@@ -69,11 +70,15 @@ def _part_text(part: object) -> str:
 def _json_object(arguments: object) -> object:
     if isinstance(arguments, str):
         try:
-            is_object = isinstance(orjson.loads(arguments), dict)
+            parsed = orjson.loads(arguments)
         except orjson.JSONDecodeError:
-            is_object = False
-        if not is_object:
+            parsed = None
+        if not isinstance(parsed, dict):
             raise PydanticCustomError("invalid_arguments", "is not a JSON object written as a string")
+        if is_too_deep(arguments, parsed):
+            raise PydanticCustomError(
+                "invalid_arguments", f"nests deeper than {MAX_DEPTH} levels, the most allowed"
+            )
     return arguments
 
 

@@ -11,15 +11,20 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from cluster.bases.text.control_tokens import ControlTokens, Rendering, control_tokens, free_marks
+from cluster.bases.text.control_tokens import (
+    ControlTokens,
+    Message,
+    Rendering,
+    Tool,
+    control_tokens,
+    free_marks,
+)
 from cluster.bases.text.template_options import Options, TemplateOptions
 from cluster.bases.text.template_record import OPENINGS, Dropped, TemplateRecord, probe_template
 from cluster.bases.text.text_encoder import TextEncoder
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import ChatEnding
-
-Message = dict[str, Any]
-Tool = dict[str, Any]
+from cluster.contracts.nesting import is_too_deep
 
 _SYSTEM_ROLES = ("system", "developer")
 
@@ -188,7 +193,7 @@ class ChatTemplate:
         text = text_of(last.get("content"))
         if self.record.trims_answers:
             text = text.rstrip()
-        (end,) = free_marks([list(messages), list(tools or ())], 1)
+        (end,) = free_marks(messages, tools, 1)
         marked = {**last, "content": text + end}
         conversation = [*others, marked]
         rendering, _ = self._render_both(conversation, tools, add_generation_prompt=False, options=options)
@@ -223,10 +228,10 @@ class ChatTemplate:
     ) -> tuple[Rendering, list[tuple[int, int]]]:
         plain, shown = [self._plain(message) for message in messages], list(tools) if tools else None
         render = partial(self._rendered, add_generation_prompt=add_generation_prompt, options=options)
-        if not self._control.are_in([plain, shown]):
+        if not self._control.are_in(plain, shown):
             text, answers = render(plain, shown, finds_answers=finds_answers)
             return Rendering(text), answers
-        (marked, marked_tools), marks = self._control.mark([plain, shown], marks)
+        (marked, marked_tools), marks = self._control.mark(plain, shown, marks)
         text, answers = render(marked, marked_tools, finds_answers=finds_answers)
         rendering = Rendering(text, marks)
         # Around a token that the template takes for its own, it also writes between the marks.
@@ -235,7 +240,7 @@ class ChatTemplate:
         )
         if not is_as_supplied or rendering.plain != render(plain, shown)[0]:
             raise InvalidRequest(
-                f"The messages contain {self._control.first_in([plain, shown])!r}, a control token of this "
+                f"The messages contain {self._control.first_in(plain, shown)!r}, a control token of this "
                 "model, in a place where its chat template changes the text. Remove it.",
                 param="messages",
             )
@@ -285,7 +290,7 @@ class ChatTemplate:
                     **self._tokenizer.special_tokens_map,
                     **(options or {}),
                 )
-        except (TemplateError, TypeError, KeyError, ValueError) as error:
+        except (TemplateError, TypeError, KeyError, ValueError, RecursionError) as error:
             raise InvalidRequest(
                 f"The model's chat template refuses these messages: {error}", param="messages"
             ) from error
@@ -346,6 +351,8 @@ def _plain_call(call: dict[str, Any]) -> dict[str, Any]:
     function = call["function"]
     try:
         arguments = json.loads(function["arguments"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return call
-    return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else call
+    if not isinstance(arguments, dict) or is_too_deep(function["arguments"], arguments):
+        return call
+    return {**call, "function": {**function, "arguments": arguments}}

@@ -6,15 +6,19 @@ rendering, the text between marks is encoded as ordinary text, and everything el
 transformers 5.23 does the same with `apply_chat_template(…, sanitize_control_tokens=True)`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from cluster.contracts.errors import InvalidRequest
 
+Message = dict[str, Any]
+Tool = dict[str, Any]
+
 _MARKS = [chr(code) for code in range(0x10600, 0x10680)]
 """Letters of Linear A: printable, so that no template filter escapes them, and rare."""
 _ROLE = "role"
-"""The only key whose value is not the user's: one of a few words from which templates make control tokens."""
+"""The only key of a message whose value is not the user's: one of a few words from which templates make
+control tokens. In arguments of calls and in tools, the value of this key is the user's."""
 
 
 class Piece(NamedTuple):
@@ -67,22 +71,32 @@ class ControlTokens:
     def find(self, text: str) -> list[re.Match[str]]:
         return list(self._pattern.finditer(text))
 
-    def are_in(self, value: Any) -> bool:
-        """Whether any string in a JSON value, keys included, contains a control token."""
-        return self.first_in(value) is not None
+    def are_in(self, messages: Sequence[Message], tools: Sequence[Tool] | None) -> bool:
+        """Whether any string of a conversation, keys included, contains a control token."""
+        return self.first_in(messages, tools) is not None
 
-    def first_in(self, value: Any) -> str | None:
-        """Returns the first control token in the strings of a JSON value; None if there is none."""
-        found = (self._pattern.search(string) for string in _strings(value))
+    def first_in(self, messages: Sequence[Message], tools: Sequence[Tool] | None) -> str | None:
+        """Returns the first control token in the strings of a conversation; None if there is none."""
+        found = (self._pattern.search(string) for string in _strings(messages, tools))
         return next((match[0] for match in found if match), None)
 
-    def mark(self, value: Any, marks: tuple[str, str] | None = None) -> tuple[Any, tuple[str, str]]:
-        """Returns a copy of a JSON value with marks around every control token, and the marks: those that are
-        given, or two characters that the value does not contain."""
+    def mark(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] | None,
+        marks: tuple[str, str] | None = None,
+    ) -> tuple[tuple[list[Message], list[Tool] | None], tuple[str, str]]:
+        """Returns a copy of a conversation with marks around every control token, and the marks: those that
+        are given, or two characters that the conversation does not contain."""
         if marks is None:
-            first, second = free_marks(value, 2)
+            first, second = free_marks(messages, tools, 2)
             marks = first, second
-        return self._marked(value, f"{marks[0]}\\g<0>{marks[1]}"), marks
+        by = f"{marks[0]}\\g<0>{marks[1]}"
+        marked = [
+            {key: item if key == _ROLE else self._marked(item, by) for key, item in message.items()}
+            for message in messages
+        ]
+        return (marked, None if tools is None else [self._marked(tool, by) for tool in tools]), marks
 
     def _marked(self, value: Any, by: str) -> Any:
         match value:
@@ -91,17 +105,14 @@ class ControlTokens:
             case list():
                 return [self._marked(item, by) for item in value]
             case dict():
-                return {
-                    self._pattern.sub(by, key): item if key == _ROLE else self._marked(item, by)
-                    for key, item in value.items()
-                }
+                return {self._pattern.sub(by, key): self._marked(item, by) for key, item in value.items()}
             case _:
                 return value
 
 
-def free_marks(value: Any, count: int) -> list[str]:
-    """Returns characters that a JSON value does not contain. Raises InvalidRequest if there are none."""
-    used = set().union(*map(set, _strings(value)))
+def free_marks(messages: Sequence[Message], tools: Sequence[Tool] | None, count: int) -> list[str]:
+    """Returns characters that a conversation does not contain. Raises InvalidRequest if there are none."""
+    used = set().union(*map(set, _strings(messages, tools)))
     free = [mark for mark in _MARKS if mark not in used][:count]
     if len(free) < count:
         raise InvalidRequest(
@@ -125,15 +136,17 @@ def control_tokens(tokenizer: Any, template: str, rendered: str) -> ControlToken
     )
 
 
-def _strings(value: Any) -> Iterator[str]:
-    match value:
-        case str():
+def _strings(messages: Sequence[Message], tools: Sequence[Tool] | None) -> Iterator[str]:
+    """Yields all strings of a conversation but the roles of its messages."""
+    pending = [*reversed(tools or ())]
+    for message in reversed(messages):
+        pending += [item for key, item in reversed(message.items()) if key != _ROLE]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
             yield value
-        case list():
-            for item in value:
-                yield from _strings(item)
-        case dict():
-            for key, item in value.items():
-                yield key
-                if key != _ROLE:
-                    yield from _strings(item)
+        elif isinstance(value, list):
+            pending += reversed(value)
+        elif isinstance(value, dict):
+            yield from value
+            pending += reversed(value.values())

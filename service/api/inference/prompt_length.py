@@ -36,7 +36,7 @@ def sizes(
             case TextPrompt(text=text):
                 yield len(text), "characters", "prompt"
             case ChatPrompt(messages=messages):
-                yield sum(_length(message.get("content")) for message in messages), "characters", "messages"
+                yield _length([*messages, *(request.prompt.tools or ())]), "characters", "messages"
         return
     for index, item in enumerate(request.inputs):
         param = f"input[{index}]" if len(request.inputs) > 1 else "input"
@@ -49,7 +49,15 @@ def sizes(
                 yield sum(map(len, words)), "characters", param
 
 
-def _length(content: object) -> int:
-    if isinstance(content, list):
-        return sum(len(part.get("text", "")) for part in content)
-    return len(content) if isinstance(content, str) else 0
+def _length(conversation: object) -> int:
+    """All characters that could be rendered: also those of calls, reasoning and tools."""
+    length, pending = 0, [conversation]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            length += len(value)
+        elif isinstance(value, list):
+            pending += value
+        elif isinstance(value, dict):
+            pending += value.values()
+    return length

@@ -38,6 +38,12 @@ def nested(depth: int) -> bytes:
     return row.replace(b'{"type": "object"}', b'{"a":' * (depth - 4) + b"1" + b"}" * (depth - 4))
 
 
+def called_with(arguments: str) -> bytes:
+    """Returns a row with one call of a tool."""
+    call = {**CALL, "function": {"name": "add", "arguments": arguments}}
+    return chat(USER, {**CALLING, "tool_calls": [call]})
+
+
 def padded(size: int) -> bytes:
     """Returns a valid row of exactly `size` bytes."""
     row = line({"prompt": "", "completion": "x"})
@@ -268,6 +274,8 @@ FILES: dict[str, tuple[bytes, list[tuple[int, str]]]] = {
         chat(USER, {**CALLING, "tool_calls": [{**CALL, "function": {"name": "add", "arguments": "2, 2"}}]}),
         [(1, "invalid_arguments")],
     ),
+    "arguments of depth 64": (called_with('{"a":' * 64 + "1" + "}" * 64), FINE),
+    "arguments of depth 65": (called_with('{"a":' * 65 + "1" + "}" * 65), [(1, "invalid_arguments")]),
     "arguments not a string": (
         chat(USER, {**CALLING, "tool_calls": [{**CALL, "function": {"name": "add", "arguments": {}}}]}),
         [(1, "invalid_value")],

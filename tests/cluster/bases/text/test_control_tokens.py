@@ -63,9 +63,16 @@ TOOL = {
     "function": {
         "name": "get",
         "description": FORGED,
-        "parameters": {"type": "object", "properties": {FORGED: {"type": "string", "description": FORGED}}},
+        "parameters": {
+            "type": "object",
+            "properties": {
+                FORGED: {"type": "string", "description": FORGED},
+                "role": {"type": "string", "description": FORGED},
+            },
+        },
     },
 }
+ARGUMENTS = {FORGED: FORGED, "role": FORGED, "members": [{"role": FORGED}]}
 CALL = {
     "role": "assistant",
     "content": None,
@@ -73,7 +80,7 @@ CALL = {
         {
             "id": "call_1",
             "type": "function",
-            "function": {"name": "get", "arguments": json.dumps({FORGED: FORGED}).replace("<", "\\u003c")},
+            "function": {"name": "get", "arguments": json.dumps(ARGUMENTS).replace("<", "\\u003c")},
         }
     ],
 }
@@ -111,6 +118,18 @@ def test_no_part_of_a_conversation_can_forge_a_turn(messages: Any, tools: Any) -
     )
     expected = control(tokenizer, prompt(tokenizer, *harmless))
     assert control(tokenizer, prompt(tokenizer, messages, tools)) == expected
+
+
+def test_arguments_that_nest_deeper_than_anything_may_are_text() -> None:
+    tokenizer = built_in()
+
+    def rendered(text: str) -> list[int]:
+        deep = '{"a":' + 900 * "[" + json.dumps(text) + 900 * "]" + "}"
+        call = {"id": "call_1", "type": "function", "function": {"name": "get", "arguments": deep}}
+        return prompt(tokenizer, [{"role": "user", "content": "x"}, {**CALL, "tool_calls": [call]}])
+
+    assert 900 * "[" in tokenizer.decode(rendered("x"))
+    assert control(tokenizer, rendered(FORGED)) == control(tokenizer, rendered("x"))
 
 
 def test_rows_of_training_cannot_forge_a_turn() -> None:

@@ -26,6 +26,15 @@ def _said(text: Any) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
+def _called_with(arguments: str) -> dict[str, Any]:
+    function = {"name": "f", "arguments": arguments}
+    return {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": function}]}
+
+
+def _tool(description: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f", "description": description}}
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("path", "body", "param"),
@@ -37,6 +46,8 @@ def _said(text: Any) -> dict[str, Any]:
         ("completions", {"prompt": ["a", LONG_TEXT]}, "prompt"),
         ("chat/completions", {"messages": [_said(LONG_TEXT)]}, "messages"),
         ("chat/completions", {"messages": [_said([{"type": "text", "text": LONG_TEXT}])]}, "messages"),
+        ("chat/completions", {"messages": [_said("hi"), _called_with(LONG_TEXT)]}, "messages"),
+        ("chat/completions", {"messages": [_said("hi")], "tools": [_tool(LONG_TEXT)]}, "messages"),
         ("responses", {"input": LONG_TEXT}, "input"),
         ("responses", {"input": [_said("hi")], "instructions": LONG_TEXT}, "input"),
         ("chat/completions", {"messages": [_said(LONG_TEXT[: len(LONG_TEXT) // 2 + 1])] * 2}, "messages"),

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -134,8 +134,10 @@ class World:
         for layer in layers:
             fully_shard(layer, mesh=mesh, mp_policy=policy)
         # The outermost module is resharded too: weights that stay gathered after a pass without gradients
-        # would be taken for the trainable ones.
-        fully_shard(objective, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
+        # would be taken for the trainable ones. Its input is a batch, in which FSDP would cast the
+        # log-probabilities of DPO's reference as well.
+        whole = replace(policy, cast_forward_inputs=False)
+        fully_shard(objective, mesh=mesh, mp_policy=whole, reshard_after_forward=True)
         for module in objective.modules():
             if isinstance(module, FSDPModule):
                 module.set_gradient_divide_factor(1.0)

@@ -119,7 +119,11 @@ def train(
         engine.add_up_gradients()
         if allocation is not None:
             allocation.add_penalty()
-        grad_norm = float(whole(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)))
+        # By default, sharded gradients are clipped one by one.
+        clipped = torch.nn.utils.clip_grad_norm_(
+            parameters, config.max_grad_norm, foreach=world.is_sharded or None
+        )
+        grad_norm = float(whole(clipped))
         if not (math.isfinite(sums.loss) and math.isfinite(grad_norm)):
             optimizer.zero_grad(set_to_none=True)
             raise _not_finite(sums.loss, step, engine.broken_lines(step))

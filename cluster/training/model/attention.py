@@ -5,7 +5,6 @@ IMPLEMENTATION. If `segments` is not among the forward's arguments, this is plai
 row."""
 
 import inspect
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,19 +17,21 @@ _FLASH_WIDTH = 256
 """The largest head dimension that FlashAttention supports."""
 
 
-@dataclass(eq=False, slots=True)
 class Segments:
     """Where the examples of a packed row lie. It is passed to a model's forward as `segments`, and
     transformers passes it on to every attention layer."""
 
-    lengths: list[int]
-    """The number of tokens in each segment, in order. Their sum is the row's length."""
-    offsets: Tensor
-    """int32 (segments + 1,), on the model's device: where each segment begins, and where the row ends."""
-    windows: list[int | None] = field(default_factory=list)
-    """The sliding window that each attention layer received, in the order in which the layers ran."""
-    masks: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
-    """What `_mask` made for this row. Layers share them: each keeps its mask for the backward pass."""
+    # FSDP copies dataclasses among a layer's arguments, with what they hold. All layers must get this object.
+
+    def __init__(self, lengths: list[int], offsets: Tensor) -> None:
+        self.lengths = lengths
+        """The number of tokens in each segment, in order. Their sum is the row's length."""
+        self.offsets = offsets
+        """int32 (segments + 1,), on the model's device: where each segment begins, and where the row ends."""
+        self.windows: list[int | None] = []
+        """The sliding window that each attention layer received, in the order in which the layers ran."""
+        self.masks: dict[tuple[Any, ...], Tensor] = {}
+        """What `_mask` made for this row. Layers share them: each keeps its mask for the backward pass."""
 
     @classmethod
     def of(cls, lengths: list[int], device: torch.device) -> "Segments":

@@ -204,7 +204,9 @@ def _offloaded(task: Task, way: Way) -> int:
     if way.activation_checkpointing != "offload":
         return 0
     tokens = max(way.microbatch_tokens, task.lengths.example)
-    return tokens * task.shape.hidden_size * _precision(task, way).stream * task.shape.num_layers
+    of_layer = tokens * task.shape.hidden_size * _precision(task, way).stream
+    # torch rounds page-locked memory up to a power of two.
+    return (1 << (of_layer - 1).bit_length()) * task.shape.num_layers
 
 
 def _form(task: Task) -> WeightsForm:

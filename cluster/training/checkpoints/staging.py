@@ -4,6 +4,7 @@ Where the plan has counted the memory of nodes, the copies of a GPU's tensors ar
 writes them by itself, several times as fast."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import torch
@@ -38,7 +39,12 @@ class CudaPageLock:
         self._device = device
 
     def lock(self, memory: Tensor) -> bool:
-        return int(_cuda().cudaHostRegister(memory.data_ptr(), memory.nbytes, _PORTABLE)) == 0
+        is_locked = int(_cuda().cudaHostRegister(memory.data_ptr(), memory.nbytes, _PORTABLE)) == 0
+        if not is_locked:
+            # CUDA remembers the refusal until the next kernel, which would raise it: in the middle of a step.
+            with suppress(RuntimeError):
+                torch.ones(1, device=self._device).add_(1)
+        return is_locked
 
     def unlock(self, memory: Tensor) -> None:
         _cuda().cudaHostUnregister(memory.data_ptr())

@@ -111,6 +111,20 @@ def test_offloading_needs_the_hosts_memory() -> None:
     assert planned(wanted, gpus(1, host_bytes=16 * GB)) is None
 
 
+def test_offloaded_activations_take_page_locked_memory_of_a_power_of_two() -> None:
+    """131,072 tokens of 4,096 numbers in bfloat16 are 1 GiB for each of 32 layers, and one token more takes
+    as much as twice as many."""
+
+    def host_bytes(tokens: int) -> int:
+        plan = planned(task("8B", tokens=tokens), gpus(1, host_bytes=2000 * GB))
+        assert plan is not None
+        assert plan.footprint is not None
+        assert plan.activation_checkpointing == "offload"
+        return plan.footprint.host_bytes
+
+    assert host_bytes(131073) - host_bytes(131072) == 32 * 2**30
+
+
 def test_the_first_pool_that_fits_is_taken() -> None:
     small, large = gpus(1, 24, name="small"), gpus(8, name="large")
     for wanted, name in ((task("8B", type="qlora"), "small"), (task("8B", type="full"), "large")):

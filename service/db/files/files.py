@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.contracts.datasets import DatasetFormat
@@ -178,6 +178,13 @@ class Files:
 
     def _visible(self) -> Select[tables.File]:
         return self._owned().where(tables.File.deleted_at.is_(None), has_not_expired(now(self._session)))
+
+
+def forget_names(session: Session, *, deleted_before: float) -> None:
+    """Removes the names of files that were deleted by then, and whose bytes are gone, too."""
+    file = tables.File
+    gone = update(file).where(file.deleted_at <= int(deleted_before), file.filename != "")
+    session.execute(gone.values(filename="").execution_options(synchronize_session=False))
 
 
 def file_of(row: tables.File) -> File:

@@ -47,11 +47,18 @@ def record_by_operator(
     organization's, as a change of its oldest project."""
     record(session, operator, type, organization_id, **details)
     if organization_id != operator.organization_id:
-        project = tables.Project
-        oldest = select(project.id).where(project.organization_id == organization_id)
-        project_id = session.scalar(oldest.order_by(project.created_at, project.id).limit(1))
-        if project_id is not None:
-            record(session, Tenant(organization_id, project_id), type, organization_id, **details)
+        oldest = oldest_project(session, organization_id)
+        if oldest is not None:
+            record(session, oldest, type, organization_id, **details)
+
+
+def oldest_project(session: Session, organization_id: str) -> Tenant | None:
+    """Under which the organization's own entries of the audit log are. None once the organization was
+    deleted."""
+    project = tables.Project
+    oldest = select(project.id).where(project.organization_id == organization_id)
+    project_id = session.scalar(oldest.order_by(project.created_at, project.id).limit(1))
+    return None if project_id is None else Tenant(organization_id, project_id)
 
 
 class Organizations:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from math import ceil
 
 import structlog
@@ -14,6 +15,7 @@ from service.db.database import Database, now
 from service.db.files.files import Files
 from service.db.models.models import TunedModels
 from service.db.organization.audit_log import record
+from service.db.organization.organizations import oldest_project
 from service.db.retention.due import due_checkpoints, due_event_jobs, due_files, due_usage
 from service.db.retention.holds import held_of
 from service.db.retention.rules import DAY_SECONDS, RetentionKind, RetentionRules, Term
@@ -43,7 +45,36 @@ def apply_retention(database: Database, rules: RetentionRules) -> Counter[Retent
             # A full disk may refuse this. What a sweep frees makes room for the next one.
             _log.warning("retention interrupted", project=tenant.project_id, error=error.message)
             break
+    deleted["usage"] += _delete_past_usage(database, rules)
     return +deleted
+
+
+def _delete_past_usage(database: Database, rules: RetentionRules) -> int:
+    """What deleted projects used is kept as long as their organization keeps usage."""
+    row, organization = tables.PastUsage, tables.Organization
+    with database.read() as session:
+        at = now(session)
+        used = select(row.organization_id, func.min(row.start)).group_by(row.organization_id).subquery()
+        oldest = session.execute(
+            select(organization.id, organization.retention, used.c[1]).join(
+                used, used.c.organization_id == organization.id
+            )
+        ).all()
+    count = 0
+    for id, retention, start in oldest:
+        seconds = rules.terms(None, retention)["usage"].seconds
+        until = None if seconds is None else int((at - seconds) // DAY_SECONDS * DAY_SECONDS)
+        if until is None or start >= until:
+            continue
+        with suppress(Unavailable), database.write(frees_space=True) as session:
+            due = (row.organization_id == id, row.start < until)
+            rows = session.scalar(select(func.count()).select_from(row).where(*due)) or 0
+            session.execute(delete(row).where(*due))
+            tenant = oldest_project(session, id)
+            if tenant is not None:
+                record(session, tenant, "usage.deleted", id, data={"rows": rows})
+            count += rows
+    return count
 
 
 def _deletions(

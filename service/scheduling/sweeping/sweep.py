@@ -26,7 +26,8 @@ from cluster.storage.keys import (
     parse_key,
 )
 from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
-from service.db.database import Database
+from service.db.database import Database, now
+from service.db.files.files import forget_names
 from service.db.reachable_objects import ReachableObjects, expire, find_reachable, has_been_used
 from service.db.retention.rules import RetentionKind, RetentionRules
 from service.db.retention.stored import owners_of, record_stored
@@ -121,6 +122,7 @@ def sweep(
         counts = {place: (count.objects, count.bytes) for place, count in report.stored.items()}
         # A full disk may refuse this write too.
         with suppress(Unavailable), database.write(frees_space=True) as session:
+            forget_names(session, deleted_before=now(session) - options.grace_seconds)
             record_stored(session, counts)
     return report
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import openai
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from cluster.storage.local import LocalStore
@@ -14,7 +15,8 @@ from cluster.storage.store import ObjectInfo
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
-from service.db.database import Database
+from service.db.database import Database, now
+from service.db.retention.rules import RetentionRules
 from service.scheduling.sweeping.sweep import SweepOptions, sweep
 from service.settings import Settings
 from tests.api import LiveApi, Project, add_admin_key, add_project, add_tuned_model, jsonl
@@ -171,6 +173,43 @@ def test_a_held_file_expires_only_once_the_hold_is_released(live: LiveApi, admin
     assert list(live.state.store.list(f"files/{id}"))
     swept(live)
     assert not list(live.state.store.list(f"files/{id}"))
+
+
+def test_what_deleted_projects_used_and_names_of_deleted_files_go_too(live: LiveApi, admin: str) -> None:
+    project, client = live.project.tenant, live.openai()
+    file = client.files.create(file=("smith.jsonl", jsonl()), purpose="fine-tune").id
+    client.files.delete(file)
+    kept = client.files.create(file=("jones.jsonl", jsonl()), purpose="fine-tune").id
+    row = tables.PastUsage
+    with live.state.database.write() as session:
+        for days in (10, 400):
+            used = {"requests": 1, "prompt_tokens": 1, "completion_tokens": 1, "device_seconds": 1.0}
+            start = int(now(session)) - days * 86_400
+            organization_id = project.organization_id
+            session.add(
+                row(
+                    project_id="proj_gone",
+                    operation="completions",
+                    base="base-1",
+                    start=start,
+                    organization_id=organization_id,
+                    **used,
+                )
+            )
+
+    def starts() -> int:
+        with live.state.database.read() as session:
+            return len(session.scalars(select(row.start)).all())
+
+    swept(live)
+    assert starts() == 2
+    with live.state.database.read() as session:
+        assert session.get_one(tables.File, file).filename == ""
+        assert session.get_one(tables.File, kept).filename == "jones.jsonl"
+    rules = RetentionRules(most={"usage": 365})
+    sweep(live.state.database, live.state.store, SweepOptions(0, 0, retention=rules))
+    assert starts() == 1
+    assert "usage.deleted" in run_tunery(live, "audit", "ls", key=admin).stdout
 
 
 def test_stored_bytes_are_those_of_the_store(live: LiveApi, admin: str) -> None:

@@ -70,6 +70,8 @@ def ray_environment(
         "RAY_ROTATION_BACKUP_COUNT": inherited.get("RAY_ROTATION_BACKUP_COUNT", str(BACKUP_COUNT)),
         # Compute processes lower their own priority; a runner must still get its heartbeats through.
         "RAY_worker_niceness": "0",
+        # A worker's own processes end with it, even if it is killed: those of vLLM hold its GPUs.
+        "RAY_process_group_cleanup_enabled": "1",
         "TUNERY_ENGINE_LISTEN_HOST": inherited.get("TUNERY_ENGINE_LISTEN_HOST", _listen_host(inherited)),
         # Halves the cost of Ray's object store between Serve's proxy and a replica.
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",

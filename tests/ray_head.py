@@ -63,6 +63,11 @@ class RayHead:
 
             yield drain
 
+    def run(self, script: str) -> str:
+        """Runs a Python script with the cluster's address as its argument. Returns what it prints."""
+        command, environment = [sys.executable, "-c", script, self.address], _environment(self.token)
+        return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+
     def wait_for_loss(self, node_id: str) -> None:
         """Until Ray knows that the node is lost: it asks some times more before it believes so. Meanwhile it
         may send an actor there."""
@@ -249,8 +254,9 @@ def _start(command: list[str], environment: Mapping[str, str], log: Path) -> sub
             command,
             env={
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
-                # The same value as in `tunery up`.
+                # The same values as in `tunery up`.
                 "RAY_worker_niceness": "0",
+                "RAY_process_group_cleanup_enabled": "1",
                 **environment,
             },
             stdout=output,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
+import psutil
 import pytest
 
 from cluster.contracts.errors import Unavailable
@@ -143,6 +144,32 @@ def test_a_real_ray_refuses_calls_without_a_token(real_ray: RayHead) -> None:
     for token in (None, "0" * 64):
         with closing(HttpRayJobs(real_ray.dashboard_url, token)) as jobs, pytest.raises(Unavailable):
             jobs.status("job-a1")
+
+
+_KILLED = """
+import os, subprocess, sys
+import ray
+
+@ray.remote(num_cpus=0)
+class Parent:
+    def start(self):
+        return os.getpid(), subprocess.Popen(["sleep", "600"]).pid
+
+ray.init(sys.argv[1], log_to_driver=False)
+parent = Parent.remote()
+pid, child = ray.get(parent.start.remote())
+os.kill(pid, 9)
+print("child", child)
+"""
+
+
+@pytest.mark.ray
+def test_what_a_worker_has_started_ends_with_it_even_if_it_is_killed(real_ray: RayHead) -> None:
+    """vLLM's engine runs in such a process, and would keep the GPUs."""
+    (child,) = [
+        int(line.split()[1]) for line in real_ray.run(_KILLED).splitlines() if line.startswith("child ")
+    ]
+    _wait(lambda: not psutil.pid_exists(child))
 
 
 def _wait(is_so) -> None:

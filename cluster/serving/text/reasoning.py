@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cluster.bases.text.chat_template import ChatTemplate, Message
+from cluster.bases.text.chat_template import ChatTemplate
+from cluster.bases.text.control_tokens import Message
 from cluster.bases.text.template_record import WORD, assistant_message
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import InvalidRequest

@@ -8,7 +8,8 @@ or the end of an answer, because a prompt's tokens end where the answer begins.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cluster.bases.text.chat_template import ChatTemplate, Message, Tool, text_of
+from cluster.bases.text.chat_template import ChatTemplate, text_of
+from cluster.bases.text.control_tokens import Message, Tool
 from cluster.bases.text.control_tokens import Rendering
 from cluster.contracts.errors import InvalidDataset, InvalidRequest
 

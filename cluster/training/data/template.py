@@ -6,7 +6,8 @@ A learned span is an answer's text and its end-of-turn token: exactly what the m
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from cluster.bases.text.chat_template import ChatTemplate, Message, Tool
+from cluster.bases.text.chat_template import ChatTemplate
+from cluster.bases.text.control_tokens import Message, Tool
 from cluster.bases.text.plain_prompt import encode_prompts
 from cluster.contracts.errors import InvalidDataset, InvalidRequest
 from cluster.contracts.rows import AssistantMessage, ChatRow, Conversation, PreferenceRow

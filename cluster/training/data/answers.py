@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cluster.bases.text.chat_template import ChatTemplate, text_of
-from cluster.bases.text.control_tokens import Message, Tool
-from cluster.bases.text.control_tokens import Rendering
+from cluster.bases.text.control_tokens import Message, Rendering, Tool
 from cluster.contracts.errors import InvalidDataset, InvalidRequest
 
 _Span = tuple[int, int]

@@ -86,12 +86,12 @@ def _shown(line: int, row: Row, renderer: Renderer, vocabulary: Vocabulary, reci
 
 
 def _outcome(outcomes: list[Outcome]) -> Outcome:
-    """Of a row with several examples, some of which may be dropped."""
+    """Returns the outcome of a row. Some of its examples may be dropped, and others not."""
     return outcomes[0] if len(set(outcomes)) == 1 else "truncated"
 
 
 def _shown_examples(sample: Sample, outcomes: list[Outcome] | InvalidDataset) -> list[Sample]:
-    """Those that are trained on, or all if none is."""
+    """Returns the examples that are trained on, or all of them if none is."""
     examples = sample.examples()
     if isinstance(outcomes, InvalidDataset):
         return examples

@@ -1,4 +1,5 @@
-"""Which pools do not grow although jobs wait for their nodes: the cloud has none, or a quota is used up."""
+"""Finds pools that do not grow although jobs wait for their nodes, because the cloud has none or its quota is
+used up."""
 
 from collections.abc import Collection, Mapping
 

@@ -49,9 +49,10 @@ def run_attempt(
     """Trains as `spec` says and stores checkpoints under the attempt's own keys.
 
     Every worker of the gang calls this; only the first one reports, writes, and returns the final state.
-    Raises the errors of `loop.train` and of storage, InvalidDataset, CorruptArtefact if data or checkpoint
-    are not what the specification names, and Unavailable (`insufficient_scratch`) if this node has no room
-    for the files of checkpoints."""
+
+    Raises the errors of `loop.train` and of storage, InvalidDataset, CorruptArtefact if the data or a
+    checkpoint does not match the specification, and Unavailable (`insufficient_scratch`) if this node has no
+    room for the files of checkpoints."""
     store = RetryingStore(store.encrypted_with(spec.encryption_key), TRAINING_SECONDS, hooks.heartbeat)
     world = joined_world(spec.config.parallelism)
     together = world.patient_group()
@@ -61,7 +62,7 @@ def run_attempt(
     with scratch_folder() as folder, shared as shared_folder, typed_out_of_memory():
         copies = NodeCopies(store, shared_folder, hooks.heartbeat, together)
         attempt = _Attempt(spec, store, copies, folder, device, world, hooks)
-        # Heartbeats come from bytes that move, not from time that passes: a disk or a lock may hang.
+        # Heartbeats are sent as bytes move, not as time passes, because a disk or a lock may hang.
         with span("read data"), report_if_slow(hooks.report, "Reading the training data"):
             tokenizer = load_tokenizer(spec.base)
             data = load_datasets(spec, store, tokenizer, folder, on_progress=hooks.heartbeat)
@@ -73,7 +74,7 @@ def run_attempt(
             start = find_starting_point(spec, copies, data.training)
         hooks.heartbeat()
         if together is not None:
-            # Later messages between workers have a short time limit. Each is watched by itself until then.
+            # Messages after this point have a short time limit. Until then, each worker is watched by itself.
             what = "Waiting for the other nodes to fetch them"
             with span("wait for nodes"), report_if_slow(hooks.report, what, heartbeat=hooks.heartbeat):
                 distributed.barrier(together)
@@ -81,8 +82,8 @@ def run_attempt(
 
 
 def _fetched_base(base: BaseSpec, hooks: RunHooks) -> Path:
-    """Downloads the base if this machine does not have it yet, which may take an hour, or waits for another
-    process that does."""
+    """Downloads the base if this machine does not have it yet, or waits for another process that is
+    downloading it. Either may take an hour."""
     moves = changes_of(partial(arriving, base))
     with kept_alive(hooks.heartbeat, only_if=moves):
         return base_folder(base, report=lambda _done, _total: hooks.heartbeat())
@@ -174,8 +175,8 @@ def _cost(attempt: _Attempt, run: Run, progress: Progress, training_seconds: flo
 
 
 def _evaluate(attempt: _Attempt, run: Run, progress: Progress) -> EvaluationReport | None:
-    """The report. If it could not be measured, returns None and warns the job's owner: a trained model must
-    not be lost for a figure about it."""
+    """Returns the evaluation report. If it cannot be measured, returns None and warns the job's owner: a
+    trained model must not be lost because a figure about it is missing."""
     hooks = attempt.hooks
     hooks.report(message(beginning(run.data)))
     scores = run.scores(progress)
@@ -194,7 +195,7 @@ def _evaluate(attempt: _Attempt, run: Run, progress: Progress) -> EvaluationRepo
 
 
 def _resumed(start: StartingPoint) -> dict[int, WeightsRef]:
-    """The checkpoints before this attempt that may still become the job's model."""
+    """Returns the checkpoints of earlier attempts that may still become the job's model."""
     if start.resumed is None:
         return {}
     known = {}

@@ -1,5 +1,5 @@
-"""The workers of one run on a Ray cluster: placed all at once or not at all, each with its seat in the
-process group that they form."""
+"""The workers of one run on a Ray cluster. They are placed all at once or not at all, and each has its seat
+in the process group that they form."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ from cluster.worker_resources import resources_per_worker
 _NODE_LABEL = "ray.io/node-id"
 """Ray's own label of each node."""
 _WAIT_SECONDS = 60.0
-"""How long one call waits for a placement group. Another one follows."""
+"""Time that one call waits for a placement group, after which another call waits."""
 
 
 class Place(NamedTuple):
@@ -29,12 +29,12 @@ class Place(NamedTuple):
 
     node_id: str
     gpus: tuple[str, ...]
-    """Ray's ids of what it holds: indices on its node, or UUIDs."""
+    """Ray's ids of the GPUs that the worker holds: indices on its node, or UUIDs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A worker's place among the others, as torchrun gives it."""
+    """A worker's place among the others, as torchrun describes it."""
 
     rank: int
     size: int
@@ -43,11 +43,11 @@ class Seat:
     gpus: tuple[str, ...] = ()
     """GPUs of all workers on its node, in the order of their local ranks."""
     meeting: tuple[str, int] | None = None
-    """Address of the first worker, unless that is alone."""
+    """Address of the first worker; None if it is alone."""
 
     def see_gpus(self) -> None:
-        """Makes this process see the GPUs of all workers on its node, as NCCL needs it: its own is that of
-        its local rank. Must precede the first use of CUDA."""
+        """Makes the GPUs of all workers on its node visible to this process, as NCCL needs it. Its own GPU is
+        the one with its local rank. Must be called before the first use of CUDA."""
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
 
     def join(self, backend: str, timeout_seconds: float) -> None:
@@ -80,7 +80,7 @@ class TrainingWorker:
         return Place(context.get_node_id(), tuple(context.get_accelerator_ids().get("GPU", ())))
 
     def meeting(self) -> tuple[str, int]:
-        """This node's address, with a port that is free on it."""
+        """Returns this node's address with a free port."""
         address = ray.util.get_node_ip_address()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with closing(socket.socket(family)) as free:
@@ -92,9 +92,9 @@ class TrainingWorker:
 
 
 def reserve(spec: JobSpec) -> tuple[PlacementGroup, dict[str, int]]:
-    """Reserves what all workers need (`resources_per_worker`), once the cluster has it. Waits for as long as
-    that takes: a pool may have to grow or another job to end. Also returns the number of workers on each
-    node, by its id."""
+    """Reserves what all workers need (`resources_per_worker`) once the cluster has it. Waits as long as that
+    takes: a pool may have to grow, or another job may have to end. Also returns the number of workers on each
+    node, by node id."""
     each, size = resources_per_worker(spec.device), spec.config.num_workers
     group = placement_group([{name: float(count) for name, count in each.items()}] * size, **placing(spec))
     while not group.wait(_WAIT_SECONDS):
@@ -104,7 +104,7 @@ def reserve(spec: JobSpec) -> tuple[PlacementGroup, dict[str, int]]:
 
 def start(spec: JobSpec, group: PlacementGroup) -> list[tuple[Any, Seat]]:
     """Starts the workers on what was reserved for them. Returns handles of their actors, in the order of
-    their ranks. They end with the driver of the Ray job."""
+    their ranks. The actors end with the driver of the Ray job."""
     each, size = resources_per_worker(spec.device), spec.config.num_workers
     actors = [
         ray.remote(TrainingWorker)
@@ -126,7 +126,8 @@ def start(spec: JobSpec, group: PlacementGroup) -> list[tuple[Any, Seat]]:
 
 def work_on_all(workers: Iterable[tuple[Any, Seat]], work: Callable[..., None], *arguments: Any) -> None:
     """Calls `work(seat, *arguments)` in each worker and returns when all have returned. Raises the error of
-    the first that fails, or Ray's if its process is lost; the others then still wait for it."""
+    the first worker that fails, or Ray's error if its process is lost; the other workers are left waiting for
+    it."""
     running = [actor.work.remote(work, seat, *arguments) for actor, seat in workers]
     while running:
         (ended,), running = ray.wait(running, num_returns=1)
@@ -134,12 +135,12 @@ def work_on_all(workers: Iterable[tuple[Any, Seat]], work: Callable[..., None], 
 
 
 def placing(spec: JobSpec) -> dict[str, Any]:
-    """Options of Ray's placement group, which is made as a whole or not at all. A gang that one node of its
-    pool has room for stands on one node, so that its workers share that node's fast links."""
+    """Returns the options of Ray's placement group, which is made as a whole or not at all. A gang for which
+    one node of its pool has room is placed on one node, so that its workers use the fast links within it."""
     placement, footprint, size = spec.placement, spec.config.footprint, spec.config.num_workers
     pool = None if footprint is None else footprint.pool
     if placement is not None and placement.nodes:
-        # A larger gang takes whole nodes, which Ray's own strategies do not know of.
+        # A larger gang takes whole nodes. Ray's own strategies cannot express that.
         selectors = [
             {**placement.labels, _NODE_LABEL: node_id}
             for node_id, workers in placement.nodes.items()
@@ -155,15 +156,16 @@ def placing(spec: JobSpec) -> dict[str, Any]:
 
 
 def interface_of(address: str, interfaces: Mapping[str, Iterable[Any]]) -> str | None:
-    """The network interface that has an address, among those of `psutil.net_if_addrs`. Otherwise gloo listens
-    at what the host's name stands for, which no other node reaches where that is 127.0.1.1, as on Debian."""
+    """Returns the network interface that has an address, among those of `psutil.net_if_addrs`. Without it,
+    gloo listens on the address to which the host's name resolves, and other nodes cannot reach that if it is
+    127.0.1.1, as on Debian."""
     found = (name for name, own in interfaces.items() if any(each.address == address for each in own))
     return next(found, None)
 
 
 def seats(places: Sequence[Place]) -> list[tuple[int, Seat]]:
-    """The workers' numbers and seats, in the order of their ranks. Those of a node are neighbours, as HSDP
-    wants it."""
+    """Returns the workers' indices and seats, in the order of their ranks. Workers of one node have
+    consecutive ranks, as HSDP requires."""
     by_node: dict[str, list[int]] = {}
     for number in sorted(range(len(places)), key=places.__getitem__):
         by_node.setdefault(places[number].node_id, []).append(number)

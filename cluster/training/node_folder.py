@@ -16,8 +16,9 @@ _POLL_SECONDS = 0.2
 
 @contextlib.contextmanager
 def node_folder(name: str) -> Iterator[Path]:
-    """A folder for all processes of this user and machine that ask for this name at the same time. The last
-    one to leave removes it; folders whose processes were all killed are removed by a later call."""
+    """Returns a folder that is shared by all processes of this user and machine that ask for this name at the
+    same time. The last one to leave removes it. If all of its processes were killed, a later call removes
+    it."""
     root = Path(tempfile.gettempdir())
     for stale in root.glob(f"{_PREFIX}{os.getuid()}-*.users"):
         with contextlib.suppress(OSError), stale.open("a") as users:
@@ -34,12 +35,12 @@ def node_folder(name: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def made_once(path: Path, heartbeat: Callable[[], None]) -> Iterator[bool]:
-    """Yields whether the caller has to make `path`, which then must appear whole. Of several processes, one
-    does, and the others wait until it exists."""
+    """Yields whether the caller has to make `path`, which must then appear atomically. One of several
+    processes makes it, and the others wait until it exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("a") as lock:
         while not path.exists() and not _try_lock(lock, fcntl.LOCK_EX):
-            # The one that makes it is watched by itself.
+            # The process that makes it is watched by itself.
             heartbeat()
             time.sleep(_POLL_SECONDS)
         yield not path.exists()

@@ -18,8 +18,8 @@ def divide(model: nn.Module, mesh: DeviceMesh) -> None:
     """Replaces every parameter of a model on the meta device by a DTensor there, as FSDP2 shards it. `mesh`
     has the dimensions (shards) or (replicas, shards).
 
-    Raises TrainingFailed if there are fewer experts than shards: transformers joins those of a worker, and
-    cannot join none."""
+    Raises TrainingFailed if there are fewer experts than shards: transformers concatenates a worker's
+    experts, and fails if there are none."""
     placements = [*[Replicate()] * (mesh.ndim - 1), Shard(0)]
     n_shards, place = mesh.size(mesh.ndim - 1), mesh.get_local_rank(mesh.ndim - 1)
     divided: dict[int, nn.Parameter] = {}
@@ -43,8 +43,8 @@ def divide(model: nn.Module, mesh: DeviceMesh) -> None:
 
 @contextmanager
 def parts_aside(model: nn.Module) -> Iterator[None]:
-    """Inside the block, parameters without memory take the place of the DTensors: in their full shapes and on
-    the host, which is where adapters that are attached to them are then made."""
+    """Inside the block, the DTensors are replaced by parameters without memory, in their full shapes and on
+    the host, so that adapters that are attached to them are also made there."""
     aside: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
     for name, part in _parts(model):
         if id(part) not in aside:
@@ -61,8 +61,8 @@ def parts_aside(model: nn.Module) -> Iterator[None]:
 
 
 def detach_parts(module: nn.Module) -> dict[str, nn.Parameter]:
-    """Takes the DTensors out of a module and leaves parameters of their full shapes on the meta device.
-    Returns them by name; parameters that are tied stay so."""
+    """Takes the DTensors out of a module and leaves parameters with their full shapes on the meta device.
+    Returns the DTensors by name; tied parameters stay tied."""
     found = dict(_parts(module))
     empty = {
         id(parameter): nn.Parameter(

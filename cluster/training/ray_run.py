@@ -28,7 +28,7 @@ from cluster.training.watchdog import Watchdog
 from cluster.worker_resources import worker_cpus
 
 COMMAND_SECONDS = 0.25
-"""The shortest time between two requests for a command, which come at the end of a step."""
+"""Minimum time between two requests for a command, which are sent at the end of a step."""
 GIVE_UP_SECONDS = 10.0
 """How long a hung worker tries to report its state before it exits without doing so."""
 
@@ -36,15 +36,16 @@ GIVE_UP_SECONDS = 10.0
 def fit(spec: JobSpec, control: Any) -> None:
     """Trains `spec` on `spec.config.num_workers` workers and returns when all of them have ended.
 
-    Waits for as long as the cluster does not have what they need (`resources_per_worker`), and takes all of
-    it at once. Then calls `hold(nodes)` of `control`, the handle of an actor, with the number of workers on
-    each node. Each worker calls its `start() -> bool`, `push(events) -> command` and `finish(state)`, and
-    ends at once if it may not start.
+    Waits until the cluster has what they need (`resources_per_worker`), and takes all of it at once. Then
+    calls `hold(nodes)` of `control`, the handle of an actor, with the number of workers on each node. Each
+    worker calls its `start() -> bool`, `push(events) -> command` and `finish(state)`, and ends at once if it
+    may not start.
 
     This process's environment names the store, as in `store_from_environment`; TUNERY_WORKER_CPUS (1) is the
-    number of CPUs that each worker reserves and computes with, and TUNERY_HANG_SECONDS (1800) the longest
+    number of CPUs that each worker reserves and computes with, and TUNERY_HANG_SECONDS (1800) the maximum
     time that one pass through the model, or one message between workers, may take. An attempt that loses a
-    worker or hangs ends; the next attempt continues from its last checkpoint. Raises whatever ended the run.
+    worker or hangs ends; the next attempt continues from its last checkpoint. Raises the error that ended the
+    run.
     """
     task = _Task(
         spec,
@@ -56,15 +57,15 @@ def fit(spec: JobSpec, control: Any) -> None:
         storage_checksums=checksums_from_environment(),
     )
     group, nodes = reserve(spec)
-    # Before its processes are up, which takes seconds: Ray counts the devices as taken already, and the
-    # scheduler would count them once more.
+    # Called before the gang's processes are up, which takes seconds: Ray already counts the devices as taken,
+    # and the scheduler would count them a second time.
     ray.get(control.hold.remote(nodes))
     work_on_all(start(spec, group), _work, task)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What each worker is told."""
+    """What each worker is given."""
 
     spec: JobSpec
     control: Any
@@ -81,7 +82,8 @@ def _work(seat: Seat, task: _Task) -> None:
     if spec.device != "cpu":
         # Before any import: bitsandbytes, which PEFT imports, starts CUDA.
         seat.see_gpus()
-        # Otherwise pieces of other sizes than those that are asked for stay unused. Read at torch's import.
+        # Otherwise cached blocks can only be used for requests of their own size. torch reads this when it is
+        # imported.
         if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
             os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     if not spec.config.compile:
@@ -132,13 +134,13 @@ def _work(seat: Seat, task: _Task) -> None:
         if state is not None:
             control.finish(state)
     finally:
-        # After the state, which must not wait for whoever collects spans.
+        # After the state, which must not wait for a slow trace collector.
         stop_tracing()
 
 
 def _own_gpu(seat: Seat, control: "_ControlClient") -> Any:
-    """The worker's GPU, which becomes this thread's default. Reports a worker without one in words that an
-    operator understands: NCCL would only say that it does not exist."""
+    """Makes the worker's GPU the default of this thread. If there is none, reports that in words that an
+    operator understands: NCCL would only say that the device does not exist."""
     import torch
 
     if not torch.cuda.is_available():
@@ -151,7 +153,7 @@ def _own_gpu(seat: Seat, control: "_ControlClient") -> Any:
 
 
 def no_gpu(cuda: str | None) -> Unavailable:
-    """`cuda` is the version of CUDA that torch is built for."""
+    """Makes the error for a worker without a GPU. `cuda` is the version of CUDA that torch is built for."""
     if cuda is None:
         needed = "a build of torch for CUDA, which its own is not"
     else:
@@ -181,8 +183,8 @@ def _end_hung(control: "_ControlClient", seconds: float) -> None:
 
 
 class _ControlClient:
-    """The first worker's side of the control actor. Makes a few calls a second, however short the steps
-    are."""
+    """The first worker's side of the control actor. Makes only a few calls per second, however short the
+    steps are."""
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
@@ -215,7 +217,7 @@ class _ControlClient:
         return command
 
     def give_up(self, state: Failed) -> None:
-        """Like `finish`, but from another thread, so without the events that the main thread may be
+        """Like `finish`, but called from another thread, so without the events that the main thread may be
         adding."""
         ray.get(self._actor.finish.remote(state), timeout=GIVE_UP_SECONDS)
 

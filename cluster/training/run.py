@@ -1,5 +1,5 @@
-"""One run of training: a model, its objective and its optimizer, from the first step to the last, and what
-the model was before it and is after it."""
+"""One run of training: a model, its objective and its optimizer from the first step to the last, and the
+measurements of the model before and after it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,12 +39,12 @@ from cluster.training.starting_point import StartingPoint
 from cluster.training.world import World
 
 _ALLOCATION, _MEASURED = "allocation/", "measured/"
-"""Prefixes of the names among a state's extras: of AdaLoRA's tensors, and of what was measured of models
-that will not exist later."""
+"""Prefixes of names in a state's extras: of AdaLoRA's tensors, and of measurements of models that will not
+exist later."""
 _EVALUATED_TOKENS = "evaluated_tokens"
-"""The name of the most tokens that an example may have to be evaluated."""
+"""Name of the maximum number of tokens that an example may have to be evaluated."""
 _HELD_OUT_REFERENCE = "held_out_reference"
-"""The name of DPO's log-probabilities of the held-out examples."""
+"""Name of DPO's log-probabilities of the held-out examples."""
 
 
 class Run:
@@ -74,7 +74,7 @@ class Run:
                 if note not in before.notes:
                     hooks.report(message(note, "warn"))
         self.data = data
-        """What the run trains on and is evaluated on."""
+        """Data that the run trains on and is evaluated on."""
         began = hooks.clock()
         base_probe = None
         if not (start.is_base or _named(extras, _MEASURED)) and spec.base.architecture == "decoder":
@@ -134,7 +134,7 @@ class Run:
 
     @property
     def forward_flops(self) -> float | None:
-        """As RunCost has it."""
+        """FLOPs of the linear layers for each token of a forward pass, as in RunCost."""
         counter = self._learner.flops
         return None if counter is None else counter.per_token
 
@@ -150,7 +150,7 @@ class Run:
                 self.live.keep_best()
             take = partial(self._state, progress, writer)
             with report_if_slow(self._hooks.report, "Storing the previous checkpoint"):
-                # Sends a heartbeat while bytes move: an upload that hangs must be noticed.
+                # Sends heartbeats while bytes move, because an upload that hangs must be noticed.
                 writer.flush()
             what = f"Saving the checkpoint of step {progress.step}"
             with report_if_slow(self._hooks.report, what, heartbeat=self._hooks.heartbeat):
@@ -160,27 +160,27 @@ class Run:
         return train(self._learner, self._data, self._config, self._compute, hooks, start=self._start)
 
     def scores(self, progress: Progress) -> tuple[Scores, Scores] | None:
-        """What the model was before training, and what the job's model is if training ends here. All workers
-        call this together. None if it could not be measured."""
+        """Returns the scores of the model before training, and those of the job's model if training ends
+        here. All workers call this together. None if they could not be measured."""
         began = self._hooks.clock()
         for batcher in (self.live.scorer.held_out, self.live.scorer.general):
             if batcher is not None:
-                # More did not fit into a step.
+                # More tokens did not fit into a step.
                 batcher.limit(min(batcher.pass_tokens, self._data.training.pass_tokens))
         found = self.live.scores(is_best=self.final_step(progress) != progress.step)
         self.evaluation_seconds += self._hooks.clock() - began
         return found
 
     def final_step(self, progress: Progress) -> int:
-        """The step whose checkpoint is the job's model if training ends here."""
+        """Returns the step whose checkpoint is the job's model if training ends here."""
         return progress.best_step if self._is_best(progress) else progress.step
 
     def final_loss(self, progress: Progress) -> float | None:
-        """Loss of that checkpoint on the held-out examples; None if there are none."""
+        """Returns the loss of that checkpoint on the held-out examples; None if there are none."""
         return progress.best_loss if self._is_best(progress) else progress.last_loss
 
     def _is_best(self, progress: Progress) -> bool:
-        """Whether the best epoch's checkpoint is chosen, not the last one."""
+        """Whether the best epoch's checkpoint is chosen instead of the last one."""
         return self._config.early_stopping is not None and progress.best_step > 0
 
     def _scorer(self, objective: Any, data: Datasets, start: StartingPoint) -> Scorer:
@@ -250,7 +250,7 @@ class Run:
 
 
 def make_objective(trainee: Trainee, data: Dataset, config: TrainingConfig) -> Any:
-    """What training minimises, by the data set and the method."""
+    """Makes the objective for the data set and the method."""
     objective: nn.Module
     if data.class_ids is not None:
         objective = ClassificationObjective(trainee.model, is_per_token=data.is_per_token)
@@ -265,9 +265,9 @@ def make_objective(trainee: Trainee, data: Dataset, config: TrainingConfig) -> A
 def _evaluated_tokens(
     config: TrainingConfig, training: Dataset, compute: Compute, kept: int | None
 ) -> int | None:
-    """The most tokens of an example that is evaluated, of which `kept` is an earlier attempt's limit. Workers
-    who share a model may score no more than memory was planned for; None for workers with a model each, who
-    survive an example that does not fit."""
+    """Returns the maximum number of tokens of an example that is evaluated. `kept` is the limit of an earlier
+    attempt. Workers that share a model may score no more than memory was planned for. Workers that each hold
+    a model keep to `kept` alone, because they survive an example that does not fit."""
     if not compute.world.is_sharded:
         return kept
     own = max(pass_tokens(config, compute.device), int(training.padded_lengths().max()))
@@ -275,8 +275,8 @@ def _evaluated_tokens(
 
 
 def _comparable(extras: Mapping[str, Tensor], before: Datasets, now: Datasets) -> dict[str, Tensor]:
-    """What an earlier attempt kept, without what it measured on examples that are left out now. The attempt
-    may have run on larger devices, or with a model in each worker."""
+    """Returns what an earlier attempt kept, without what it measured on examples that are now left out. That
+    attempt may have run on larger devices, or with a model in each worker."""
     dropped: tuple[str, ...] = ()
     if _size(before.held_out) != _size(now.held_out):
         dropped = (_MEASURED, _HELD_OUT_REFERENCE)
@@ -294,5 +294,6 @@ def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def closing_tokens(data: Datasets, *, models: int) -> int:
-    """The tokens that the evaluation scores at the end: all that is not trained on, by one model or both."""
+    """Returns the number of tokens that the evaluation scores at the end with one model or both: everything
+    that is not trained on."""
     return sum(models * len(each.token_ids) for each in (data.held_out, data.general) if each is not None)

@@ -1,7 +1,7 @@
-"""How much room a run needs in a node's folder for temporary files.
+"""The space that a run needs in a node's folder for temporary files.
 
 Checkpoints are written there before they are uploaded, one at a time. What a run begins with is downloaded
-there: the files of a resume state are deleted once all workers have read them, tuned weights stay."""
+there: the files of a resume state are deleted once all workers have read them, while tuned weights stay."""
 
 import os
 from pathlib import Path
@@ -15,13 +15,14 @@ from cluster.training.checkpoints.checkpoint import read_manifest
 from cluster.training.world import World
 
 _FP32_BYTES = {"float32": 1, "bfloat16": 2}
-"""How many times as large a weight is in fp32 as in the base's type."""
+"""Ratio of a weight's size in fp32 to its size in the base's type."""
 
 
 def require_scratch(spec: JobSpec, store: ObjectStore, world: World, shared: Path) -> None:
-    """Raises Unavailable (`insufficient_scratch`) if this node has less room than the run is planned to need
-    at once. `shared` is the node's folder for downloads: what other workers have put there already is part of
-    that. Without a plan nothing is known, and nothing is raised. Raises the errors of `read_manifest`."""
+    """Raises Unavailable (`insufficient_scratch`) if this node has less free space than the run is planned to
+    need at once. `shared` is the node's folder for downloads: what other workers have already put there
+    counts as part of the need. Without a plan nothing is known, and nothing is raised. Raises the errors of
+    `read_manifest`."""
     footprint = spec.config.footprint
     if footprint is None:
         return
@@ -34,8 +35,9 @@ def require_scratch(spec: JobSpec, store: ObjectStore, world: World, shared: Pat
 
 
 def checkpoint_bytes(footprint: Footprint, world: World, *, local_size: int, reads_state: bool) -> int:
-    """The most that checkpoints take at once on a node with `local_size` of the workers. With `reads_state`,
-    the run begins with a state in storage: workers who share one model read their parts of it, others all."""
+    """Returns the maximum bytes that checkpoints take at once on a node with `local_size` of the workers.
+    With `reads_state`, the run begins with a state in storage: workers that share one model read only their
+    parts of it, others read all of it."""
     share = local_size / world.size
     served = footprint.served_bytes * (share if footprint.form == "full" else 1)
     written = footprint.resume_state_bytes * share + served
@@ -45,7 +47,8 @@ def checkpoint_bytes(footprint: Footprint, world: World, *, local_size: int, rea
 
 
 def _tuned_bytes(spec: JobSpec, footprint: Footprint, store: ObjectStore, manifest_key: str) -> int:
-    """Size of the tuned weights that the run begins with, and of a base in fp32 that they are merged into."""
+    """Returns the size of the tuned weights that the run begins with, and of a base in fp32 into which they
+    are merged."""
     manifest, _ = read_manifest(store, manifest_key)
     downloaded = sum(file.bytes for file in manifest.files if not is_resume_file(file.name))
     is_merged = spec.config.type == "full" and manifest.form != "full"

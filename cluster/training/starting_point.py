@@ -34,11 +34,11 @@ class StartingPoint:
     adapter: Path | None = None
     """The folder of a checkpoint whose adapter is continued."""
     form: WeightsForm = "lora"
-    """The form in which that checkpoint is served."""
+    """Form in which that checkpoint is served."""
     parent: WeightsRef | None = None
     """The tuned weights that the job began with."""
     state: SavedState | None = None
-    """The training state of the run that is continued, if its adapter or its optimizer is needed."""
+    """Training state of the run that is continued, if its adapter or its optimizer is needed."""
     resumed: SavedState | None = None
     """This job's own training state at an earlier step."""
     resumed_from: WeightsRef | None = None
@@ -46,11 +46,11 @@ class StartingPoint:
 
 
 def find_starting_point(spec: JobSpec, copies: NodeCopies, data: Dataset) -> StartingPoint:
-    """Finds what the run begins with, and downloads the served weights among it. Of a state, each worker
-    later reads its parts.
+    """Finds what the run begins with, and downloads the served weights that it includes. Each worker reads
+    its parts of a state later.
 
-    Raises TrainingFailed if the tuned weights cannot be continued this way, and NotFound, Unavailable and
-    CorruptArtefact as storage does.
+    Raises TrainingFailed if the tuned weights cannot be continued this way, and the NotFound, Unavailable and
+    CorruptArtefact that storage raises.
     """
     start = _base(spec) if spec.start_from is None else _tuned(spec, spec.start_from, copies, data)
     if spec.resume_from is None:
@@ -60,11 +60,12 @@ def find_starting_point(spec: JobSpec, copies: NodeCopies, data: Dataset) -> Sta
         manifest, state = copies.state(spec.resume_from)
     except NotFound as error:
         if served is not None and served.manifest_key == spec.resume_from:
-            # The attempt ended after it had stored the weights of its first checkpoint and before its state.
+            # The earlier attempt ended after it had stored the weights of its first checkpoint and before the
+            # resume state.
             return start
         raise CorruptArtefact(f"The state to resume from is missing: {error.message}") from error
     with kept_alive(copies.heartbeat):
-        # Reads all files of a base whose digest nobody has kept.
+        # Reads all files of a base whose digest was not kept.
         check_same_run(spec, manifest)
     return replace(start, resumed=state, resumed_from=served)
 

@@ -1,4 +1,4 @@
-"""Notices when training hangs, for example in a collective that a worker never joined or on a stuck
+"""Notices when training hangs, for example in a collective that another worker never joined, or on a stuck
 device."""
 
 import threading
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Watchdog:
-    """Calls `on_hang` from its own thread once `heartbeat` has not been called for `seconds` inside the
+    """Calls `on_hang` from a separate thread if `heartbeat` has not been called for `seconds` inside the
     `with` block. The call may come up to `seconds` late."""
 
     def __init__(self, seconds: float, on_hang: Callable[[], None]) -> None:
@@ -41,5 +41,6 @@ class Watchdog:
                     self._on_hang()
                     return
                 seen = self._count
-                # A heartbeat does not notify: a lock in every microbatch would cost more than polling.
+                # A heartbeat does not notify this thread: taking a lock in every microbatch would cost more
+                # than polling.
                 self._condition.wait(self._seconds)

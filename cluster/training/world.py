@@ -17,8 +17,8 @@ Found = TypeVar("Found")
 _PATIENCE = timedelta(days=1)
 
 BUCKET_ELEMENTS = 1 << 24
-"""Replicated gradients are added up in messages of this many elements: few messages, and no second copy of
-all gradients."""
+"""Replicated gradients are reduced in buckets of this many elements: few messages, and no second copy of all
+gradients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class World:
     """Whether each worker holds a part of every weight (FSDP2), and torch adds up the gradients itself.
     Otherwise each worker holds the whole model."""
     replicas: int = 1
-    """Replicas of a sharded model. Each is shared by the workers of one node, which have consecutive
-    ranks."""
+    """Number of replicas of a sharded model. Each is shared by the workers of one node, which have
+    consecutive ranks."""
 
     @property
     def is_first(self) -> bool:
@@ -38,7 +38,7 @@ class World:
         return self.rank == 0
 
     def mesh(self, device: torch.device) -> Any:
-        """The workers of a sharded world by replica and place in it; without the former if there is one
+        """Returns the workers of a sharded world by replica and place in it; by place only if there is one
         replica. All workers call this together."""
         from torch.distributed.device_mesh import init_device_mesh
 
@@ -46,20 +46,20 @@ class World:
             return init_device_mesh(device.type, (self.size,), mesh_dim_names=("shard",))
         names, shape = ("replicate", "shard"), (self.replicas, self.size // self.replicas)
         mesh = init_device_mesh(device.type, shape, mesh_dim_names=names)
-        # Groups of their own have torch's time limit otherwise, not that of all workers.
+        # New groups would otherwise have torch's time limit, not that of the group of all workers.
         timeout = message_timeout(distributed.group.WORLD, device)
         for name in names:
             distributed.distributed_c10d._set_pg_timeout(timeout, mesh.get_group(name))
         return mesh
 
     def patient_group(self) -> Any:
-        """A process group in which workers wait for each other for up to a day, where downloads and uploads
-        may take hours. One that dies ends the attempt sooner. None for a worker alone. All workers call this
-        together."""
+        """Returns a process group in which workers wait for each other for up to a day, because downloads and
+        uploads may take hours. A worker that dies ends the attempt sooner. None for a worker alone. All
+        workers call this together."""
         return None if self.size == 1 else distributed.new_group(backend="gloo", timeout=_PATIENCE)
 
     def agreed(self, find: Callable[[], Found]) -> Found:
-        """What the first worker finds, on every worker. All workers call this together."""
+        """Returns what the first worker finds, on every worker. All workers call this together."""
         if self.size == 1:
             return find()
         found: list[Any] = [None]
@@ -81,7 +81,8 @@ class World:
             distributed.all_reduce(values)
 
     def add_up_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Does the same for gradients, in a few messages. A worker that had no examples adds zeros."""
+        """Replaces gradients by their sum over all workers, in a few messages. A worker that had no examples
+        adds zeros."""
         if self.size == 1 or self.is_sharded:
             return
         for bucket in _buckets(parameters):
@@ -98,12 +99,12 @@ class World:
                 parameter.grad = gradient
 
     def announce_pass(self, objective: Any, *, is_last: bool, is_full: bool) -> None:
-        """Call before each pass of a step over a sharded objective: gradients are added up over the workers
-        after the last one.
+        """Call before each pass of a step over a sharded objective. Gradients are added up over the workers
+        after the last pass.
 
         Until then each worker keeps the whole gradient of what it trains, in fp32. That is little for
-        adapters. `is_full` says that most weights are trained: their gradients are added up within a copy of
-        the model after each pass, and between copies after the last one.
+        adapters. `is_full` says that most weights are trained: their gradients are added up within a replica
+        of the model after each pass, and between replicas after the last one.
         """
         from torch.distributed.fsdp import FSDPModule
 
@@ -141,19 +142,19 @@ class World:
         for module in objective.modules():
             if isinstance(module, FSDPModule):
                 module.set_gradient_divide_factor(1.0)
-                # Otherwise the factor is part of a reduction that gloo does not support.
+                # Otherwise the factor becomes part of a reduction that gloo does not support.
                 module.set_force_sum_reduction_for_comms(True)
         attach_parts(objective, parts)
 
 
 def message_timeout(group: Any, device: torch.device) -> timedelta:
-    """How long a message between workers of `group` may take."""
+    """Returns the maximum time that a message between workers of `group` may take."""
     timeout: timedelta = group._get_backend(device).options._timeout
     return timeout
 
 
 def _buckets(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
-    """Cuts the parameters into lists of at most BUCKET_ELEMENTS together, or of one."""
+    """Groups the parameters into lists of at most BUCKET_ELEMENTS together, or of a single larger one."""
     bucket: list[torch.nn.Parameter] = []
     n_elements = 0
     for parameter in parameters:
@@ -168,10 +169,10 @@ def _buckets(parameters: Iterable[torch.nn.Parameter]) -> Iterator[list[torch.nn
 
 
 def joined_world(parallelism: str = "ddp") -> World:
-    """This process's place in torch's process group, if there is one.
+    """Returns this process's place in torch's process group, if there is one.
 
-    With "hsdp", the workers of each node share a replica. How many there are is the environment's
-    LOCAL_WORLD_SIZE, as torchrun sets it. If nodes have different numbers of workers, all of them share one
+    With "hsdp", the workers of each node share a replica. Their number is LOCAL_WORLD_SIZE in the
+    environment, as torchrun sets it. If nodes have different numbers of workers, all of them share one
     replica.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
@@ -184,7 +185,7 @@ def joined_world(parallelism: str = "ddp") -> World:
 
 
 def _nodes(size: int) -> int:
-    """How many nodes the workers are on; 1 if some have more workers than others."""
+    """Returns the number of nodes that the workers are on; 1 if some nodes have more workers than others."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     everywhere: list[Any] = [None] * size
     distributed.all_gather_object(everywhere, here)
@@ -192,12 +193,13 @@ def _nodes(size: int) -> int:
 
 
 def whole(tensor: Any) -> Tensor:
-    """The full tensor, of which this worker may hold a part. All workers must call it in the same order."""
+    """Returns the full tensor, of which this worker may hold a part. All workers must call it in the same
+    order."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def host_copies(tensors: Mapping[str, Any], world: World) -> dict[str, Tensor]:
-    """Full copies in the host's memory on the first worker. The other workers must call it too, and get
+    """Makes full copies in the host's memory on the first worker. The other workers must call it too, and get
     nothing."""
     copies = {}
     for name, tensor in tensors.items():

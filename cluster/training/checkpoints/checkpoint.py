@@ -1,11 +1,11 @@
-"""Checkpoints in storage: weights in formats that other tools read, and what a resume needs.
+"""Checkpoints in storage: weights in formats that other tools read, and the state that a resume needs.
 
     adapter_config.json, adapter_model.safetensors    form lora: PEFT's format
     prefix.safetensors                                form prefix: keys and values before every prompt
     config.json, model*.safetensors, tokenizer files  form full: transformers' format
-    manifest.json                                     of the served weights; without it there are none
-    resume_part-*.safetensors                         the workers' parts of the state that a resume needs
-    resume_manifest.json                              of that state; without it there is none
+    manifest.json                                     lists the served weights, which do not exist without it
+    resume_part-*.safetensors                         each worker's part of the state that a resume needs
+    resume_manifest.json                              lists the resume state, which does not exist without it
 
 A step has served weights, a resume state, or both. All files are safetensors or JSON, so nothing in a
 checkpoint can be executed.
@@ -56,7 +56,8 @@ def write_manifest(store: ObjectStore, manifest_key: str, manifest: Manifest) ->
 
 
 def read_manifest(store: ObjectStore, manifest_key: str) -> tuple[Manifest, WeightsRef]:
-    """Raises CorruptArtefact if it cannot be read, and NotFound if there is none."""
+    """Reads the manifest of a checkpoint. Raises CorruptArtefact if it cannot be read, and NotFound if there
+    is none."""
     body = store.get(manifest_key)
     try:
         manifest = Manifest.model_validate_json(body)
@@ -88,8 +89,8 @@ def download_file(
     path: Path,
     on_progress: Callable[[], None] = unobserved,
 ) -> None:
-    """Downloads a file that a manifest lists to `path`, where it appears once it is found to be whole. Raises
-    CorruptArtefact if it is missing or differs."""
+    """Downloads a file that a manifest lists to `path`, where it appears only after its size and digest were
+    checked. Raises CorruptArtefact if it is missing or differs."""
     arriving = path.with_name(f"{path.name}.arriving")
     try:
         found = store.download(sibling_key(manifest_key, file.name), arriving, on_progress=on_progress)
@@ -102,7 +103,7 @@ def download_file(
 
 
 def check_same_run(spec: JobSpec, manifest: ResumeManifest) -> None:
-    """Raises CorruptArtefact if the state is of another base, training file or training type."""
+    """Raises CorruptArtefact if the state belongs to another base, training file or training type."""
     expected = (base_digest(base_folder(spec.base)), spec.training_sha256, spec.config.type)
     if (manifest.base_digest, manifest.data_sha256, manifest.training_type) != expected:
         raise CorruptArtefact(

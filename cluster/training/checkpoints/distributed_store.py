@@ -1,9 +1,8 @@
 """torch's distributed checkpoints, in safetensors and JSON instead of pickle.
 
-torch plans who saves and who reads which part; these classes move the bytes. Each worker writes one file with
-its own parts and uploads it. A worker that loads asks only for the files that its parts overlap, for any
-number of workers and any way to shard.
-"""
+torch plans which worker saves and reads which part; these classes move the bytes. Each worker writes one file
+with its own parts and uploads it. A worker that loads a checkpoint fetches only the files that overlap its
+parts, for any number of workers and any way to shard."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,8 +38,8 @@ from cluster.training.loop.reporting import kept_alive
 
 class Finish(Protocol):
     def __call__(self, files: list[ManifestFile], index: dict[str, SavedTensor], sent: list[Any]) -> None:
-        """Called on the first worker once all workers are done, with the files of the parts, what they hold,
-        and what each worker's `send_others` returned."""
+        """Called on the first worker once all workers are done, with the files of the parts, the index of
+        what they hold, and what each worker's `send_others` returned."""
 
 
 def save(
@@ -52,9 +51,9 @@ def save(
     finish: Finish,
     group: Any,
 ) -> None:
-    """Saves this worker's parts of `tensors` to the file `path` and uploads it with `send`. The values are
-    those of `staged`; of `tensors`, only the shapes and the sharding are read. All workers of `group` call
-    this, each with a name of its own; None is a worker alone. Raises the error of any worker."""
+    """Saves this worker's parts of `tensors` to the file `path` and uploads it with `send`. The values come
+    from `staged`; only the shapes and the sharding are read from `tensors`. All workers of `group` call this,
+    each with a different file name; with None, the worker is alone. Raises the error of any worker."""
     writer, planner = _PartWriter(path, send, send_others, finish), _StagedPlanner(staged)
     if group is not None:
         with _first_failure():
@@ -74,12 +73,13 @@ def load(
     heartbeat: Callable[[], None] = unobserved,
 ) -> None:
     """Reads the saved values into `tensors`, of which each worker may hold a part. All workers call this.
-    `fetch` returns the path of a file that the index names, and may download it: workers wait for each other
-    for as long as messages of `group` may take, by default those of all workers. `heartbeat` is called before
-    each read, and while others still read. Raises the error of any worker."""
+
+    `fetch` returns the path of a file that the index names, and may download it. Workers wait for each other
+    as long as the time limit of `group` allows; by default, the group of all workers. `heartbeat` is called
+    before each read, and while other workers still read. Raises the error of any worker."""
     reader = _PartReader(index, fetch, heartbeat)
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
-        # The others are watched by themselves.
+        # The other workers are watched by themselves.
         with _first_failure(), kept_alive(heartbeat, only_if=lambda: reader.is_done):
             state_dict_loader.load(dict(tensors), storage_reader=reader, process_group=group)
         return
@@ -94,13 +94,14 @@ class _StagedPlanner(DefaultSavePlanner):
         self._staged = staged
 
     def lookup_object(self, index: MetadataIndex) -> Tensor:
-        # Each worker has one part of a tensor.
+        # Each worker holds one part of a tensor.
         return self._staged[index.fqn]
 
 
 @contextmanager
 def _first_failure() -> Iterator[None]:
-    """Raises the error that a worker met instead of torch's list of all, which is no Exception."""
+    """Raises the error that a worker met, instead of torch's collection of all errors, which is not an
+    Exception."""
     try:
         yield
     except CheckpointException as error:
@@ -110,7 +111,7 @@ def _first_failure() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Where a worker has put a chunk. Workers send it to the first one."""
+    """Place where a worker has put a chunk. Workers send it to the first one."""
 
     dtype: str
     chunk: Chunk
@@ -183,7 +184,7 @@ class _PartReader(StorageReader):
     def __init__(self, index: Index, fetch: Callable[[str], Path], heartbeat: Callable[[], None]) -> None:
         self._index, self._fetch, self._heartbeat = index, fetch, heartbeat
         self.is_done = False
-        """Whether all was read, or reading has failed."""
+        """Whether everything was read or reading has failed."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
         return Metadata({name: _metadata_of(saved) for name, saved in self._index.items()})

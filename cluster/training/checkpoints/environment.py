@@ -46,7 +46,7 @@ def _versions() -> dict[str, str]:
 
 @cache
 def _code_sha256() -> str:
-    """Identifies the code also where a package's version does not: in a clone."""
+    """Identifies the code even where a package's version does not, as in a clone."""
     total = hashlib.sha256()
     for path in sorted(_SOURCE.rglob("*.py")):
         total.update(path.relative_to(_SOURCE).as_posix().encode() + b"\0")

@@ -1,4 +1,4 @@
-"""Checkpoints on this machine: downloaded once for all workers here, and no more of them than is read."""
+"""Checkpoints on this machine, downloaded once for all of its workers, and only as far as they are read."""
 
 import json
 import math
@@ -49,7 +49,7 @@ class NodeCopies:
     """Shared by the workers of this machine."""
     heartbeat: Callable[[], None] = lambda: None
     group: Any = None
-    """A process group of all workers, who wait in it until each has read its parts of a state."""
+    """Process group of all workers, who wait in it until each has read its parts of a state."""
 
     def served(self, manifest_key: str) -> tuple[Manifest, WeightsRef, Path]:
         """The folder with a checkpoint's served files. Raises CorruptArtefact and NotFound as `download`
@@ -65,8 +65,8 @@ class NodeCopies:
         return manifest, ref, place
 
     def state(self, manifest_key: str) -> tuple[ResumeManifest, SavedState]:
-        """The resume state of a checkpoint, of which either manifest is named. Raises NotFound if it has
-        none, and CorruptArtefact if it cannot be read."""
+        """Returns the resume state of a checkpoint, which may be named by either of its manifests. Raises
+        NotFound if the checkpoint has none, and CorruptArtefact if it cannot be read."""
         key = sibling_key(manifest_key, RESUME_MANIFEST)
         try:
             manifest = resume_state.read_manifest(self.store.get(key), key)
@@ -87,8 +87,8 @@ class NodeCopies:
         )
 
     def drop_states(self) -> None:
-        """Deletes this machine's files of resume states, which are as large as the training's memory. All
-        workers call this once they have read theirs, and wait for each other."""
+        """Deletes this machine's files of resume states, which are as large as the memory that training
+        takes. All workers call this once they have read their parts, and wait for each other."""
         if self.group is not None:
             distributed.barrier(self.group)
         for path in self.folder.glob("*/resume_*"):
@@ -102,7 +102,8 @@ class NodeCopies:
         return path
 
     def _former_state(self, manifest_key: str) -> ResumeManifest:
-        """The state in a checkpoint of an earlier release, whose first worker wrote all of it."""
+        """Returns the state in a checkpoint of an earlier release, in which the first worker wrote the whole
+        state."""
         served, _ = read_manifest(self.store, manifest_key)
         files = {file.name: file for file in served.files if is_resume_file(file.name)}
         if served.config is None or served.data_sha256 is None or not files:
@@ -137,8 +138,8 @@ class NodeCopies:
 
 
 def adapter_state(folder: Path) -> SavedState:
-    """The state of a run at its first step, from PEFT's LoRA weights, which are exactly the trainable
-    ones."""
+    """Returns the state of a run at its first step, made from PEFT's LoRA weights, which are exactly the
+    trainable ones."""
 
     def name_of(key: str) -> str:
         # PEFT leaves the adapter's name out of its files.

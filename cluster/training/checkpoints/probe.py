@@ -14,18 +14,20 @@ from cluster.training.model.interleaving import Interleaving
 PROBE_TOKENS = 128
 """Maximum tokens of a row."""
 PROBE_ROWS = 16
-"""At most: each is a pass of the model at every checkpoint, and a request when the model is published."""
+"""Maximum number of rows: each costs a forward pass at every checkpoint, and a request when the model is
+published."""
 _ENOUGH_TOKENS = 512
-"""Tokens of all rows after which no more are taken."""
+"""Number of tokens over all rows after which no further row is taken."""
 
 
 @torch.no_grad()
 def score_probe(
     model: Any, data: Dataset, interleaving: Interleaving = Interleaving(), *, most_rows: int = PROBE_ROWS
 ) -> Probe:
-    """Scores the first sequences of `data`, as many as have some 512 tokens, each cut to PROBE_TOKENS: the
-    log-probabilities of each next token, or of an encoder's classes. Uses the model's own forward in
-    evaluation mode, a row for each pass that `interleaving` runs, and restores the model's mode."""
+    """Scores the first sequences of `data`, as many as it takes to have some 512 tokens, each cut to
+    PROBE_TOKENS. A score is the log-probability of each next token, or of an encoder's classes. Uses the
+    model's own forward in evaluation mode, one row for each pass that `interleaving` runs, and restores the
+    model's mode."""
     rows = _rows(data, most_rows)
     inputs = [torch.tensor([row], device=model.device) for row in rows]
     was_training = model.training
@@ -39,12 +41,12 @@ def score_probe(
 
 
 def with_base(probe: Probe, base: ProbeScores) -> Probe:
-    """The probe of a tuned model, with the scores of the model without what was trained."""
+    """Returns the probe of a tuned model with the scores of the untrained model beside it."""
     return probe.model_copy(update={"base": ProbeScores(logprobs=base.logprobs, top_ids=base.top_ids)})
 
 
 def probe_tensors(scores: ProbeScores) -> dict[str, Tensor]:
-    """The scores of a causal model as tensors of one dimension, end to end."""
+    """Packs the scores of a causal model into one-dimensional tensors, end to end."""
     return {
         "lengths": torch.tensor([len(row) for row in scores.logprobs]),
         "logprobs": torch.tensor([value for row in scores.logprobs for value in row], dtype=torch.float64),
@@ -53,7 +55,7 @@ def probe_tensors(scores: ProbeScores) -> dict[str, Tensor]:
 
 
 def probe_scores_of_tensors(tensors: Mapping[str, Tensor]) -> ProbeScores | None:
-    """What was given to `probe_tensors`; None if there is nothing."""
+    """Returns the scores that were given to `probe_tensors`; None if there are none."""
     if not tensors:
         return None
     lengths = tensors["lengths"].tolist()

@@ -1,8 +1,7 @@
-"""What a run needs to go on where it stopped: its sharded tensors, and how far it had come.
+"""What a run needs to continue where it stopped: its sharded tensors and its progress.
 
-Stored beside the served weights of the same step, if there are any, as files whose names begin with `resume`.
-Each worker writes its own part. Only the newest resume state of a job is kept.
-"""
+The files are stored beside the served weights of the same step, if there are any, and their names begin with
+`resume`. Each worker writes its own part. Only the newest resume state of a job is kept."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,16 +23,16 @@ from cluster.training.loop.progress import Progress
 from cluster.training.world import put
 
 WEIGHTS, MOMENTS, EXTRAS = "weights/", "moments/", "extras/"
-"""How the names of a state's tensors begin."""
+"""Prefixes of the names of a state's tensors."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """A run at one step. Its tensors are the ones in training: this worker's parts, on its device."""
+    """A run at one step. The tensors are the live ones of training: this worker's parts, on its device."""
 
     progress: Progress
     weights: Mapping[str, Tensor]
-    """The exact trainable parameters, by name."""
+    """Exact trainable parameters, by name."""
     moments: Mapping[str, Tensor]
     """The optimizer's tensors, named as in `optimizer.moments`."""
     extras: Mapping[str, Tensor]
@@ -56,7 +55,7 @@ class ResumeManifest(NonFiniteModel):
     base_digest: str
     data_sha256: str
     training_type: str
-    """TrainingOptions.type: a state fits no other."""
+    """TrainingOptions.type. A state fits only runs of the same type."""
     progress: Progress
     best: WeightsRef | None
     files: list[ManifestFile]
@@ -83,8 +82,8 @@ class SavedState:
         group: Any = None,
         heartbeat: Callable[[], None] = unobserved,
     ) -> None:
-        """`fetch` returns the path of a file that the index names, and downloads it if need be. `group` and
-        `heartbeat` are those of `load`."""
+        """Makes a handle of a stored state. `fetch` returns the path of a file that the index names, and
+        downloads it if necessary. `group` and `heartbeat` are passed to `load`."""
         self.progress, self.best = progress, best
         self._index, self._fetch = index, fetch
         self._group, self._heartbeat = group, heartbeat
@@ -97,7 +96,7 @@ class SavedState:
         self._load(WEIGHTS, parameters)
 
     def moments(self, parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:
-        """The optimizer's tensors, sharded as the parameters are now. All workers call this."""
+        """Returns the optimizer's tensors, sharded as the parameters are now. All workers call this."""
         places = {}
         for name, saved in self._named(MOMENTS).items():
             parameter = parameters.get(name.rpartition(":")[0])
@@ -111,7 +110,7 @@ class SavedState:
         return places
 
     def extras(self) -> dict[str, Tensor]:
-        """All workers call this."""
+        """Returns the extra tensors of the state. All workers call this."""
         named = self._named(EXTRAS).items()
         found = {name: torch.empty(saved.shape, dtype=saved.torch_dtype) for name, saved in named}
         self._load(EXTRAS, found)
@@ -141,7 +140,7 @@ def restore_weights(parameters: Mapping[str, torch.nn.Parameter], weights: Mappi
 
 
 def check_fits(parameters: Mapping[str, Any], shapes: Mapping[str, list[int]]) -> None:
-    """Raises TrainingFailed (`checkpoint_mismatch`) if saved weights of these shapes are not those of the
+    """Raises TrainingFailed (`checkpoint_mismatch`) if saved weights with these shapes do not fit the
     parameters."""
     for name, parameter in parameters.items():
         found = shapes.get(name)

@@ -25,7 +25,7 @@ class SavedTensor(FrozenModel):
     """torch's name, such as `bfloat16`."""
     shape: list[int]
     chunks: list[Chunk]
-    """They cover the tensor. How many there are depends on the number of workers that saved it."""
+    """Chunks that together cover the tensor. Their number depends on the number of workers that saved it."""
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -44,7 +44,8 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def index_of_file(path: Path, name_of: Callable[[str], str]) -> dict[str, SavedTensor]:
-    """The index of a file of whole tensors. `name_of` turns a name in the file into the saved tensor's."""
+    """Returns the index of a file of whole tensors. `name_of` turns a name in the file into the saved
+    tensor's name."""
     index = {}
     with safe_open(path, framework="pt") as file:
         for key in file.keys():  # noqa: SIM118 - it is not a mapping

@@ -25,7 +25,7 @@ _LAYER = re.compile(r"(.*?\.\d+)\.")
 
 @dataclass(frozen=True, slots=True)
 class ShardedFiles:
-    """What one worker wrote of a model's weights."""
+    """The files that one worker wrote of a model's weights."""
 
     places: dict[str, str]
     """The file of each tensor."""
@@ -40,11 +40,13 @@ def write_sharded(
     heartbeat: Callable[[], None] = lambda: None,
     read: ReadWeight = weight_from(None),
 ) -> ShardedFiles:
-    """Writes a transformers model's weights in `dtype` as safetensors of at most SERVED_FILE_BYTES, or one
-    layer, with its adapter merged into them if `model` is PEFT's wrapper. `read` returns weights of layers in
-    4 bits. All workers call this, and share the files among them. Each tensor is gathered when its turn
-    comes, while each worker's thread writes the file before: workers that share the weights then write at the
-    same time, and none ever holds more than two files of them."""
+    """Writes a transformers model's weights in `dtype` as safetensors files of at most SERVED_FILE_BYTES, or
+    of one layer if that is larger, with its adapter merged into them if `model` is PEFT's wrapper. `read`
+    returns weights of layers in 4 bits.
+
+    All workers call this, and share the files among them. Each tensor is gathered when its turn comes, while
+    a thread of each worker writes the previous file. Workers that shard the weights therefore write at the
+    same time, and none ever holds more than two files in memory."""
     inner = causal_model(model)
     shards = list(_shards(stored_state(model, read), inner, DTYPES[dtype]))
     places: dict[str, str] = {}
@@ -55,7 +57,8 @@ def write_sharded(
             is_ours = number % world.size == world.rank
             tensors = {}
             for name, weight in shard.items():
-                # Parts of a sharded weight are gathered from all workers. Others are merged by one of them.
+                # Parts of a sharded weight are gathered from all workers. Any other weight is merged by one
+                # of them.
                 full = weight.read() if is_ours or world.is_sharded else None
                 if is_ours:
                     assert full is not None
@@ -106,8 +109,8 @@ def write_index(shares: list[ShardedFiles], folder: Path) -> Path | None:
 def write_config(
     model: Any, tokenizer: Any, processor: Mapping[str, bytes], dtype: str, folder: Path
 ) -> None:
-    """Writes all that a transformers folder holds besides the weights. `processor` are the files of its base
-    that `processor_files` returns."""
+    """Writes everything that a transformers folder holds besides the weights. `processor` are the files of
+    its base that `processor_files` returns."""
     model.config.architectures = [type(model).__name__.removeprefix("FSDP")]
     model.config.save_pretrained(folder)
     path = folder / "config.json"
@@ -122,8 +125,8 @@ def write_config(
 
 
 def _shards(state: Mapping[str, Stored], model: Any, dtype: torch.dtype) -> Iterator[dict[str, Stored]]:
-    """Cuts the state into files. A layer's weights stay together, because some families' files hold them in
-    another arrangement than the model does."""
+    """Cuts the state into files. A layer's weights stay in one file, because some families' files arrange
+    them differently than the model does."""
     ignored = set(model._keys_to_ignore_on_save or ())
     shard: dict[str, Stored] = {}
     size = 0
@@ -148,7 +151,7 @@ def _layer_of(name: str) -> str:
 
 
 def _as_loaded(model: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the names and in the arrangement of the family's files."""
+    """Returns the tensors with the names and the arrangement of the family's files."""
     from transformers.core_model_loading import revert_weight_conversion
 
     converted: dict[str, Tensor] = revert_weight_conversion(model, tensors)

@@ -1,4 +1,4 @@
-"""The weights of a run in training, as serving reads them, with the scores that serving must reproduce."""
+"""The weights of a run in training, as serving reads them, and the scores that serving must reproduce."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ from cluster.training.world import World, host_copies
 class ServedWeights:
     trainee: Trainee
     dtype: str
-    """In which the model is served."""
+    """Type in which the model is served."""
     tokenizer: Any
     read: ReadWeight
-    """Returns weights of layers in 4 bits, to merge an adapter into them."""
+    """Returns weights of layers in 4 bits, so that an adapter can be merged into them."""
     score: Callable[[], Probe]
-    """Scores the probe with the model in training, as it will be served, and has the base's scores beside it.
-    All workers call it together."""
+    """Scores the probe with the model in training, as it will be served, and puts the base's scores beside
+    it. All workers call it together."""
     world: World
     base: Path
     """The base's folder."""
@@ -40,8 +40,9 @@ class ServedWeights:
         return self.trainee.form
 
     def write(self, folder: Path) -> tuple[ShardedFiles | None, Probe]:
-        """Writes the served files into `folder` and scores the probe. All workers call this; the first one
-        writes, and of a whole model each worker a share. Returns this worker's share, and the probe."""
+        """Writes the served files into `folder` and scores the probe. All workers call this. Only the first
+        one writes, unless the files are those of a whole model: then each worker writes a share. Returns this
+        worker's share, and the probe."""
         model = self.trainee.model
         if self.form == "full":
             share = write_sharded(model, self.dtype, folder, self.world, self.heartbeat, self.read)

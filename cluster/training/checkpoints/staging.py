@@ -1,7 +1,7 @@
-"""Copies of a state in the host's memory, which are written while training goes on.
+"""Copies of a state in the host's memory, which are written while training continues.
 
-Where the plan has counted the memory of nodes, the copies of a GPU's tensors are page-locked: the GPU then
-writes them by itself, several times as fast."""
+If the plan has accounted for the memory of nodes, the copies of a GPU's tensors are page-locked. The GPU then
+writes them by DMA, several times as fast."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,16 +14,16 @@ from torch.distributed.tensor import DTensor
 from cluster.contracts.plan import Footprint
 
 _ALIGNMENT = 64
-"""Bytes that the address of a tensor is a multiple of."""
+"""Alignment of a tensor's address, in bytes."""
 _PORTABLE = 1
-"""Memory that is page-locked for all of a process's CUDA contexts (cudaHostRegisterPortable)."""
+"""Flag for memory that is page-locked in all of a process's CUDA contexts (cudaHostRegisterPortable)."""
 
 
 class PageLock(Protocol):
-    """Keeps memory where it is, so that a GPU can write to it without the processor."""
+    """Page-locks memory, so that a GPU can write to it without the processor."""
 
     def lock(self, memory: Tensor) -> bool:
-        """Whether that was possible."""
+        """Locks the memory. Returns whether that was possible."""
 
     def unlock(self, memory: Tensor) -> None: ...
 
@@ -32,8 +32,8 @@ class PageLock(Protocol):
 
 
 class CudaPageLock:
-    """CUDA's own, of exactly the bytes that are asked for: torch's pinned memory is rounded up to a power of
-    two."""
+    """Page-locks with CUDA, exactly the bytes that are needed: torch's pinned memory is rounded up to a power
+    of two."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -54,7 +54,7 @@ class CudaPageLock:
 
 
 def page_lock(device: torch.device, footprint: Footprint | None) -> PageLock | None:
-    """None on a CPU, and unless the plan has compared the copies with the memory of a node."""
+    """Returns None on a CPU, and if the plan has not compared the copies with the memory of a node."""
     has_room = footprint is not None and footprint.pool.host_bytes is not None
     return CudaPageLock(device) if device.type == "cuda" and has_room else None
 
@@ -65,12 +65,13 @@ class Staging:
     def __init__(self, page_lock: PageLock | None = None) -> None:
         self._page_lock = page_lock
         self._memory: Tensor | None = None
-        """Page-locked, of all buffers together: locks of small ones would overlap in pages."""
+        """One page-locked block for all buffers: separate locks of small buffers would overlap in pages."""
         self._buffers: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def copy(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The copies of the last call must not be needed any more."""
+        """Copies the tensors. The copies of the previous call are overwritten, so they must no longer be
+        needed."""
         parts = {
             name: tensor.to_local() if isinstance(tensor, DTensor) else tensor
             for name, tensor in tensors.items()
@@ -87,7 +88,7 @@ class Staging:
         return dict(self._buffers)
 
     def close(self) -> None:
-        """Unlocks the memory, which whoever holds the last copies may still read."""
+        """Unlocks the memory. Whoever holds the last copies may still read them."""
         if self._memory is not None:
             assert self._page_lock is not None
             self._page_lock.unlock(self._memory)
@@ -100,7 +101,8 @@ class Staging:
         return buffer
 
     def _locked_buffers(self, parts: Mapping[str, Tensor], page_lock: PageLock) -> dict[str, Tensor] | None:
-        """One after the other in page-locked memory. None if it cannot be locked, now or ever again."""
+        """Makes the buffers one after the other in page-locked memory. Returns None if it cannot be locked,
+        now or ever again."""
         size = sum(_aligned(part.nbytes) for part in parts.values())
         if self._memory is None or self._memory.nbytes < size:
             self.close()

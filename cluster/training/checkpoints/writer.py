@@ -1,8 +1,8 @@
-"""Stores the checkpoints of an attempt while training goes on.
+"""Stores the checkpoints of an attempt while training continues.
 
 A step's state is copied to the host's memory at once. A thread then writes this worker's part, uploads it,
-and meets the other workers' threads in a process group of their own. One checkpoint is stored at a time.
-"""
+and synchronises with the other workers' threads in a separate process group. One checkpoint is stored at a
+time."""
 
 import hashlib
 import shutil
@@ -34,12 +34,12 @@ from cluster.training.world import World
 Saved = CheckpointSaved | ResumeStateSaved
 _POLL_SECONDS = 0.5
 _CLOSING_SHARE = 0.5
-"""Share of the time that others wait for a worker, which it may use to store a last checkpoint."""
+"""Share of the time limit of the other workers that this one may spend on storing a last checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointContext:
-    """What all checkpoints of an attempt share."""
+    """What all checkpoints of an attempt have in common."""
 
     spec: JobSpec
     store: ObjectStore
@@ -51,11 +51,11 @@ class CheckpointContext:
     answer_prompts: list[AnswerPrompt]
     world: World
     report: Callable[[RunnerEvent], None] = lambda event: None
-    """Learns at once of what is stored, from another thread: training may hang or fail before its next
-    step."""
+    """Receives an event as soon as something is stored, from another thread: training may hang or fail before
+    its next step."""
     heartbeat: Callable[[], None] = lambda: None
     patience_seconds: float | None = None
-    """As in RunHooks."""
+    """Same as in RunHooks."""
 
 
 class CheckpointWriter:
@@ -69,7 +69,8 @@ class CheckpointWriter:
         step."""
         self._context, self._root = context, folder
         self.stored: dict[int, WeightsRef] = dict(resumed)
-        """The served weights in storage, by step, as far as this worker knows: the first knows all."""
+        """Served weights in storage, by step, as far as this worker knows. The first worker knows all of
+        them."""
         self._staging = Staging(page_lock(context.device, context.spec.config.footprint))
         self._group = context.world.patient_group()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -84,11 +85,10 @@ class CheckpointWriter:
         *,
         is_served: bool,
     ) -> None:
-        """Saves the state that `take` returns, and with `is_served` the weights for serving. Waits until the
+        """Saves the state that `take` returns and, with `is_served`, the weights for serving. Waits until the
         previous checkpoint is stored, and returns as soon as training may continue.
 
-        Raises Unavailable if the previous checkpoint could not be stored; those before it are unaffected.
-        """
+        Raises Unavailable if the previous checkpoint could not be stored; earlier ones are unaffected."""
         self._wait()
         state = take()
         tensors = state.tensors()
@@ -116,9 +116,11 @@ class CheckpointWriter:
         self._wait()
 
     def close(self) -> None:
-        """Waits for the checkpoint that is being stored. If this run has failed, other workers may wait in a
-        pass that this one has left. So it is given up in time to report the failure before they are taken for
-        hung; the one before it is kept."""
+        """Waits for the checkpoint that is being stored.
+
+        If this run has failed, other workers may be waiting in a pass that this one has left. Storing is then
+        abandoned early enough to report the failure before the workers are taken for hung. The previous
+        checkpoint is kept."""
         patience = self._context.patience_seconds
         self._context.heartbeat()
         if self._storing is not None:
@@ -166,8 +168,8 @@ class CheckpointWriter:
         self._is_sent = True
 
     def _wait(self) -> None:
-        """Waits for the checkpoint that is being stored, with a heartbeat while bytes move. Once this
-        worker's are sent, the others are watched by themselves."""
+        """Waits for the checkpoint that is being stored. Sends heartbeats while this worker's bytes move, and all
+        the time once they are sent, because the other workers are watched by themselves."""
         if self._storing is None:
             return
         storing, seen = self._storing, -1
@@ -183,13 +185,13 @@ class CheckpointWriter:
 
 class _Served(NamedTuple):
     share: ShardedFiles | None
-    """This worker's files of a model that all workers write."""
+    """This worker's files of a model that all workers write together."""
     manifest: Manifest | None
-    """On the first worker, without the files."""
+    """Manifest without its files, on the first worker."""
 
 
 class _Others(NamedTuple):
-    """What a worker uploads besides its part of the resume state."""
+    """Files that a worker uploads besides its part of the resume state."""
 
     files: list[ManifestFile]
     share: ShardedFiles | None
@@ -197,7 +199,7 @@ class _Others(NamedTuple):
 
 @dataclass(slots=True)
 class _Storing:
-    """A checkpoint on its way to storage."""
+    """A checkpoint that is being stored."""
 
     context: CheckpointContext
     state: TrainingState
@@ -222,9 +224,9 @@ class _Storing:
         return manifest_key(spec.job_id, spec.attempt, self.step)
 
     def run(self, on_progress: Callable[[], None], on_sent: Callable[[], None]) -> list[Saved]:
-        """Stores the checkpoint together with the other workers, the manifests last: that of the served
-        weights, which training must not lose, before that of the state after which they are not made again.
-        Reports on the first worker what was stored, and returns it."""
+        """Stores the checkpoint together with the other workers. The manifests come last: first that of the
+        served weights, which training must not lose, then that of the resume state, after which the served
+        weights are not made again. On the first worker, reports what was stored and returns it."""
         events: list[Saved] = []
 
         def add(event: Saved) -> None:

@@ -9,12 +9,12 @@ from cluster.training.data.dataset import Dataset
 
 PROMPTS = 4
 _LOOKED_AT = 256
-"""How many examples are considered. Those with the shortest answers are used."""
+"""How many examples are considered. The prompts with the shortest answers among them are used."""
 
 
 def answer_prompts(data: Dataset, stop_tokens: frozenset[int]) -> list[AnswerPrompt]:
-    """The prompts of at most PROMPTS examples whose last answer ends with a learned stop token. Answers that
-    were cut do not end with one, and an encoder's examples have no answers."""
+    """Returns the prompts of at most PROMPTS examples whose last answer ends with a learned stop token.
+    Truncated answers do not end with one, and an encoder's examples have no answers."""
     if data.class_ids is not None:
         return []
     found = sorted(_ended(data, stop_tokens), key=lambda prompt: prompt.answer_tokens)

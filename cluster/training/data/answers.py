@@ -1,4 +1,4 @@
-"""Finds the answers in a conversation's tokens: what a model learns to write.
+"""Finds the answers in a conversation's tokens, which are what a model learns to write.
 
 An answer begins after the header that ends a prompt, and ends with the token that ends the turn. It is found
 in the rendered text, as a span of characters. The text is then encoded so that no token crosses the beginning
@@ -22,8 +22,9 @@ class Conversation(NamedTuple):
 
 
 def added_end(template: ChatTemplate) -> str | None:
-    """The end-of-text token that `encode_conversation` adds after the last answer; None if the template ends
-    answers itself. Raises InvalidRequest if there is neither, because the tuned model would never stop."""
+    """Returns the end-of-text token that `encode_conversation` adds after the last answer; None if the
+    template ends answers itself. Raises InvalidRequest if there is neither, because the tuned model would
+    never stop."""
     if template.record.turn_ends:
         return None
     if template.end_of_text is None:
@@ -42,9 +43,9 @@ def encode_conversation(
     """Renders and encodes a conversation, and finds its learned answers: the assistant messages whose
     `weight` is not 0.
 
-    The prompt of each learned answer is what serving renders of the messages before it. Where the template
-    writes an answer differently once others follow, so that one sequence cannot hold the prompts of all,
-    there is a sequence for each learned answer, which ends with it.
+    The prompt of each learned answer is what serving renders from the messages before it. Some templates
+    write an answer differently once other messages follow, so that one sequence cannot hold the prompts of
+    all answers. Then there is one sequence for each learned answer, which ends with that answer.
 
     Raises InvalidRequest if the template refuses the conversation or would drop a part of it, and
     InvalidDataset if training on an answer would not match serving.
@@ -65,7 +66,7 @@ def is_learned(message: Message) -> bool:
 def _encode_last(
     template: ChatTemplate, messages: Sequence[Message], tools: Sequence[Tool] | None
 ) -> Conversation:
-    """Encodes a conversation of which only the last message, an answer, is learned."""
+    """Encodes a conversation in which only the last message, an answer, is learned."""
     place = len(messages) - 1
     found = _find_answers(template, messages, tools, [place])
     if found is None:
@@ -120,7 +121,8 @@ def _encoded(
 
 
 def _check_answers(template: ChatTemplate, messages: Sequence[Message]) -> None:
-    """Refuses learned answers of which the template would drop a part, even one that a prompt could omit."""
+    """Refuses learned answers if the template would drop a part of them, even a part that a prompt could
+    omit."""
     for index, message in enumerate(messages):
         if is_learned(message):
             template.check_learned(message, f"messages[{index}]")
@@ -154,8 +156,8 @@ def _answered(
     place: int,
     whole: Rendering,
 ) -> int | None:
-    """Where the conversation up to and with the answer at `place` ends in `whole`; None if `whole` does not
-    begin with it."""
+    """Returns where the conversation up to and including the answer at `place` ends in `whole`; None if
+    `whole` does not begin with it."""
     if place == len(messages) - 1:
         return len(whole.text)
     answered = template.render(messages[: place + 1], tools, add_generation_prompt=False, like=whole).text
@@ -165,8 +167,8 @@ def _answered(
 def _answer_start(
     template: ChatTemplate, messages: Sequence[Message], tools: Sequence[Tool] | None, whole: Rendering
 ) -> int | None:
-    """Where the last of `messages` begins in `whole`, after its header; None if the rendering of its prompt
-    is not a prefix of `whole`."""
+    """Returns where the last of `messages` begins in `whole`, after its header; None if the rendering of its
+    prompt is not a prefix of `whole`."""
     *before, answer = messages
     if before:
         prompt = template.render(before, tools, add_generation_prompt=True, like=whole).text
@@ -184,7 +186,8 @@ def _answer_start(
 
 
 def _without_layout(template: ChatTemplate, text: str, start: int, end: int) -> _Span:
-    """The span without what the template writes after the end of an answer, which the model never writes."""
+    """Returns the span without what the template writes after the end of an answer, which the model never
+    writes."""
     if not template.record.turn_ends:
         tail = template.record.tail
         return start, end - len(tail) if text.endswith(tail, start, end) else end

@@ -1,4 +1,4 @@
-"""Chooses which examples make up a step, and makes the tensors of its forward passes.
+"""Chooses the examples of each step, and makes the tensors of its forward passes.
 
 Everything here is a function of (seed, epoch, step). Every worker therefore knows the whole plan, a resumed
 run continues with exactly the same batches, and workers need not exchange token counts.
@@ -21,11 +21,11 @@ from cluster.training.model.attention import Segments
 
 Layout = Literal["packed", "padded", "masked"]
 """How examples share a forward pass. `packed`: end to end in one row. `padded`: one row each, with padding at
-the end, which no real token of a causal model sees. `masked`: such rows with an attention mask, for
+the end, to which no real token of a causal model attends. `masked`: such rows with an attention mask, for
 encoders."""
 
 BUCKETED_STEPS = 50
-"""How many steps are sorted by length together, where padding would cost time."""
+"""Number of steps whose examples are sorted by length together, if padding would cost time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +41,25 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Microbatch:
-    """The sequences of one forward pass. For causal models, without the last token, which nothing follows."""
+    """The sequences of one forward pass. For causal models, their last token is left out, because nothing
+    follows it."""
 
     token_ids: Tensor
     """int64 (B, T); B is 1 in a packed layout."""
     position_ids: Tensor
     """int64 (B, T), from 0 in each sequence."""
     positions: Tensor
-    """int64 (S,): where something learned is predicted, in the flattened (B * T)."""
+    """int64 (S,): positions in the flattened (B * T) from which a learned target is predicted."""
     targets: Tensor
     """int64 (S,): the learned tokens, or classes."""
     owners: Tensor
-    """int64 (S,): the sequence of this microbatch that each belongs to."""
+    """int64 (S,): the sequence of this microbatch that each target belongs to."""
     sequences: Tensor
-    """int64 (sequences,): their numbers in the data set."""
+    """int64 (sequences,): numbers of the sequences in the data set."""
     reference: Tensor | None = None
     """float32 (sequences,): DPO's reference log-probability of each sequence's learned tokens."""
     segments: Segments | None = None
-    """Where the sequences of a packed row lie."""
+    """Boundaries of the sequences in a packed row."""
     attention_mask: Tensor | None = None
     """int64 (B, T), in a masked layout."""
 
@@ -82,7 +83,7 @@ class Schedule:
     """The steps of a run: `n_epochs` epochs, each in a new random order. The last batch of an epoch may be
     smaller.
 
-    With `lengths`, each batch has examples of similar length: the order is cut into stretches of
+    With `lengths`, the examples of a batch have similar lengths: the order is cut into stretches of
     BUCKETED_STEPS steps, each stretch is sorted by length, and its steps are shuffled.
     """
 
@@ -118,7 +119,7 @@ class Schedule:
             part = order[first : first + stretch]
             part = part[np.argsort(self._lengths[part], kind="stable")]
             steps = [part[at : at + batch_size] for at in range(0, len(part), batch_size)]
-            # A batch that is not full stays last; elsewhere it would shift all batches after it.
+            # A batch that is not full stays last. Anywhere else it would shift all batches after it.
             shuffled = random.permutation(len(part) // batch_size)
             pieces += [steps[place] for place in shuffled] + steps[len(shuffled) :]
         return np.concatenate(pieces)
@@ -144,7 +145,7 @@ class Batcher:
         self._rank, self._world_size = rank, world_size
         self._lengths = dataset.lengths()
         self._sequence_lengths = np.diff(dataset.offsets)
-        # A sum over all tokens would take eight bytes for each.
+        # A sum over all tokens would take eight bytes per token.
         masks = (dataset.mask[start:end] for start, end in pairwise(dataset.offsets.tolist()))
         self._learned = np.fromiter(map(np.count_nonzero, masks), np.int64, len(dataset.offsets) - 1)
         self._learned_before = np.cumsum(self._learned) - self._learned
@@ -157,12 +158,13 @@ class Batcher:
 
     @property
     def pass_tokens(self) -> int:
-        """The most tokens in a forward pass, padding included."""
+        """Returns the maximum number of tokens in a forward pass, padding included."""
         return self._microbatch_tokens
 
     @property
     def can_halve(self) -> bool:
-        """Whether smaller passes would be smaller: not once the largest example is a pass of its own."""
+        """Whether halving the limit makes passes smaller. It does not once the largest example is a pass of
+        its own."""
         return self._microbatch_tokens > self._largest_example
 
     def limit(self, tokens: int) -> None:
@@ -174,19 +176,19 @@ class Batcher:
         self._microbatch_tokens = max(1, self._microbatch_tokens // 2)
 
     def n_units(self, examples: Indices) -> int:
-        """The number of terms in a mean loss, over all workers: pairs of a preference set, otherwise learned
-        tokens or labels."""
+        """Returns the number of terms in a mean loss, over all workers: pairs of a preference set, otherwise
+        learned tokens or labels."""
         return len(examples) if self.dataset.format == "preference" else self.n_learned(examples)
 
     def n_learned(self, examples: Indices) -> int:
-        """The number of learned tokens, or of labels."""
+        """Returns the number of learned tokens or labels."""
         return int(self._learned[self.dataset.sequences_of(examples)].sum())
 
     def n_tokens(self, examples: Indices) -> int:
         return int(self._lengths[examples].sum())
 
     def n_pairs(self, examples: Indices) -> int:
-        """The number of pairs of tokens within sequences, which attention computes."""
+        """Returns the number of pairs of tokens within sequences for which attention computes a score."""
         return int((self._sequence_lengths[self.dataset.sequences_of(examples)] ** 2).sum())
 
     def all_examples(self) -> Indices:
@@ -204,7 +206,7 @@ class Batcher:
             yield self._collate(examples[:1], learns=False)
 
     def n_passes(self, examples: Indices) -> int:
-        """How many microbatches of `examples` every worker gets."""
+        """Returns the number of microbatches of `examples` that every worker gets."""
         return max(len(self._cut(share)) for share in self._shares(examples))
 
     def places(self, batch: Microbatch) -> Tensor:
@@ -214,7 +216,8 @@ class Batcher:
         return torch.from_numpy(self._learned_before)[batch.sequences[batch.owners]] + within
 
     def _shares(self, examples: Indices) -> list[Indices]:
-        """Each worker's examples, dealt out by length so that all get about the same number of tokens."""
+        """Returns each worker's examples, distributed by length so that all workers get about the same number
+        of tokens."""
         by_length = examples[np.argsort(self._lengths[examples], kind="stable")]
         return [by_length[rank :: self._world_size] for rank in range(self._world_size)]
 
@@ -249,8 +252,8 @@ def pass_tokens(config: TrainingConfig, device: torch.device) -> int:
 
 
 def collate(dataset: Dataset, sequences: Indices, layout: Layout, *, learns: bool = True) -> Microbatch:
-    """The tensors of these sequences, padded with token 0, which is never a target. Without `learns`, there
-    are no targets at all."""
+    """Makes the tensors of these sequences, padded with token 0, which is never a target. Without `learns`,
+    there are no targets at all."""
     shift = 0 if layout == "masked" else 1
     starts, ends = dataset.offsets[sequences], dataset.offsets[sequences + 1]
     lengths = ends - starts - shift

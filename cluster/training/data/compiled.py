@@ -52,11 +52,11 @@ def compiled_dataset(
     folder: Path,
     on_progress: Callable[[], None] = unobserved,
 ) -> Dataset:
-    """The compiled form of the stored file at `key`, taken from the store if it was compiled before. `folder`
-    holds downloads. `on_progress` is called while bytes move and rows are compiled.
+    """Returns the compiled form of the stored file at `key`, from the store if it was compiled before.
+    `folder` holds downloads. `on_progress` is called while bytes move and rows are compiled.
 
     Raises InvalidDataset, which names the line, for a problem in the file; CorruptArtefact if its bytes are
-    not the expected ones; NotFound, Unavailable and InvalidConfiguration as storage and base do.
+    not the expected ones; and the NotFound, Unavailable and InvalidConfiguration that storage and base raise.
     """
     recipe = Recipe(base, method, max_length, policy, class_names)
     compiled = _compiled(store, recipe, key, sha256, folder, on_progress)
@@ -70,7 +70,7 @@ def check_dataset(request: DatasetCheckRequest, store: ObjectStore) -> DatasetCh
     """Describes what training on a stored file would use, without training. The compiled file is kept.
 
     Problems in the file are part of the result, not errors. Raises CorruptArtefact if the stored bytes are
-    not the expected ones; NotFound, Unavailable and InvalidConfiguration as storage and base do; and
+    not the expected ones; the NotFound, Unavailable and InvalidConfiguration that storage and base raise; and
     InvalidRequest if `training` names layers that the base does not have, or if the base has other weights
     than expected (`base_changed`).
     """
@@ -169,7 +169,7 @@ def _compiled(
     if not compiled.problems:
         write_compiled(kept, compiled)
         try:
-            # Others may have compiled it meanwhile, and be reading it.
+            # Other processes may have compiled it meanwhile, and may be reading it.
             if is_unreadable or not _exists(store, kept_key):
                 store.upload(kept_key, kept, on_progress=on_progress)
         except TuneryError as error:
@@ -219,6 +219,6 @@ def _digest(recipe: Recipe, tokenizer: Any, encryption_key: str | None) -> str:
         recipe.class_names,
     ]
     if encryption_key is not None:
-        # Projects with the same file share what is compiled of it only if they share a key, too.
+        # Projects with the same file share its compiled form only if they share a key, too.
         parts.append(encryption_key)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -18,7 +18,8 @@ from cluster.training.data.recipe import Recipe, as_problem, outcomes_of, wrong_
 from cluster.training.data.rendering import NO_CLASS, Renderer, Sample
 
 _BATCH = 256
-"""How many rows are rendered together: enough to keep the tokenizer's threads busy, with little memory."""
+"""Number of rows that are rendered together: enough to keep the tokenizer's threads busy with little
+memory."""
 
 
 class Compiled(NamedTuple):
@@ -122,7 +123,8 @@ class _Arrays:
         self._class_ids.extend(example.class_ids or ())
 
     def dataset(self, format: DatasetFormat, class_names: Sequence[str], *, keeps_classes: bool) -> Dataset:
-        """Unless `keeps_classes`, only classes that an example has are kept, sorted by name."""
+        """Builds the dataset. Unless `keeps_classes`, only classes that an example has are kept, sorted by
+        name."""
         class_ids = np.frombuffer(self._class_ids, dtype=np.int32) if self._class_ids else None
         if class_ids is not None and not keeps_classes:
             class_names, class_ids = _in_order_of_names(class_names, class_ids)
@@ -144,7 +146,7 @@ def _in_order_of_names(
 ) -> tuple[list[str], npt.NDArray[np.int32]]:
     used = [int(number) for number in np.unique(class_ids) if number != NO_CLASS]
     used.sort(key=lambda number: class_names[number])
-    # One more place, at the end, so that NO_CLASS (-1) maps to itself.
+    # One more place at the end, so that NO_CLASS (-1) maps to itself.
     renumbered = np.full(len(class_names) + 1, NO_CLASS, dtype=np.int32)
     renumbered[used] = np.arange(len(used))
     return [class_names[number] for number in used], renumbered[class_ids]

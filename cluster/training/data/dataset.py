@@ -12,7 +12,7 @@ from cluster.contracts.hyperparameters import held_out_count
 Indices = npt.NDArray[np.int64]
 
 _SPLIT_STREAM = 0x5117
-"""Separates the split's random numbers from those of other uses of a job's seed."""
+"""Separates the random numbers of the split from other uses of a job's seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Dataset:
         offsets = np.concatenate([[0], np.cumsum(self.offsets[sequences + 1] - starts)]).astype(np.int64)
         tokens: npt.NDArray[np.bool_] | Indices
         if (np.diff(numbers) > 0).all():
-            # A mask takes one byte a token, and numbers take eight.
+            # A mask takes one byte per token, and token numbers take eight.
             chosen = np.zeros(len(self.offsets) - 1, dtype=np.bool_)
             chosen[sequences] = True
             tokens = np.repeat(chosen, np.diff(self.offsets))

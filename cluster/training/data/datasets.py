@@ -31,9 +31,9 @@ class Datasets:
     """Messages to the job's owner about what is not measured, and why."""
 
     def evaluated_within(self, tokens: int | None) -> "Datasets":
-        """The same without the held-out and general examples of more than `tokens` tokens, padding included,
-        and with a note on how many those are. A set of which nothing is left becomes None. Without a limit,
-        nothing is left out."""
+        """Returns the same data sets without the held-out and general examples of more than `tokens` tokens,
+        padding included, and with a note on how many were left out. A set in which nothing is left becomes
+        None. If `tokens` is None, nothing is left out."""
         if tokens is None:
             return self
         notes = list(self.notes)
@@ -50,8 +50,8 @@ def load_datasets(
     *,
     on_progress: Callable[[], None] = unobserved,
 ) -> Datasets:
-    """Calls `on_progress` while bytes move and rows are compiled. Raises InvalidDataset, which names the
-    line, and the errors of storage and base."""
+    """Loads the data sets of a run. Calls `on_progress` while bytes move and rows are compiled. Raises
+    InvalidDataset, which names the line, and the errors of storage and base."""
     config, base = spec.config, spec.base
     notes: list[str] = []
     compiled = partial(
@@ -107,7 +107,8 @@ def _general(
 
 
 def _packaged(spec: JobSpec, tokenizer: Any) -> tuple[Dataset | None, list[str]]:
-    """The rows of the packaged general set that the base can render, and the problems of the others."""
+    """Returns the rows of the packaged general set that the base can render, and the problems of the other
+    rows."""
     recipe = Recipe(spec.base, "supervised", spec.config.max_length, "drop")
     try:
         found = compile_file(GENERAL_SET, tokenizer, recipe)

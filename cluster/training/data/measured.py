@@ -1,4 +1,5 @@
-"""Measures a training file in a base's tokens: lengths, what is too long, and what the base refuses."""
+"""Measures a training file in a base's tokens: how long its examples are, which are too long, and which the
+base refuses."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
@@ -32,7 +33,7 @@ class Measured(NamedTuple):
 
 
 def measure(stream: BinaryIO, format: DatasetFormat, tokenizer: Any, base: BaseSpec) -> Measured:
-    """Renders every valid row as training would. Memory does not grow with the file."""
+    """Renders every valid row as training would, and measures it. Memory does not grow with the file."""
     allowed = formats_for(base, "dpo" if format == "preference" else "supervised")
     if format not in allowed:
         return _refused("wrong_format", f"{base.alias} is trained on {' or '.join(allowed)} rows")
@@ -122,7 +123,7 @@ def _refused(code: str, hint: str | None) -> Measured:
 
 
 def _batches(stream: BinaryIO) -> Iterator[tuple[list[int], list[Row]]]:
-    """Yields line numbers with rows, without the lines that are no rows."""
+    """Yields line numbers with rows, skipping lines that are not rows."""
     lines: list[int] = []
     rows: list[Row] = []
     for line in checked_lines(stream):

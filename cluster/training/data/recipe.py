@@ -1,4 +1,4 @@
-"""The rules by which rows become examples, apart from what the file and the tokenizer decide."""
+"""The rules by which rows become examples, apart from what the file and the tokenizer determine."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from cluster.training.data.rendering import Sample
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How rows are compiled, apart from what the file and the tokenizer decide."""
+    """How rows are compiled, apart from what the file and the tokenizer determine."""
 
     base: BaseSpec
     method: Method

@@ -1,4 +1,4 @@
-"""Turns rows of one format into token sequences with masks of what is learned. Cuts those that are too
+"""Turns rows of one format into token sequences with masks of the learned tokens. Cuts sequences that are too
 long."""
 
 import copy
@@ -34,8 +34,7 @@ class Sample(NamedTuple):
     class_ids: list[int] | None = None
     """Class of each token for encoders, or NO_CLASS."""
     is_pair: bool = False
-    """Whether the sequences are those of a preference, which are one example together. Otherwise each is an
-    example."""
+    """Whether the two sequences form one preference example. Otherwise each sequence is an example."""
 
     @property
     def full_length(self) -> int:
@@ -67,7 +66,8 @@ class Renderer:
 
     @cached_property
     def _template(self) -> ChatTemplate:
-        """Raises InvalidRequest if the base cannot be trained on chats, because it would never stop."""
+        """Returns the chat template. Raises InvalidRequest if the base cannot be trained on chats, because it
+        would never stop."""
         template = chat_template(self._tokenizer)
         added_end(template)
         return template
@@ -150,7 +150,7 @@ class Renderer:
 
     @cached_property
     def _cutting_tokenizer(self) -> Any:
-        """A copy, because truncation is a state of the tokenizer, which other threads use."""
+        """Returns a copy of the tokenizer, because truncation is a state that other threads would see."""
         return copy.deepcopy(self._tokenizer)
 
 

@@ -1,5 +1,5 @@
-"""Makes the data report of files on this machine, those of large files in processes of their own: the checks
-are Python's work, and threads would only share its lock."""
+"""Makes the data report of files on this machine. Large files are read in separate processes: the checks are
+Python code, and threads would compete for the GIL."""
 
 import subprocess
 import sys
@@ -15,25 +15,25 @@ from cluster.training.data.measured import Measured, measure
 from cluster.training.data.tokenizer import load_tokenizer
 
 _LARGE_BYTES = 8 << 20
-"""Smaller files are read in less time than an interpreter needs to start."""
+"""Smaller files are read in this process: starting an interpreter would take longer than reading them."""
 
 
 class LocalFiles(FrozenModel):
     training: Path
     validation: Path | None = None
     base: BaseSpec | None = None
-    """Lengths are in its tokens."""
+    """Base in whose tokens lengths are measured."""
 
 
 def report_on(files: LocalFiles, *, large_bytes: int = _LARGE_BYTES) -> DataReport:
-    """Raises Unavailable if the process ends without a report."""
+    """Makes the report. Raises Unavailable if the process ends without one."""
     sizes = [path.stat().st_size for path in (files.training, files.validation) if path is not None]
     return _report(files) if sum(sizes) < large_bytes else _report_of_process(files)
 
 
 def _report_of_process(files: LocalFiles) -> DataReport:
     answer = files.training.with_name("report.json")
-    # Not its output, to which libraries may write.
+    # Not through standard output, because libraries may write to it.
     command = [sys.executable, "-m", "cluster.training.data.report_process", str(answer)]
     done = subprocess.run(command, input=files.model_dump_json().encode(), check=False)
     if done.returncode != 0:

@@ -1,5 +1,5 @@
 """Makes each data report once. It is kept in the object store under a key that is a digest of everything that
-affects it, beside what was compiled from the same file."""
+affects it, beside the compiled form of the same file."""
 
 import hashlib
 import json
@@ -25,12 +25,12 @@ from cluster.training.data.tokenizer import load_tokenizer
 logger = logging.getLogger(__name__)
 
 REPORT_BYTES = 1 << 30
-"""The memory that making a report takes, at most: an interpreter with its libraries, a tokenizer, and the
-rows that are compared."""
+"""Maximum memory that making a report takes: an interpreter with its libraries, a tokenizer, and the rows
+that are compared."""
 
 
 def kept_report(request: DataReportRequest, store: ObjectStore) -> DataReport | None:
-    """Returns the report if it was made before. Raises as `make_report` does, but for CorruptArtefact."""
+    """Returns the report if it was made before. Raises the errors of `make_report` except CorruptArtefact."""
     key = report_key(request.file.sha256, _digest(request))
     try:
         return DataReport.model_validate_json(store.get(key))
@@ -42,10 +42,10 @@ def kept_report(request: DataReportRequest, store: ObjectStore) -> DataReport | 
 
 
 def make_report(request: DataReportRequest, store: ObjectStore) -> DataReport:
-    """Makes the report and keeps it. What is wrong with the files is part of it.
+    """Makes the report and keeps it. Problems in the files are part of it.
 
-    Raises CorruptArtefact if the stored bytes are not the expected ones; NotFound, Unavailable and
-    InvalidConfiguration as storage and base do."""
+    Raises CorruptArtefact if the stored bytes are not the expected ones, and the NotFound, Unavailable and
+    InvalidConfiguration that storage and base raise."""
     store = store.encrypted_with(request.encryption_key)
     with tempfile.TemporaryDirectory() as folder:
         report = _report(request, store, Path(folder))
@@ -69,7 +69,7 @@ def _digest(request: DataReportRequest) -> str:
     validation = request.validation.sha256 if request.validation else None
     parts = [RULES_VERSION, validation, _tokens_digest(request.base) if request.base else None]
     if request.encryption_key is not None:
-        # As for compiled files: one key's report is no other's.
+        # As with compiled files, projects share a report only if they share a key.
         parts.append(request.encryption_key)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

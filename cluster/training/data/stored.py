@@ -18,11 +18,11 @@ FORMAT_VERSION = 4
 
 
 class Unreadable(ValueError):
-    """The file was not written by `write_compiled`, or is only a part of one."""
+    """The file was not written by `write_compiled`, or is incomplete."""
 
 
 class _Description(FrozenModel):
-    """What is stored besides the arrays."""
+    """The JSON that is stored beside the arrays."""
 
     format: DatasetFormat
     longest: int

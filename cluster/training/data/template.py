@@ -1,6 +1,7 @@
-"""Turns one row into token ids and a mask of those that are learned.
+"""Turns one row into token ids and a mask of the learned tokens.
 
-A learned span is an answer's text and its end-of-turn token: exactly what the model must write at serving.
+A learned span is an answer's text and its end-of-turn token: exactly what the model must write when it is
+served.
 """
 
 from collections.abc import Sequence
@@ -51,10 +52,10 @@ def render_completions(tokenizer: Any, rows: Sequence[tuple[str, str]]) -> list[
     """Renders each (prompt, completion) as prompt, completion and end of text. The completion and the end are
     learned.
 
-    The prompt's tokens are those that serving makes of the prompt alone. If encoding prompt and completion
-    together gives the same beginning, the completion's tokens are what follows it, so that tokens that depend
-    on preceding text are right. Control tokens in the texts are encoded as control tokens, because whoever
-    writes a whole prompt writes its markers too.
+    The prompt's tokens are the ones that serving gets for the prompt alone. If encoding prompt and completion
+    together begins with the same tokens, the rest of that encoding is the completion: some tokens depend on
+    the text before them. Control tokens in the texts are encoded as control tokens, because whoever writes a
+    whole prompt also writes its markers.
     """
     befores = encode_prompts(tokenizer, [prompt for prompt, _ in rows])
     togethers = encode_prompts(tokenizer, [prompt + completion for prompt, completion in rows])

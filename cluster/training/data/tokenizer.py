@@ -18,7 +18,7 @@ def load_tokenizer(base: BaseSpec) -> Any:
 
 
 def load_vocabulary(base: BaseSpec) -> Vocabulary:
-    """The bytes of the base's tokens."""
+    """Returns the bytes of the base's tokens."""
     folder = tokenizer_folder(base)
     with LOADING:
         return _vocabulary(folder)

@@ -1,5 +1,5 @@
-"""What a model expects at each learned token of a data set, kept so that another model can be compared with
-it later: with full fine-tuning, there is never a moment when both exist."""
+"""Keeps a model's predictions at each learned token of a data set, so that another model can be compared with
+it later. In full fine-tuning, the two models never exist at the same time."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,9 +16,9 @@ from cluster.training.model.head import Head
 from cluster.training.model.interleaving import Interleaving
 
 ROWS = 256
-"""How many positions are read at once. Each takes rows of logits."""
+"""Number of positions whose log-probabilities are read at once. Each takes a row of logits."""
 KEPT = 1 << 24
-"""How many log-probabilities are kept in all: those of the most likely tokens at each position."""
+"""Total number of log-probabilities that are kept: those of the most likely tokens at each position."""
 _LEAST = 1e-9
 
 
@@ -45,8 +45,8 @@ class Distributions(NamedTuple):
         self.logprobs[places] = top.values
 
     def divergence(self, places: Tensor, logprobs: Tensor) -> Tensor:
-        """KL(kept || other) in nats, summed over N places. `logprobs` (N, vocabulary) are the other model's.
-        All tokens that are not kept count as one, so it is at most a little too small."""
+        """Returns KL(kept || other) in nats, summed over N places. `logprobs` (N, vocabulary) are the other
+        model's. All tokens that are not kept count as one, so the result is at most a little too small."""
         kept = self.logprobs[places].double()
         other = logprobs.gather(1, self.token_ids[places].long()).double()
         total = (kept.exp() * (kept - other)).sum()
@@ -67,10 +67,12 @@ def read_tokens(
     before_pass: Callable[[], None],
     interleaving: Interleaving = Interleaving(),
 ) -> Tensor:
-    """The float64 sum of what `visit(places, targets, logprobs)` returns for this worker's share of a data
-    set. It is given the numbers of N learned tokens among all, the tokens, and the log-probabilities
-    (N, vocabulary) of what could stand there. It is called at least once, where N may be 0, and again with
-    the same tokens if passes did not fit. Raises the errors of `in_fitting_passes`."""
+    """Returns the float64 sum of what `visit(places, targets, logprobs)` returns for this worker's share of a
+    data set.
+
+    `visit` gets the numbers of N learned tokens among all of them, their token ids, and log-probabilities (N,
+    vocabulary) at their positions. It is called at least once, with an N that may be 0, and again with the
+    same tokens if passes did not fit. Raises the errors of `in_fitting_passes`."""
 
     def read_all() -> Tensor:
         total = torch.zeros((), dtype=torch.float64, device=compute.device)

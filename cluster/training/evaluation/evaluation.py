@@ -1,4 +1,4 @@
-"""Scoring a model on a data set without training it."""
+"""Scores a model on a data set without training it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,10 +25,10 @@ class Score(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What one worker's share adds to a score."""
+    """The contribution of one worker's share to a score."""
 
     totals: Tensor
-    """float64 (2,): the loss, and how many were right."""
+    """float64 (2,): the loss, and the number of correct units."""
     confusion: Tensor
     """float64 (true class, predicted class)."""
 
@@ -53,8 +53,9 @@ def evaluate(
     *,
     before_pass: Callable[[], None] = lambda: None,
 ) -> Score | None:
-    """The mean scores over `examples`. Every worker computes a share and gets the whole. Leaves the model in
-    training mode. None if workers with a model each do not all have enough memory."""
+    """Returns the mean scores over `examples`. Every worker computes a share and gets the whole result.
+    Leaves the model in training mode. Returns None if each worker holds its own model and not all of them
+    have enough memory."""
     objective.model.eval()
     lacks_memory = torch.zeros((), device=compute.device)
     try:
@@ -80,7 +81,7 @@ def tally(
     before_pass: Callable[[], None],
     interleaving: Interleaving = Interleaving(),
 ) -> Tally:
-    """Scores this worker's share of `examples`, with the errors of `in_fitting_passes`."""
+    """Scores this worker's share of `examples`. Raises the errors of `in_fitting_passes`."""
 
     def sums_of(microbatch: Microbatch) -> tuple[Sums, Tensor]:
         before_pass()

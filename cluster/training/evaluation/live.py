@@ -1,5 +1,5 @@
-"""What a run measures of its own model, as that will be served: what it began as, what the publish gate
-compares, and what it is now. The model is the one in training; no other is loaded beside it."""
+"""Measures the run's own model as it will be served: the model that it began as, the one that the publish
+gate compares, and the present one. The model in training is measured; no other is loaded beside it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -37,10 +37,11 @@ from cluster.training.model.trainee import Trainee, is_served_quantized, layers,
 from cluster.training.starting_point import StartingPoint
 
 _BEFORE, _BASE, _BEST = "before/", "base_probe/", "best_scores"
-"""How the names of what is kept with a job begin."""
+"""Prefixes of the names of the tensors that are kept with a job."""
 _AT_ONCE = 8
-"""Passes under way at once where each would read all of a base's files. Without gradients, a pass that waits
-holds one layer's activations. A training pass holds all layers', or their inputs and one layer's."""
+"""Number of passes in flight at once if each would otherwise read all of a base's files. Without gradients, a
+waiting pass holds the activations of one layer; a training pass holds those of all layers, or their inputs
+and one layer's activations."""
 
 
 @dataclass(slots=True)
@@ -58,8 +59,9 @@ class LiveModel:
     _best: Scores | None = None
 
     def measure_start(self, kept: Mapping[str, Tensor], base_probe: ProbeScores | None) -> None:
-        """Measures what will not exist later, or takes it from what `tensors` returned before. The model has
-        the weights that the job began with. `base_probe` is the base's, if the job did not begin with it."""
+        """Measures what cannot be measured later, or takes it from what `tensors` returned before. The model
+        has the weights that the job began with. `base_probe` has the base's scores if the job began with
+        other weights."""
         self.base_probe = probe_scores_of_tensors(_named(kept, _BASE)) or base_probe
         if self.base_probe is None and self.spec.base.architecture == "decoder":
             is_quantized = self.trainee.form == "qlora"
@@ -72,7 +74,7 @@ class LiveModel:
             self._best = Scores.of_tensor(kept[_BEST])
 
     def tensors(self) -> dict[str, Tensor]:
-        """What must be kept with the job, equal on all workers."""
+        """Returns what must be kept with the job, equal on all workers."""
         kept: dict[str, Tensor] = {}
         if self.base_probe is not None:
             kept |= {_BASE + name: value for name, value in probe_tensors(self.base_probe).items()}
@@ -83,9 +85,9 @@ class LiveModel:
         return kept
 
     def probe(self) -> Probe:
-        """The probe of the model as it is now, beside the base's."""
+        """Returns the probe of the model as it is now, beside the base's scores."""
         base = self.base_probe
-        # Of a job that began with an earlier release, the base has been scored on fewer rows.
+        # If the job began under an earlier release, the base was scored on fewer rows.
         most_rows = PROBE_ROWS if base is None else len(base.logprobs)
         with self._as_served(self._is_quantized) as interleaving:
             probe = self._probe(interleaving, most_rows)
@@ -93,17 +95,17 @@ class LiveModel:
 
     @property
     def read_weight(self) -> ReadWeight:
-        """Returns the weights of layers in 4 bits, as serving has them."""
+        """Returns a function that reads the weights of layers in 4 bits as serving has them."""
         is_read = self.spec.config.type == "qlora" and not self._is_quantized
         return weight_from(BaseFiles(self.start.weights) if is_read else None)
 
     def keep_best(self) -> None:
-        """Measures the model as it is now, because it may become the job's and will not exist later."""
+        """Measures the model as it is now. It may become the job's model, and will not exist later."""
         self._best = self._measure_after()
 
     def scores(self, *, is_best: bool) -> tuple[Scores, Scores] | None:
-        """What the model was before training, and what it is now, or was at the last `keep_best`. None if it
-        could not be measured."""
+        """Returns the scores of the model before training, and of the present one, or those of the last
+        `keep_best` if `is_best`. None if they could not be measured."""
         before = self._find_before()
         after = self._best if is_best else self._measure_after()
         return None if before is None or after is None else (before.scores, after)
@@ -118,12 +120,13 @@ class LiveModel:
 
     @property
     def _is_off_at_start(self) -> bool:
-        """Whether the model has an adapter that must be off for it to be the base before the first step."""
+        """Whether the model has an adapter that must be switched off to get the base before the first
+        step."""
         return is_adapted(self._model) and not changes_base(self.spec.config)
 
     @property
     def _shows_start(self) -> bool:
-        """Whether the model is at any time what the job began with, once its adapter is off."""
+        """Whether switching off the adapter always gives the model that the job began with."""
         is_kept = not trains_base(self.spec.config)
         return self.start.adapter is None and self._is_off_at_start and is_kept
 
@@ -164,8 +167,9 @@ class LiveModel:
 
     @contextmanager
     def _as_served(self, is_quantized: bool, *, is_adapter_off: bool = False) -> Iterator[Interleaving]:
-        """Within the context, the model computes as serving will. With `is_quantized`, on weights in 4 bits,
-        if it has them. Yields how to run its passes: several at once if they read weights from files."""
+        """Within the context, the model computes as it will when served. With `is_quantized`, it computes
+        with weights in 4 bits, if it has them. Yields how to run its passes: several at once if they read
+        weights from files."""
         reads = self.spec.config.type == "qlora" and not is_quantized
         interleaving = _interleaving(self.spec, self.scorer.compute.device) if reads else Interleaving()
         with ExitStack() as stack:
@@ -180,8 +184,8 @@ class LiveModel:
 
 
 def base_scores(spec: JobSpec, data: Datasets, compute: Compute) -> ProbeScores:
-    """The catalogue's base on the probe's rows, for a job that begins with other weights. Each worker loads
-    its part of the base, and none of it is left. All workers call this together."""
+    """Scores the catalogue's base on the probe's rows, for a job that begins with other weights. Each worker
+    loads its part of the base and frees it afterwards. All workers call this together."""
     found = _base_scores(spec, data, compute)
     release_dropped_model(compute.device)
     return found
@@ -202,7 +206,7 @@ def _base_scores(spec: JobSpec, data: Datasets, compute: Compute) -> ProbeScores
 
 def _interleaving(spec: JobSpec, device: torch.device) -> Interleaving:
     """Runs passes of a model in 4 bits, which workers never share."""
-    # Compiled layers are kept to one thread.
+    # Compiled layers must stay in one thread.
     return Interleaving(1 if spec.config.compile else _AT_ONCE, device)
 
 
@@ -216,7 +220,7 @@ def _probe(
     is_whole: bool,
     most_rows: int = PROBE_ROWS,
 ) -> Probe:
-    # What is trained is in fp32, and served in the base's type.
+    # The trained weights are in fp32, but they are served in the base's type.
     computing = compute.autocast if is_whole else nullcontext
     rows = data.training if data.held_out is None else data.held_out
     with computing():

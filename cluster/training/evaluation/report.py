@@ -1,4 +1,4 @@
-"""The evaluation report of a finished run: its model compared with the one it began as."""
+"""The evaluation report of a finished run, which compares its model with the one that it began as."""
 
 from cluster.contracts.evaluation import Comparison, EvaluationReport
 from cluster.training.data.datasets import Datasets
@@ -23,7 +23,7 @@ def evaluation_report(
 
 
 def beginning(data: Datasets) -> str:
-    """A message to the job's owner, and so is `end`."""
+    """Makes a message to the job's owner at the beginning of the evaluation."""
     sets = [(data.held_out, "held-out"), (data.general, "general")]
     counts = [f"{len(found)} {name}" for found, name in sets if found is not None]
     return f"Evaluating the tuned model on {' and '.join(counts) or 'no'} examples"

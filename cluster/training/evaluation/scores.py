@@ -30,7 +30,7 @@ class Scores(NamedTuple):
     """Mean KL(model before training || this model) at the learned tokens of the general set, in nats."""
 
     def tensor(self) -> Tensor:
-        """float64 (5,), for a checkpoint."""
+        """Packs the scores into float64 (5,), for a checkpoint."""
         kl = math.nan if self.general_kl is None else self.general_kl
         return torch.tensor([*_flat(self.held_out), *_flat(self.general), kl], dtype=torch.float64)
 
@@ -45,11 +45,11 @@ class Scores(NamedTuple):
 
 
 class Before(NamedTuple):
-    """What the model was before training."""
+    """Scores of the model before training."""
 
     scores: Scores
     distributions: Distributions | None
-    """On the general set."""
+    """Predictions on the general set."""
 
     def tensors(self) -> dict[str, Tensor]:
         kept = {} if self.distributions is None else self.distributions._asdict()
@@ -57,7 +57,7 @@ class Before(NamedTuple):
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, Tensor]) -> "Before | None":
-        """What `tensors` returned; None if it is not there."""
+        """Restores what `tensors` returned; None if it is not among these."""
         if "scores" not in tensors:
             return None
         kept = [tensors[name] for name in Distributions._fields if name in tensors]
@@ -67,7 +67,7 @@ class Before(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Scorer:
     """Scores the model in `objective` as it is when a method is called, in passes that `interleaving` runs.
-    All workers call it together."""
+    All workers call the methods together."""
 
     objective: Objective
     head: Head
@@ -79,7 +79,7 @@ class Scorer:
     """Whether the model began with another job's weights, and so, if it is an encoder, with its classes."""
 
     def n_passes(self) -> int:
-        """Number of passes of one model over both sets."""
+        """Returns the number of passes that scoring one model on both sets takes."""
         return sum(each.n_passes(each.all_examples()) for each in self._sets())
 
     def before(
@@ -111,7 +111,7 @@ class Scorer:
     def after(
         self, before: Before, before_pass: Callable[[], None], interleaving: Interleaving = Interleaving()
     ) -> Scores | None:
-        """The tuned model. None if there is not enough memory."""
+        """Scores the tuned model. Returns None if there is not enough memory."""
 
         def compare(places: Tensor, logprobs: Tensor) -> Tensor:
             assert before.distributions is not None
@@ -181,7 +181,7 @@ class Scorer:
         )
 
     def _given(self) -> Score | None:
-        """The score on the held-out examples that needs no model."""
+        """Returns the score on the held-out examples if it can be had without running the model."""
         if self.held_out is None:
             return None
         dataset = self.held_out.dataset
@@ -215,7 +215,7 @@ def _by_frequency(training: Dataset, held_out: Dataset) -> Score:
     assert training.class_ids is not None
     assert held_out.class_ids is not None
     counts = np.bincount(training.class_ids[training.mask], minlength=len(training.class_names)).astype(float)
-    # A class that only the held-out data have counts as seen once; otherwise its loss would be infinite.
+    # A class that occurs only in the held-out data counts as seen once; otherwise its loss would be infinite.
     shares = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
     truth = held_out.class_ids[held_out.mask]
     return Score(float(-np.log(shares[truth]).mean()), float((truth == shares.argmax()).mean()))

@@ -1,4 +1,5 @@
-"""Imports a PEFT adapter folder: checks a tenant's two files, and stores new ones made from what was read."""
+"""Imports a PEFT adapter folder: checks a tenant's two files, and stores new files made from what was
+read."""
 
 import json
 from pathlib import Path
@@ -26,14 +27,14 @@ from cluster.training.importing.weights import layers_of, read_weights
 
 _ROW_TOKENS = 16
 _MAX_PLAIN_RANK = 256
-"""Maximum rank in TrainingOptions. A larger rank is an option of PEFT's own configuration."""
+"""Maximum rank in TrainingOptions. A larger rank can only come from PEFT's own configuration."""
 
 
 def import_adapter(request: ImportRequest, store: ObjectStore) -> ImportedAdapter:
-    """Stores the adapter as serving and training read it. Repeated, it stores the same bytes again.
+    """Stores the adapter as serving and training read it. A repeated call stores the same bytes again.
 
-    Raises InvalidRequest (`invalid_adapter`, `unsupported_adapter`) if the files are no plain LoRA adapter of
-    the base, CorruptArtefact if they are not the uploaded ones, and what storage and the base raise."""
+    Raises InvalidRequest (`invalid_adapter`, `unsupported_adapter`) if the files are not a plain LoRA adapter
+    of the base, CorruptArtefact if they are not the uploaded ones, and what storage and the base raise."""
     base = request.base
     store = store.encrypted_with(request.encryption_key)
     if base.architecture == "encoder":
@@ -49,7 +50,7 @@ def import_adapter(request: ImportRequest, store: ObjectStore) -> ImportedAdapte
         given, made = scratch / "given", scratch / "made"
         for one in (given, made):
             one.mkdir()
-        # Both before anything is downloaded.
+        # Both checks come before anything is downloaded.
         for name, file in ((CONFIG_FILE, request.config), (WEIGHTS_FILE, request.weights)):
             check_size(name, store.stat(file.key).bytes, request.max_weights_bytes)
         config = read_config(_fetch(request.config, store, given / CONFIG_FILE))
@@ -114,7 +115,7 @@ def _options(config: AdapterConfig, names: list[str]) -> TrainingOptions:
 
 
 def _written(config: AdapterConfig, names: list[str], base: BaseSpec) -> dict[str, Any]:
-    """The new adapter_config.json."""
+    """Returns the new adapter_config.json."""
     ranks, alphas = _patterns(config, names)
     return {
         "peft_type": "LORA",
@@ -133,7 +134,7 @@ def _written(config: AdapterConfig, names: list[str], base: BaseSpec) -> dict[st
 
 
 def _patterns(config: AdapterConfig, names: list[str]) -> tuple[dict[str, int], dict[str, float]]:
-    """The ranks and scales that differ from the configuration's own, by the layer's full name."""
+    """Returns the ranks and scales that differ from the configuration's own, by the layer's full name."""
     ranks = {name: config.rank_of(name) for name in names}
     alphas = {name: config.alpha_of(name) for name in names}
     return (

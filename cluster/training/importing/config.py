@@ -1,7 +1,7 @@
 """Reads a tenant's adapter_config.json: an allow-list of the fields that change what plain LoRA computes.
 
-No field of the file is ever handed to the PEFT library, which would import modules, compile regular
-expressions and open paths that it names."""
+No field of the file is ever passed to the PEFT library, because PEFT would import modules, compile regular
+expressions and open paths that the fields name."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.peft_options import MAX_SCALE
 
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
-"""PEFT reads keys of patterns as regular expressions. Names are the ones that need none."""
+"""PEFT reads the keys of patterns as regular expressions. These names contain nothing that needs escaping."""
 _Rank = Annotated[int, Field(ge=1, le=1024)]
 _Scale = Annotated[float, Field(gt=0, le=MAX_SCALE)]
 
@@ -75,7 +75,8 @@ def _places(patterns: Iterable[str]) -> dict[str, int]:
 
 
 def _key_of(layer: str, places: Mapping[str, int]) -> str:
-    """The key that is the layer's name or its end; of several, the one with the lowest place."""
+    """Returns the key that is the layer's name or its suffix; if there are several, the one with the lowest
+    place."""
     words = layer.split(".")
     ends = (".".join(words[start:]) for start in range(len(words)))
     return min((end for end in ends if end in places), key=places.__getitem__, default=layer)

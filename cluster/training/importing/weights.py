@@ -1,4 +1,4 @@
-"""Reads a tenant's adapter_model.safetensors, and checks it against the base that it is for."""
+"""Reads a tenant's adapter_model.safetensors, and checks it against the base that it was made for."""
 
 import re
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ _MAX_TENSORS = 20_000
 def read_weights(path: Path, config: AdapterConfig, layers: BaseLayers) -> dict[str, Tensor]:
     """Returns the adapter's tensors by PEFT's names, sorted.
 
-    Raises InvalidRequest (`invalid_adapter`) for a file that is not safetensors, and for tensors that are no
-    LoRA of the base: other names, layers, shapes, types or ranks, or numbers that are not finite."""
+    Raises InvalidRequest (`invalid_adapter`) for a file that is not safetensors, and for tensors that are not
+    a LoRA of the base: other names, layers, shapes, types or ranks, or numbers that are not finite."""
     tensors = _read(path)
     halves: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -39,7 +39,7 @@ def read_weights(path: Path, config: AdapterConfig, layers: BaseLayers) -> dict[
 
 
 def layers_of(tensors: Mapping[str, Tensor]) -> list[str]:
-    """The full names of the layers that the tensors adapt, sorted."""
+    """Returns the full names of the layers that the tensors adapt, sorted."""
     return sorted({found[1] for name in tensors if (found := _NAME.fullmatch(name))})
 
 

@@ -1,8 +1,8 @@
 """Finds how many tokens fit into a pass of workers that share a model, without running out of memory.
 
-Such workers wait for each other within a pass, and one that runs out of memory there cannot repeat it. So
-passes begin with a quarter of the tokens, and double while all workers have room for what the passes before
-took."""
+Such workers wait for each other within a pass, so a worker that runs out of memory there cannot repeat it.
+Passes therefore begin with a quarter of the tokens, and double as long as all workers have room for what the
+previous passes took."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,9 +10,9 @@ from typing import Protocol
 import torch
 
 SHARE = 0.92
-"""Share of the device's memory that a pass may take: the allocator leaves gaps."""
+"""Share of the device's memory that a pass may take, because the allocator leaves gaps."""
 FIRST = 4
-"""The first passes have one part in this many of the tokens."""
+"""The first passes have the wanted number of tokens divided by this."""
 
 
 class DeviceMemory(Protocol):
@@ -20,13 +20,13 @@ class DeviceMemory(Protocol):
 
     @property
     def total(self) -> int:
-        """What this process may have."""
+        """Total memory that this process may use."""
 
     def used(self) -> int:
-        """Now. The peak counts from here."""
+        """Memory in use now. Restarts the measurement of the peak."""
 
     def peak(self) -> int:
-        """Since the last `used`."""
+        """Peak since the last `used`."""
 
 
 class CudaMemory:
@@ -35,7 +35,8 @@ class CudaMemory:
 
     @property
     def total(self) -> int:
-        """Total without what CUDA, NCCL and other processes hold, of which the allocator knows nothing."""
+        """Returns the total without what CUDA, NCCL and other processes hold, which the allocator does not
+        know of."""
         free, _ = torch.cuda.mem_get_info(self._device)
         return int(free) + torch.cuda.memory_reserved(self._device)
 
@@ -58,24 +59,25 @@ class Growth:
     is_over: bool = False
     _used: int = 0
     _seen: dict[int, int] = field(default_factory=dict)
-    """What passes of so many tokens added to what was in use before them."""
+    """Bytes that passes added to what was in use before them, by the number of tokens."""
 
     def __post_init__(self) -> None:
         self.tokens = max(1, self.wanted // FIRST)
 
     def begin(self) -> bool:
-        """Call before the passes of a step: whether this worker has room for passes twice as large."""
+        """Called before the passes of a step. Returns whether this worker has room for passes twice as
+        large."""
         self._used = self.memory.used()
         if not self._seen:
             return False
         return self._used + needed(self._seen, 2 * self.tokens) <= SHARE * self.memory.total
 
     def end(self, longest: int) -> None:
-        """Call after them, with the tokens of the largest pass."""
+        """Called after the passes of a step, with the tokens of the largest pass."""
         self._seen[longest] = max(self._seen.get(longest, 0), self.memory.peak() - self._used)
 
     def decide(self, *, has_room: bool) -> None:
-        """Doubles the tokens if all workers have room, or ends the growth for all of them."""
+        """Doubles the tokens if all workers have room; otherwise ends the growth for all of them."""
         if not self._seen:
             return
         self.tokens = min(2 * self.tokens, self.wanted) if has_room else self.tokens
@@ -83,8 +85,8 @@ class Growth:
 
 
 def needed(seen: dict[int, int], tokens: int) -> int:
-    """The bytes of a pass, by those of passes with other numbers of tokens: on the line through the two
-    largest, or in proportion if there is one. Never less than what was seen."""
+    """Estimates the bytes of a pass from those of passes with other numbers of tokens: on the line through
+    the two largest, or in proportion if there is only one. Never less than what was seen."""
     *_, largest = sorted(seen)
     smaller = [each for each in seen if each < largest]
     if not smaller or tokens <= largest:

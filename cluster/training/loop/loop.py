@@ -31,8 +31,8 @@ from cluster.training.model.adalora import RankAllocation
 from cluster.training.world import whole
 
 CHECKPOINT_SECONDS = 300.0
-"""The longest training time between two checkpoints, besides the one at the end of each epoch: a crash loses
-at most this much work."""
+"""Maximum training time between two checkpoints, besides the one at the end of each epoch. A crash loses at
+most this much work."""
 
 COMMANDS: tuple[WorkerCommand, ...] = ("continue", "pause", "leave", "cancel")
 
@@ -54,7 +54,7 @@ class RunData:
     training: Batcher
     held_out: Batcher | None = None
     closing_tokens: int = 0
-    """Tokens that the caller scores after the run. They count in the estimate of the time that is left."""
+    """Tokens that the caller scores after the run. They are part of the estimate of the remaining time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Outcome:
     is_complete: bool
     """False if a command ended the run before its last step."""
     is_early: bool = False
-    """Complete, because the validation loss no longer fell."""
+    """Whether the run is complete because the validation loss stopped falling."""
 
 
 def train(
@@ -104,7 +104,8 @@ def train(
         is_overdue = hooks.clock() - last_checkpoint >= CHECKPOINT_SECONDS and not hooks.is_saving()
         is_due = step.ends_epoch or is_overdue
         command_code = _encode_command(hooks.command(), is_due=is_due) if world.is_first else 0
-        # One seed a step and worker: dropout needs no state in a checkpoint, and a resume repeats it exactly.
+        # One seed per step and worker. Dropout then needs no state in a checkpoint, and a resume repeats it
+        # exactly.
         seed = _mixed_seed(config.seed, step.number, world.rank)
         sums = engine.run(step.examples, seed=seed, command_code=command_code)
         command, is_due = _decode_command(sums.command_code)
@@ -178,7 +179,7 @@ def plan(data: Batcher, config: TrainingConfig) -> Schedule:
 
 
 def schedule_of(n_examples: int, config: TrainingConfig, lengths: Indices | None = None) -> Schedule:
-    """The run's steps by its configuration. `lengths` are those of Schedule."""
+    """Returns the run's steps according to its configuration. `lengths` are passed to Schedule."""
     return Schedule(
         n_examples,
         batch_size=config.batch_size,
@@ -189,8 +190,8 @@ def schedule_of(n_examples: int, config: TrainingConfig, lengths: Indices | None
 
 
 def scheduled_rate(config: TrainingConfig, step: int, total_steps: int) -> float:
-    """The learning rate of step `step`, counted from 0. It rises linearly over the warm-up, then falls
-    linearly and would be zero one step after the last."""
+    """Returns the learning rate of step `step`, counted from 0. It rises linearly over the warm-up, then
+    falls linearly and would be zero one step after the last."""
     warmup_steps = math.ceil(config.warmup_ratio * total_steps)
     if step < warmup_steps:
         return config.learning_rate * (step + 1) / warmup_steps
@@ -219,7 +220,7 @@ def _validation_metrics(few: Score | None, everything: Score | None) -> dict[str
 
 
 def _work(schedule: Schedule, data: Batcher, validation: Validation | None, start: Progress) -> float:
-    """What the remaining steps cost, in the unit of `Throughput`."""
+    """Returns the cost of the remaining steps, in the unit of `Throughput`."""
     work = 0.0
     for step in schedule.steps(start.step):
         work += data.n_tokens(step.examples)
@@ -229,7 +230,7 @@ def _work(schedule: Schedule, data: Batcher, validation: Validation | None, star
 
 
 def _encode_command(command: WorkerCommand, *, is_due: bool) -> int:
-    """A command, and whether a checkpoint is due, as one number that workers can add up."""
+    """Encodes a command, and whether a checkpoint is due, as one number that can be summed over workers."""
     return COMMANDS.index(command) + len(COMMANDS) * is_due
 
 
@@ -238,7 +239,7 @@ def _decode_command(code: int) -> tuple[WorkerCommand, bool]:
 
 
 def _mixed_seed(seed: int, step: int, rank: int) -> int:
-    """A seed of 63 bits. Odd multipliers give neighbouring steps and workers unrelated generators."""
+    """Returns a 63-bit seed. Odd multipliers give neighbouring steps and workers unrelated generators."""
     return (seed * 0x9E3779B97F4A7C15 + step * 0xD1B54A32D192ED03 + rank * 0x8CB92BA72F3D8DD7) % (1 << 63)
 
 

@@ -1,8 +1,8 @@
-"""What training minimises, as modules over a model. Losses are sums with counts beside them, because sums of
-parts add up to the whole and means of parts do not.
+"""Training objectives, as modules over a model. Losses are sums with counts beside them, because sums over
+parts add up to the sum over the whole, and means do not.
 
-Always call the objective, never the model inside it: FSDP, which shares the weights among workers, must see
-every use of them. Whatever else a model is used for goes `inside` it.
+Always call the objective, never the model inside it: FSDP, which shards the weights over the workers, must
+see every use of them. Any other use of the model goes through `inside`.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,8 @@ class Sums(NamedTuple):
     loss: Tensor
     """Scalar: nats, summed over learned tokens, pairs or labels; differentiable."""
     correct: Tensor
-    """Scalar: how many of them were right. A token or class is right if it was the most likely one, a pair if
-    the preferred answer got the larger reward."""
+    """Scalar: the number of correct units. A token or class is correct if it was the most likely one, a pair
+    if the preferred answer got the larger reward."""
     margin: Tensor
     """Scalar: rewards of preferred answers minus those of the others, summed; 0 except for preferences."""
     logprobs: Tensor | None = None
@@ -43,8 +43,8 @@ class Objective(Protocol):
 
 
 def inside(objective: Objective, use: Callable[[], Used]) -> Used:
-    """Returns what `use` returns, called within the objective's forward: there, the model can run by itself,
-    and the weights outside of its layers are whole. All workers that share a model call this together."""
+    """Returns what `use` returns, called within the objective's forward. There, the model can run by itself,
+    and the weights outside of its layers are gathered. All workers that share a model call this together."""
     return cast("Used", objective(use))  # type: ignore[arg-type]
 
 
@@ -77,7 +77,7 @@ class PreferenceObjective(_Objective):
     """Direct preference optimisation (Rafailov et al., 2023, arXiv:2305.18290, equation 7).
 
     The reference is the model before the first step. Only its log-probability of each sequence is kept, in
-    the microbatch. Without one, the model is its own reference.
+    the microbatch. Without that, the model is its own reference.
     """
 
     def __init__(self, model: Any, head: Head, *, beta: float) -> None:
@@ -98,7 +98,8 @@ class PreferenceObjective(_Objective):
 
 
 class ClassificationObjective(_Objective):
-    """Cross-entropy of the labels of texts, or of their words, under an encoder with a head for them."""
+    """Cross-entropy of the labels of texts, or of their words, under an encoder with a classification
+    head."""
 
     def __init__(self, model: Any, *, is_per_token: bool) -> None:
         super().__init__(model)
@@ -129,9 +130,9 @@ def reference_logprobs(
     *,
     before_pass: Callable[[], None],
 ) -> Tensor:
-    """float32 (sequences of the data set,), in the host's memory: the log-probability of each sequence under
-    the model as it is, in evaluation mode. Every worker computes a share and gets the whole. Leaves the model
-    in training mode. Raises the errors of `in_fitting_passes`."""
+    """Returns float32 (sequences of the data set,), in the host's memory: the log-probability of each
+    sequence under the model as it is, in evaluation mode. Every worker computes a share and gets the whole
+    result. Leaves the model in training mode. Raises the errors of `in_fitting_passes`."""
     found = torch.zeros(len(batcher.dataset.offsets) - 1, device=compute.device)
 
     def score() -> None:

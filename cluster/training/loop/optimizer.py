@@ -12,7 +12,7 @@ from cluster.contracts.hyperparameters import TrainingConfig
 def make_optimizer(
     parameters: Mapping[str, torch.nn.Parameter], config: TrainingConfig
 ) -> torch.optim.Optimizer:
-    """AdamW, or its 8-bit form. Weight decay applies to matrices only, not to biases and norms."""
+    """Makes AdamW, or its 8-bit form. Weight decay applies to matrices only, not to biases and norms."""
     matrices = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
     vectors = [parameter for parameter in parameters.values() if parameter.ndim < 2]
     groups = [
@@ -32,8 +32,8 @@ def make_optimizer(
 def moments(
     parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
-    """The optimizer's tensors, of which each worker may hold a part, named `<parameter>:<name>`. Empty before
-    the first step."""
+    """Returns the optimizer's tensors, of which each worker may hold a part, named `<parameter>:<name>`.
+    Empty before the first step."""
     return {
         f"{name}:{kind}": value
         for name, parameter in parameters.items()
@@ -49,7 +49,7 @@ def restore_moments(
     *,
     step: int,
 ) -> None:
-    """Takes over what `moments` returned after `step` steps, sharded as the parameters are now. Raises
+    """Restores what `moments` returned after `step` steps, sharded as the parameters are now. Raises
     TrainingFailed (`checkpoint_mismatch`) if it comes from another optimizer."""
     is_plain = isinstance(optimizer, torch.optim.AdamW)
     states: dict[str, dict[str, Tensor]] = {}
@@ -57,11 +57,11 @@ def restore_moments(
         owner, _, kind = key.rpartition(":")
         states.setdefault(owner, {})[kind] = value
     for name, parameter in parameters.items():
-        # A parameter that has had no gradient yet has no state.
+        # A parameter without a gradient so far has no state.
         if (state := states.get(name)) is None:
             continue
         _check_kinds(state, parameter, is_plain=is_plain)
-        # Fused AdamW counts steps where the parameter is.
+        # Fused AdamW keeps its step counter on the parameter's device.
         count = torch.full((), float(step), device=parameter.device) if is_plain else step
         optimizer.state[parameter] = {
             "step": count,

@@ -1,8 +1,8 @@
-"""What running out of memory in a pass means for a run.
+"""What happens to a run when a pass runs out of memory.
 
-Workers that hold a model each repeat the step, or the scoring, in smaller passes. Workers that share a model
-wait for each other within a pass, and cannot: the attempt ends, and the job's next one takes smaller
-passes."""
+Workers that each hold a model repeat the step, or the scoring, in smaller passes. Workers that share a model
+wait for each other within a pass and cannot repeat it: the attempt ends, and the job's next attempt takes
+smaller passes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,8 +27,8 @@ _TEXTS = (
     "Cuda failure 2",
     "Cuda failure 'out of memory'",
 )
-"""Messages of the CPU's allocator on two systems, and of what takes memory of a GPU beside torch's allocator:
-kernels, cuBLAS, and two releases of NCCL."""
+"""Messages of the CPU's allocator on two systems, and of code that allocates GPU memory outside of torch's
+allocator: kernels, cuBLAS, and two releases of NCCL."""
 _ADVICE = (
     "Shorten the longest examples, set training.activation_checkpointing to 'full' or training.optimizer to "
     "'adamw_8bit', use a smaller rank, LoRA or QLoRA in place of full fine-tuning, more workers, or a larger "
@@ -37,8 +37,8 @@ _ADVICE = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """torch raises OutOfMemoryError where its allocator for GPUs finds no memory, and another RuntimeError
-    where something else does not: only its text tells."""
+    """Whether the error means that memory ran out. torch raises OutOfMemoryError if its allocator for GPUs
+    finds no memory. Anything else raises another RuntimeError, which only its text identifies."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _TEXTS)
@@ -62,11 +62,11 @@ def in_fitting_passes(
     score: Callable[[], Found],
     interleaving: Interleaving = Interleaving(),
 ) -> Found:
-    """What `score` finds in passes over `batcher` without gradients, as many at once as `interleaving` says.
-    If they do not fit, `score` is called again with half as many at once, or with passes of half as many
-    tokens.
+    """Returns what `score` finds in passes over `batcher` without gradients, as many at once as
+    `interleaving` says. If they do not fit, `score` is called again with half as many at once, or with passes
+    of half as many tokens.
 
-    Raises PassesTooLarge if workers share the model, and TrainingFailed (`out_of_memory`) if a pass is of a
+    Raises PassesTooLarge if workers share the model, and TrainingFailed (`out_of_memory`) if a pass has a
     single example.
     """
     while True:
@@ -75,7 +75,7 @@ def in_fitting_passes(
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            # The frames of its traceback hold the tensors that did not fit.
+            # The frames of the traceback hold the tensors that did not fit.
             failure = error.with_traceback(None)
         is_halved = interleaving.halve()
         if compute.world.is_sharded or not (is_halved or batcher.can_halve):
@@ -90,17 +90,17 @@ def in_fitting_passes(
 
 
 def can_go_on(error: TrainingFailed, compute: Compute) -> bool:
-    """Whether a run can go on without the scores that it has no memory for. Workers that share a model
-    cannot: they wait for each other in the middle of a pass."""
+    """Whether a run can continue without the scores for which there is not enough memory. Workers that share
+    a model cannot: they wait for each other in the middle of a pass."""
     return error.code == CODE and not compute.world.is_sharded
 
 
 def failure_of_passes(
     batcher: Batcher, examples: Indices, what: Literal["train on", "score"], *, can_repeat: bool
 ) -> PassesTooLarge | TrainingFailed:
-    """The error of passes over `examples` that do not fit. Unless they are of single examples, whose longest
-    it names, it says how many tokens to try in the next attempt: the workers of this one cannot repeat
-    them."""
+    """Returns the error for passes over `examples` that do not fit. If passes are of single examples, it
+    names the longest one. Otherwise it says how many tokens the next attempt should try, because the workers
+    of this one cannot repeat the passes."""
     if batcher.can_halve and not can_repeat:
         return PassesTooLarge(
             f"A pass of {batcher.pass_tokens} tokens did not fit into the memory of a device.",

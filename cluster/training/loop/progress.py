@@ -1,4 +1,4 @@
-"""How far a run has come, and which epoch was its best."""
+"""The progress of a run, and which epoch was its best."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from cluster.contracts.hyperparameters import EarlyStopping
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come. With the weights and the optimizer's moments, this is all that a resume needs.
+    """The progress of a run. With the weights and the optimizer's moments, this is all that a resume needs.
 
     Batches and random numbers are functions of (seed, step), so there is no generator state to keep.
     """
@@ -26,8 +26,8 @@ class Progress:
 
 
 def update_best(progress: Progress, loss: float, rule: EarlyStopping | None) -> Progress:
-    """Returns the progress after an epoch with this validation loss: the best epoch so far, or a stale
-    one."""
+    """Returns the progress after an epoch with this validation loss: either a new best epoch, or one more
+    stale epoch."""
     progress = replace(progress, last_loss=loss)
     min_delta = 0.0 if rule is None else rule.min_delta
     if loss < progress.best_loss - min_delta:

@@ -1,4 +1,4 @@
-"""Messages to the job's owner while something takes minutes, so that it does not look as if the job hangs."""
+"""Messages to the job's owner during work that takes minutes, so that the job does not seem to hang."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from cluster.contracts.jobs import RunnerMessage
 from cluster.training.loop.hooks import RunHooks
 
 FIRST_MESSAGE_SECONDS = 10.0
-"""Anything that is over sooner sends no message."""
+"""Work that ends sooner sends no message."""
 NEXT_MESSAGE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 10.0
 
@@ -29,11 +29,11 @@ def report_if_slow(
     next_seconds: float = NEXT_MESSAGE_SECONDS,
 ) -> Iterator[None]:
     """Reports that `what` is under way while the `with` block runs: first after `first_seconds`, then every
-    `next_seconds`. Calls `report`, and `heartbeat` with it, from a thread of its own.
+    `next_seconds`. Calls `report`, and `heartbeat` with it, from a separate thread.
 
-    Give a heartbeat to what may take long and shows no progress, such as loading a model. It must end by
-    itself, because nobody notices if it hangs. Downloads show progress, and messages between workers have
-    their own time limit."""
+    Pass a heartbeat only for work that may take long and shows no progress, such as loading a model. Such
+    work must end by itself, because nobody notices if it hangs. Downloads show progress, and messages between
+    workers have their own time limit."""
     began = time.monotonic()
 
     def act() -> None:
@@ -49,7 +49,7 @@ def kept_alive(
     heartbeat: Callable[[], None], *, only_if: Callable[[], bool] = lambda: True
 ) -> Iterator[None]:
     """Calls `heartbeat` every HEARTBEAT_SECONDS while the `with` block runs and `only_if()` is true, from a
-    thread of its own."""
+    separate thread."""
 
     def act() -> None:
         if only_if():
@@ -60,7 +60,8 @@ def kept_alive(
 
 
 def changes_of(look: Callable[[], object]) -> Callable[[], bool]:
-    """Returns a function that says whether `look` finds something else than at the function's last call."""
+    """Returns a function that says whether the result of `look` has changed since the function's last
+    call."""
     seen = look()
 
     def has_changed() -> bool:
@@ -91,8 +92,8 @@ def _repeating(act: Callable[[], None], first_seconds: float, next_seconds: floa
 
 
 class PassProgress:
-    """Counts passes through a model whose number is known. Call it before each pass: it sends a heartbeat,
-    and now and then a message about how far the passes have come."""
+    """Counts passes through a model if their number is known. Call it before each pass: it sends a heartbeat,
+    and from time to time a message about how many passes are done."""
 
     def __init__(self, hooks: RunHooks, what: str, *, first_seconds: float = FIRST_MESSAGE_SECONDS) -> None:
         self._hooks, self._what = hooks, what
@@ -101,7 +102,7 @@ class PassProgress:
         self._count = self._total = 0
 
     def expect(self, passes: int) -> None:
-        """Adds to the number of passes that are to come."""
+        """Adds to the number of expected passes."""
         self._total += passes
 
     def __call__(self) -> None:

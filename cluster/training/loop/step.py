@@ -1,4 +1,4 @@
-"""The forward and backward passes of one step: the gradient of the whole batch, however it is cut."""
+"""The forward and backward passes of one step: the gradient of the whole batch, however it is split."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from cluster.training.loop.stragglers import Work
 from cluster.training.world import whole
 
 BROKEN_LINES = 20
-"""How many lines an error names at most: each costs passes of its own to find."""
+"""Maximum number of lines that an error names. Finding each takes separate passes."""
 
 
 class StepSums(NamedTuple):
@@ -31,9 +31,9 @@ class StepSums(NamedTuple):
     was_halved: bool
     """Whether memory ran out, so that passes have half as many tokens from now on."""
     settled_tokens: int | None = None
-    """The most tokens that passes have from now on, if more would not fit."""
+    """Maximum number of tokens that passes have from now on, if more would not fit."""
     work: tuple[Work, ...] = ()
-    """What each worker did for the step before this one."""
+    """Work that each worker did for the previous step."""
 
 
 class StepEngine:
@@ -48,12 +48,12 @@ class StepEngine:
         heartbeat: Callable[[], None],
         memory: DeviceMemory | None = None,
     ) -> None:
-        """`heartbeat` is called before each pass. `memory` is that of a GPU, if workers share a model."""
+        """`heartbeat` is called before each pass. `memory` is given for a GPU if workers share a model."""
         self._objective, self._batcher, self._heartbeat = objective, batcher, heartbeat
         self._autocast, self._device, self._world = compute.autocast, compute.device, compute.world
         parameters = list(objective.model.parameters())
         self._parameters = [p for p in parameters if p.requires_grad]
-        # A full fine-tune leaves the towers of a model of text and images frozen.
+        # Full fine-tuning leaves the towers of a model of text and images frozen.
         self._is_full = 2 * _size(self._parameters) > _size(parameters)
         self._growth = None if memory is None else Growth(memory, batcher.pass_tokens)
         self._stopwatch, self._tokens = Stopwatch(compute.device), 0
@@ -66,9 +66,9 @@ class StepEngine:
         them continue with passes of half as many tokens, which changes no result. Raises TrainingFailed
         (`out_of_memory`) if a pass has one example.
 
-        Workers that share a model cannot repeat a pass: theirs grow from small ones for as long as they fit
-        on all workers (`growth`). One that runs out of memory all the same raises PassesTooLarge at once,
-        while the others wait for it; whatever started the gang ends them, and starts another one.
+        Workers that share a model cannot repeat a pass. Their passes start small and grow as long as they fit
+        on all workers (`growth`). A worker that runs out of memory anyway raises PassesTooLarge at once,
+        while the others wait for it; whatever started the gang ends them and starts another gang.
         """
         was_halved = False
         settled_tokens = self._grow()
@@ -77,7 +77,7 @@ class StepEngine:
             size, rank = self._world.size, self._world.rank
             totals = torch.zeros(6 + 2 * size, dtype=torch.float64, device=self._device)
             totals[3] = command_code if self._world.is_first else 0
-            # The last step's, because this one's end must not be waited for.
+            # The work of the previous step, because the end of this one must not be waited for.
             totals[6 + rank], totals[6 + size + rank] = self._stopwatch.seconds(), self._tokens
             self._stopwatch.start()
             failure = self._accumulate(examples, totals)
@@ -117,11 +117,11 @@ class StepEngine:
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            # The frames of its traceback hold the tensors that did not fit.
+            # The frames of the traceback hold the tensors that did not fit.
             error = error.with_traceback(None)
             if self._world.is_sharded:
                 raise failure_of_passes(self._batcher, examples, "train on", can_repeat=False) from error
-            # The others' passes may be smaller: each worker has scored for itself before.
+            # The other workers' passes may be smaller, because each worker has scored by itself before.
             totals[4], totals[5] = 1, not self._batcher.can_halve
             return error
         if self._growth is not None and not self._growth.is_over:
@@ -129,7 +129,7 @@ class StepEngine:
         return None
 
     def _passes(self, examples: Indices) -> Iterator[tuple[bool, Microbatch]]:
-        """The microbatches, and whether each is the last."""
+        """Yields the microbatches, and whether each is the last."""
         waiting: Microbatch | None = None
         for microbatch in self._batcher.microbatches(examples):
             if waiting is not None:
@@ -150,8 +150,8 @@ class StepEngine:
         self._world.add_up_gradients(self._parameters)
 
     def broken_lines(self, step: Step) -> list[int]:
-        """The first lines of the step whose own loss or gradient is not finite, at most BROKEN_LINES. Clears
-        all gradients."""
+        """Returns the first lines of the step whose own loss or gradient is not finite, at most BROKEN_LINES.
+        Clears all gradients."""
         lines: list[int] = []
         for example in np.sort(step.examples):
             if len(lines) == BROKEN_LINES:

@@ -1,4 +1,4 @@
-"""How long a device computes, without waiting for it."""
+"""Measures how long a device computes, without waiting for it."""
 
 import time
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 
 
 class Stopwatch:
-    """On a GPU, which computes later than Python says, the time is that between two marks in its queue."""
+    """A GPU computes asynchronously, so there the time is measured between two events in its stream."""
 
     def __init__(self, device: torch.device) -> None:
         self._is_cuda = device.type == "cuda" and torch.cuda.is_available()
@@ -21,8 +21,8 @@ class Stopwatch:
         self._marks = self._began, self._mark()
 
     def seconds(self) -> float:
-        """Between the last `start` and `stop`; 0 if there were none. Waits for what was queued before
-        `stop`, so call it when that has been waited for already."""
+        """Returns the seconds between the last `start` and `stop`; 0 if there were none. Waits for the work
+        that was queued before `stop`, so call it when that has already been waited for."""
         if self._marks is None:
             return 0.0
         began, ended = self._marks

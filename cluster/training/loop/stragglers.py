@@ -1,4 +1,4 @@
-"""Finds workers that are much slower than the others of their gang: each step waits for the slowest."""
+"""Finds workers that are much slower than the rest of their gang, because each step waits for the slowest."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -6,18 +6,18 @@ from statistics import median, median_low
 from typing import NamedTuple
 
 _STEPS = 20
-"""A worker is judged by its median over so many steps."""
+"""A worker is judged by its median over this many steps."""
 _RATIO = 1.5
 _AS_MUCH = 0.8
-"""Share of a worker's tokens with which another one has about as much to do. Even if time grows with the
-square of the tokens, that makes a difference of less than `_RATIO`."""
+"""Another worker has about as much work as a given one if it has at least this share of its tokens. Even if
+time grows with the square of the tokens, that makes a difference of less than `_RATIO`."""
 
 
 class Work(NamedTuple):
-    """What one worker did for one step."""
+    """The work of one worker for one step."""
 
     seconds: float
-    """Seconds of its own passes, without waiting for others. 0 if that was not measured."""
+    """Seconds of the worker's own passes, without waiting for others. 0 if that was not measured."""
     tokens: float
 
 
@@ -27,9 +27,10 @@ class Stragglers:
         self._named: set[int] = set()
 
     def watch(self, step: Sequence[Work]) -> dict[int, float]:
-        """Takes what each worker did. Returns the stragglers that are new, by rank, and how many times as
-        long they take as those that have as much to do. None are known before twenty steps, and each is named
-        once. Workers that share a model wait for each other within a pass, and none of them stands out."""
+        """Records what each worker did. Returns the new stragglers by rank, each with how many times as long
+        it takes as the workers with about as much work. There are none before twenty steps, and each is
+        returned once. Workers that share a model wait for each other within a pass, so none of them stands
+        out."""
         if len(step) < 2 or not all(work.seconds > 0 for work in step):
             return {}
         self._steps.append(step)
@@ -46,7 +47,7 @@ class Stragglers:
 
 
 def _ratio(rank: int, each: Sequence[Work]) -> float:
-    """0 if no other worker has as much to do: the longest examples are always the same worker's."""
+    """Returns 0 if no other worker has as much work: the longest examples always go to the same worker."""
     own = each[rank]
     others = [work for other, work in enumerate(each) if other != rank]
     peers = [work.seconds for work in others if work.tokens >= _AS_MUCH * own.tokens]

@@ -1,4 +1,4 @@
-"""How fast a run is, how long it will still take, and how much of the device it uses."""
+"""Measures the speed of a run, the remaining time, and how much of the device is used."""
 
 import resource
 import sys
@@ -21,7 +21,7 @@ class Throughput:
     one, so that one number says how much is done and how much is left."""
 
     def __init__(self, work: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`work` is that of the whole attempt."""
+        """`work` is the work of the whole attempt."""
         self._clock = clock
         self._left = work
         self._began = clock()
@@ -54,14 +54,14 @@ class Throughput:
         return self.seconds / self._done * max(0.0, self._left)
 
     def mfu(self, peak_flops: float | None) -> float | None:
-        """Model FLOPs utilisation (Chowdhery et al., 2022, arXiv:2204.02311, appendix B). Counts only what
-        training needs: no gradients of frozen weights, no recomputation, and the head only on learned
-        positions. None if the peak is unknown."""
+        """Returns the model FLOPs utilisation (Chowdhery et al., 2022, arXiv:2204.02311, appendix B). Counts
+        only what training needs: no gradients of frozen weights, no recomputation, and the head only at
+        learned positions. None if the peak is unknown."""
         return None if peak_flops is None else self._flops / self.seconds / peak_flops
 
 
 def peak_flops(device: torch.device, workers: int) -> float | None:
-    """The bf16 FLOP/s of all workers' devices together; None for a device whose peak is unknown."""
+    """Returns the bf16 FLOP/s of all workers' devices together; None for a device whose peak is unknown."""
     if device.type != "cuda":
         return None
     peak = peak_of(torch.cuda.get_device_name(device))
@@ -69,7 +69,8 @@ def peak_flops(device: torch.device, workers: int) -> float | None:
 
 
 def flop_counter(model: Any, *, is_full: bool) -> "FlopCounter | None":
-    """None for a model whose shape is not understood: a job must not fail over a figure for display."""
+    """Returns None for a model whose shape is not understood: a job must not fail because of a figure for
+    display."""
     try:
         return FlopCounter(model, is_full=is_full)
     except Exception:  # A family's configuration may raise any error for a number it lacks.
@@ -77,7 +78,7 @@ def flop_counter(model: Any, *, is_full: bool) -> "FlopCounter | None":
 
 
 class FlopCounter:
-    """The FLOPs that training on given examples needs, from the model's shape."""
+    """Counts the FLOPs that training on given examples needs, from the model's shape."""
 
     def __init__(self, model: Any, *, is_full: bool) -> None:
         config = model.config.get_text_config()
@@ -97,24 +98,25 @@ class FlopCounter:
         self._per_pair = 4.0 * heads * width * config.num_hidden_layers / 2
         """FLOPs per pair of tokens in a sequence: two products, of which the causal mask leaves half."""
         self._per_target = 0.0 if head is None else 2.0 * config.vocab_size * config.hidden_size
-        # The backward pass costs one forward for activations, and another one for trainable weights.
+        # The backward pass costs as much as one forward for activations, and as much again for trainable
+        # weights.
         self._passes = 3.0 if is_full else 2.0
 
     def __call__(self, batcher: Batcher, examples: Indices) -> float:
         pairs = batcher.n_pairs(examples)
         forward = self.per_token * batcher.n_tokens(examples) + self._per_target * batcher.n_learned(examples)
-        # Attention has no weights: its backward pass always costs two forwards.
+        # Attention has no weights, so its backward pass always costs as much as two forwards.
         return float(self._passes * forward + 3 * self._per_pair * pairs)
 
 
 def elements(parameter: torch.nn.Parameter) -> int:
-    """The number of elements, also of a weight that bitsandbytes packs in 4 bits."""
+    """Returns the number of elements, also of a weight that bitsandbytes packs in 4 bits."""
     state = getattr(parameter, "quant_state", None)
     return parameter.numel() if state is None else int(state.shape.numel())
 
 
 def memory_bytes(device: torch.device) -> int:
-    """The peak so far: memory of the GPU, or resident memory of this process."""
+    """Returns the peak memory so far: of the GPU, or the resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -12,7 +12,7 @@ from cluster.training.loop.reporting import PassProgress, message
 from cluster.training.loop.throughput import FORWARD_SHARE, Throughput
 
 VALIDATIONS = 20
-"""How many times in a run a few examples are scored, besides all of them at the end of each epoch."""
+"""Number of times in a run that a few examples are scored, besides all of them at the end of each epoch."""
 
 
 class Validation:
@@ -28,8 +28,8 @@ class Validation:
     def after(
         self, step: Step, total_steps: int, throughput: Throughput
     ) -> tuple[Score | None, Score | None]:
-        """The scores that are due after this step: of a few examples, and of all. None, also from now on,
-        once there was not enough memory."""
+        """Returns the scores that are due after this step: of a few examples, and of all. A score is None if
+        it is not due, and always once there was not enough memory."""
         few = everything = None
         if self._fits and _is_due(step, total_steps):
             few = self._score(self._few(step, total_steps), throughput)
@@ -38,7 +38,7 @@ class Validation:
         return few, everything
 
     def work(self, step: Step, total_steps: int) -> float:
-        """What scoring costs after this step, in the unit of `Throughput`."""
+        """Returns the cost of the scoring that is due after this step, in the unit of `Throughput`."""
         tokens = 0
         if _is_due(step, total_steps):
             tokens += self._batcher.n_tokens(self._few(step, total_steps))
@@ -47,7 +47,7 @@ class Validation:
         return tokens * FORWARD_SHARE
 
     def _few(self, step: Step, total_steps: int) -> Indices:
-        """The next few examples each time, from the first again after the last."""
+        """Returns the next few examples, starting again with the first after the last."""
         turn = step.number // _interval(total_steps)
         size = min(self._size, len(self._everything))
         return self._everything.take(np.arange(turn * size, (turn + 1) * size), mode="wrap")
@@ -69,5 +69,5 @@ def _is_due(step: Step, total_steps: int) -> bool:
 
 
 def _interval(total_steps: int) -> int:
-    """Steps from one score of a few examples to the next."""
+    """Returns the number of steps between two scores of a few examples."""
     return max(1, total_steps // VALIDATIONS)

@@ -1,7 +1,7 @@
-"""What a causal model can do, found out on its first few layers instead of on all of it.
+"""Finds out what a causal model can do on its first few layers instead of on all of it.
 
-The copy has one layer of each sort, the same weights, type and device as the model that is trained. What is
-found depends on the base, the software and the device only, so it is kept in the cache folder."""
+The copy has one layer of each sort, with the same weights, type and device as the model that is trained. The
+result depends only on the base, the software and the device, so it is kept in the cache folder."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ class Abilities(FrozenModel):
     """The implementation's name in transformers."""
     is_head_apart: bool
     kinds: dict[str, str]
-    """The kinds of all leaves of the model, as `layer_kinds` returns them."""
+    """Kinds of all leaves of the model, as `layer_kinds` returns them."""
     notes: list[str]
     """Messages to the job's owner about what the model cannot do and what is done instead."""
 
@@ -39,8 +39,8 @@ class Abilities(FrozenModel):
 def find_abilities(
     weights: Path, load: Callable[[Any], Any], autocast: Callable[[], Any], *, packing: bool
 ) -> Abilities:
-    """`load` loads the model in `weights` with the configuration that it is given, on the device of training;
-    `autocast` makes the context of its passes.
+    """Finds what the model in `weights` can do. `load` loads it with a given configuration, on the device of
+    training; `autocast` makes the context of its passes.
 
     Raises InvalidConfiguration if the model cannot be run at all.
     """
@@ -64,7 +64,8 @@ def find_abilities(
 def cached(
     find: Callable[[], Abilities], weights: Path, device: torch.device, *circumstances: str
 ) -> Abilities:
-    """What was found before on the same base, device and software, or what `find` finds now."""
+    """Returns what was found before on the same base, device and software; otherwise what `find` finds
+    now."""
     known = [base_digest(weights), environment(device).model_dump_json(), *circumstances]
     name = hashlib.sha256(json.dumps(known).encode()).hexdigest()
     root = Path(os.environ.get("TUNERY_CACHE_DIR") or Path.home() / ".cache" / "tunery")
@@ -84,14 +85,15 @@ def cached(
 
 
 def blocks(model: nn.Module) -> tuple[str, list[nn.Module]]:
-    """The repeated layers of a transformers model, its longest list of modules, and that list's name."""
+    """Returns the repeated layers of a transformers model, which are its longest list of modules, and that
+    list's name."""
     lists = {name: module for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
     name = max(lists, key=lambda each: len(lists[each]), default="")
     return name, list(lists[name]) if lists else []
 
 
 def _empty(config: Any) -> Any:
-    """The causal model of a configuration, without memory."""
+    """Makes the causal model of a configuration without memory."""
     from transformers import AutoModelForCausalLM
 
     with LOADING, torch.device("meta"):
@@ -99,8 +101,8 @@ def _empty(config: Any) -> Any:
 
 
 def _representatives(model: Any) -> list[int]:
-    """For each layer, the number of the first layer of the same sort. If a model with all sorts of layers
-    cannot be had by leaving out the last ones, each layer represents itself."""
+    """Returns, for each layer, the index of the first layer of the same sort. If leaving out the last layers
+    cannot give a model with all sorts of layers, each layer represents itself."""
     _, modules = blocks(model)
     sorts = [_sort(model, number, module) for number, module in enumerate(modules)]
     firsts = [sorts.index(sort) for sort in sorts]
@@ -128,7 +130,7 @@ def _shapes(layer: nn.Module) -> tuple[object, ...]:
 
 
 def _per_layer(config: Any, count: int) -> dict[str, list[Any]]:
-    """The fields of a configuration that have a value for each layer."""
+    """Returns the fields of a configuration that have one value per layer."""
     return {
         name: value
         for name, value in vars(config).items()
@@ -137,7 +139,7 @@ def _per_layer(config: Any, count: int) -> dict[str, list[Any]]:
 
 
 def _cut(config: Any, size: int) -> Any:
-    """The configuration of the same model with its first layers only."""
+    """Returns the configuration of the same model with only its first layers."""
     config = deepcopy(config)
     text = config.get_text_config()
     for name, values in _per_layer(text, text.num_hidden_layers).items():
@@ -147,7 +149,7 @@ def _cut(config: Any, size: int) -> Any:
 
 
 def _kinds_of_all(model: nn.Module, kinds: Mapping[str, str], kept: list[int]) -> dict[str, str]:
-    """The kinds of the whole model's leaves, from those of its first layers."""
+    """Derives the kinds of the whole model's leaves from those of its first layers."""
     root, _ = blocks(model)
     found = {}
     for name, module in model.named_modules():

@@ -28,8 +28,8 @@ class RankAllocation:
         torch.autograd.backward(self._config.orth_reg_weight * torch.stack(distances).mean())
 
     def allocate(self, step: int) -> None:
-        """Reallocates rank. Call it after the optimizer's step of this number, counted from 1, and before
-        gradients are cleared."""
+        """Reallocates rank. Call it after optimizer step number `step`, counted from 1, and before gradients
+        are cleared."""
         self._tuner.update_and_allocate(step)
 
     def state(self) -> dict[str, Tensor]:

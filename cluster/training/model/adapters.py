@@ -14,10 +14,11 @@ from cluster.contracts.hyperparameters import TrainingConfig
 from cluster.contracts.peft_options import ALLOWED
 
 _ON_BASE = ("pissa", "olora")
-"""Initialisations that take the adapter's first values out of the base's weights."""
+"""Initialisations that derive the adapter's first values from the base's weights."""
 
 _OWN_TARGETS = ("IA3", "LN_TUNING")
-"""Methods for which PEFT knows the usual layers of each family. The others adapt every linear layer."""
+"""Methods for which PEFT knows the usual target layers of each family. Other methods adapt every linear
+layer."""
 
 _HEADS = ["classifier", "score"]
 """An encoder's classification heads, which PEFT trains in full."""
@@ -46,7 +47,7 @@ def attach(
             _spare(described, spared, model)
         adapted = get_peft_model(model, described)
     except (torch.OutOfMemoryError, torch.AcceleratorError):
-        # They are RuntimeErrors, and say nothing about the adapter.
+        # These are RuntimeErrors that say nothing about the adapter.
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ZeroDivisionError) as error:
         param = "training.target_modules" if config.peft_config is None else "training.peft_config"
@@ -56,7 +57,7 @@ def attach(
             param=param,
         ) from error
     for parameter in adapted.parameters():
-        # Including what PEFT leaves in the base's type, such as norms and classification heads.
+        # This includes what PEFT leaves in the base's type, such as norms and classification heads.
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     # PEFT puts the local folder here, which means nothing on another machine.
@@ -68,19 +69,21 @@ def attach(
 
 @contextmanager
 def without_adapter(model: Any) -> Iterator[None]:
-    """Within the context, PEFT's wrapper computes as the model without its adapter. The same parameters stay
-    trainable."""
+    """Within the context, PEFT's wrapper computes as the model without its adapter does. The same parameters
+    stay trainable."""
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with model.disable_adapter():
-        # PEFT freezes them. FSDP decides in the first pass, which may be this one, in which type it adds up
-        # gradients, and looks at trainable parameters only (https://github.com/pytorch/pytorch/issues/186998).
+        # PEFT freezes the adapter's parameters. FSDP looks only at trainable parameters when it decides, in
+        # the first pass, in which type it adds up gradients, and this may be that pass
+        # (https://github.com/pytorch/pytorch/issues/186998).
         for parameter in trainable:
             parameter.requires_grad_(True)
         yield
 
 
 def changes_base(config: TrainingConfig) -> bool:
-    """Whether `attach` changes the model's own weights: without its adapter, it is no longer the base."""
+    """Whether `attach` changes the model's own weights, so that the model is not the base even without its
+    adapter."""
     return (config.peft_config or {}).get("init_lora_weights") in _ON_BASE
 
 
@@ -118,7 +121,7 @@ def peft_config(config: TrainingConfig, *, total_steps: int, task: str) -> Any:
 
 
 def _spare(described: Any, spared: frozenset[str], model: Any) -> None:
-    """Leaves these layers out of those that are adapted."""
+    """Leaves the spared layers out of those that are adapted."""
     from transformers.pytorch_utils import Conv1D
 
     if hasattr(described, "exclude_modules"):
@@ -141,8 +144,8 @@ def _is_named(name: str, targets: Collection[str]) -> bool:
 
 
 def _refuse_outer_layers(model: Any) -> None:
-    """Refuses adapters on embeddings and head: they are often one tied weight, which an adapter would change
-    in two different ways."""
+    """Refuses adapters on embeddings and head. The two often share one tied weight, which an adapter would
+    change in two different ways."""
     if any(map(_is_adapted, (model.get_input_embeddings(), model.get_output_embeddings()))):
         raise _invalid_target("Adapters on the embeddings or the language-model head are not supported.")
 

@@ -1,4 +1,4 @@
-"""Attention over examples that lie end to end in one row: each segment attends only to itself.
+"""Attention over examples that are packed end to end in one row. Each segment attends only to itself.
 
 transformers calls `segment_attention` instead of its own function once a model's attention implementation is
 IMPLEMENTATION. If `segments` is not among the forward's arguments, this is plain causal attention over each
@@ -18,7 +18,7 @@ _FLASH_WIDTH = 256
 
 
 class Segments:
-    """Where the examples of a packed row lie. It is passed to a model's forward as `segments`, and
+    """Boundaries of the examples in a packed row. It is passed to a model's forward as `segments`, and
     transformers passes it on to every attention layer."""
 
     # FSDP copies dataclasses among a layer's arguments, with what they hold. All layers must get this object.
@@ -43,8 +43,8 @@ class Segments:
 
 
 def register(*, is_compiled: bool = False) -> None:
-    """Registers IMPLEMENTATION with transformers. Idempotent. With `is_compiled`, torch.compile leaves the
-    function alone: otherwise the lengths of segments, which differ in every batch, would be compiled into the
+    """Registers IMPLEMENTATION with transformers. Idempotent. With `is_compiled`, torch.compile skips the
+    function: otherwise the lengths of segments, which differ in every batch, would be compiled into the
     model."""
     from transformers import AttentionInterface
 
@@ -153,15 +153,17 @@ def _with_sinks(
     dropout: float,
     window: int | None,
 ) -> Tensor:
-    """gpt-oss' attention: a score of each head's own takes part in the softmax and adds nothing to the sum.
+    """gpt-oss' attention: each head has a score of its own that takes part in the softmax and adds nothing to
+    the sum.
 
-    It is the score of one more key, whose value is zero: a number of 1 is added to each query, 0 to each key,
-    and the sink divided by the scale to that key. So torch's fused attention computes it."""
+    It is the score of an additional key whose value is zero. One element is appended to the width: 1 in each
+    query, 0 in each key, and the sink divided by the scale in the additional key. torch's fused attention can
+    then compute it."""
     rows, _, _, width = query.shape
     scale = width**-0.5 if scaling is None else scaling
     mask = _mask(query, window, segments, has_sink=True)
     key, value = _repeated(key, query), _repeated(value, query)
-    # Kernels want widths that 8 divides.
+    # Kernels need widths that are multiples of 8.
     padding = 8 - width % 8
     query = functional.pad(functional.pad(query, (0, 1), value=1.0), (0, padding - 1))
     sink = functional.pad((sinks / scale).to(key.dtype)[:, None], (width, padding - 1))
@@ -174,19 +176,19 @@ def _with_sinks(
 
 
 def _shares_keys(query: Tensor, mask: Tensor | None) -> bool:
-    """Whether torch has a kernel for GPUs in which several heads of queries share a head of keys:
-    FlashAttention. It would compute all scores and keep them otherwise."""
+    """Whether torch has a GPU kernel in which several query heads share a key head: FlashAttention. Without
+    it, torch would compute and keep all scores."""
     return mask is None and query.shape[-1] <= _FLASH_WIDTH and query.dtype != torch.float32
 
 
 def _repeated(states: Tensor, query: Tensor) -> Tensor:
-    """Keys or values for each head of the queries."""
+    """Repeats keys or values for each query head."""
     return states.repeat_interleave(query.shape[1] // states.shape[1], 1)
 
 
 def _mask(query: Tensor, window: int | None, segments: Segments | None, *, has_sink: bool = False) -> Tensor:
-    """(T, T) in the type of the query (B, heads, T, D): 0 for the tokens (columns) that each token (row)
-    sees, and -inf for the others. With `has_sink`, it begins with a column of zeros."""
+    """Returns (T, T) in the type of the query (B, heads, T, D): 0 for the tokens (columns) that each token
+    (row) sees, and -inf for the others. With `has_sink`, a column of zeros comes first."""
     length = query.shape[2]
     if window is not None and window >= length:
         window = None
@@ -196,7 +198,7 @@ def _mask(query: Tensor, window: int | None, segments: Segments | None, *, has_s
     seen = _band(length, window, query.device)
     if has_sink:
         seen = functional.pad(seen, (1, 0), value=True)
-    # Kernels copy a mask whose rows do not begin at multiples of 16 numbers.
+    # Kernels copy a mask if its rows do not begin at multiples of 16 elements.
     columns = -(-seen.shape[1] // 16) * 16
     mask = torch.full((length, columns), float("-inf"), dtype=query.dtype, device=query.device)
     mask = mask.narrow(1, 0, seen.shape[1]).masked_fill_(seen, 0.0)
@@ -206,7 +208,7 @@ def _mask(query: Tensor, window: int | None, segments: Segments | None, *, has_s
 
 
 def _band(length: int, window: int | None, device: torch.device) -> Tensor:
-    """bool (T, T): the tokens (columns) that each token (row) sees."""
+    """Returns bool (T, T): the tokens (columns) that each token (row) sees."""
     seen = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     return seen if window is None else seen.triu(1 - window)
 
@@ -214,7 +216,7 @@ def _band(length: int, window: int | None, device: torch.device) -> Tensor:
 def _varlen(
     query: Tensor, key: Tensor, value: Tensor, segments: Segments, scaling: float | None, window: int | None
 ) -> Tensor:
-    """torch's FlashAttention over all segments at once."""
+    """Calls torch's FlashAttention over all segments at once."""
     from torch.nn.attention.varlen import varlen_attn
 
     groups = query.shape[1] // key.shape[1]
@@ -224,7 +226,7 @@ def _varlen(
     elif groups > 1:
         # torch 2.11 expects as many keys and values as queries.
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    # Multi-head latent attention has narrower values than keys, and the kernel wants them alike.
+    # In multi-head latent attention, values are narrower than keys, but the kernel needs equal widths.
     value_width = value.shape[-1]
     value = functional.pad(value, (0, query.shape[-1] - value_width))
     longest = max(segments.lengths)

@@ -10,13 +10,13 @@ from cluster.contracts.errors import TrainingFailed
 from cluster.training.model import attention
 
 _COMPILERS = {"cpu": ("CXX", ("g++", "clang++")), "cuda": ("CC", ("gcc", "clang", "cc"))}
-"""What torch (C++ for the CPU) and Triton (C around a GPU's kernels) call: what a variable names, or the
-first of these."""
+"""The compilers that torch (C++ for the CPU) and Triton (C around a GPU's kernels) call: the one that the
+environment variable names, or the first of these that is found."""
 
 
 def compile_layers(layers: Iterable[torch.nn.Module], device: torch.device) -> None:
     """Makes the layers compile themselves in their first pass. Raises TrainingFailed (`unsupported_option`)
-    if this machine cannot: torch itself would find out in the middle of that pass."""
+    if this machine cannot compile: torch itself would only notice in the middle of that pass."""
     variable, names = _COMPILERS[device.type]
     chosen = os.environ.get(variable)
     if not any(shutil.which(name) for name in ((chosen,) if chosen else names)):

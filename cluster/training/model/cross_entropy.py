@@ -24,9 +24,9 @@ class HeadShape(NamedTuple):
 def linear_cross_entropy(
     rows: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, shape: HeadShape = HeadShape()
 ) -> tuple[Tensor, Tensor]:
-    """The summed cross-entropy (nats) of `targets` (S,) under the head `weight` (V, H) on `rows` (S, H), and
-    the number of targets that were the most likely token. The loss is differentiable once, by rows, weight
-    and bias."""
+    """Returns the summed cross-entropy (nats) of `targets` (S,) under the head `weight` (V, H) on `rows` (S,
+    H), and the number of targets that were the most likely token. The loss can be differentiated once, with
+    respect to rows, weight and bias."""
     dtype = rows.dtype
     if torch.is_autocast_enabled(rows.device.type):
         dtype = torch.get_autocast_dtype(rows.device.type)

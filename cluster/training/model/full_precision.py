@@ -1,5 +1,6 @@
-"""A model in 4 bits that computes with full-precision weights, as serving has them. One layer's are in memory
-at a time: they are read from the base's files whenever the layer runs, once for all passes under way."""
+"""Makes a model in 4 bits compute with full-precision weights, as serving has them. Only one layer's weights
+are in memory at a time. They are read from the base's files whenever the layer runs, once for all passes in
+flight."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ def in_full_precision(
 
 
 class BaseFiles:
-    """The weights in a folder by the names that the model has for them."""
+    """The weights in a folder, by the names that the model uses for them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -62,7 +63,8 @@ class BaseFiles:
         return found
 
     def _candidates(self, name: str) -> Iterator[str]:
-        """What the files may call a weight. Families and releases of transformers differ in prefixes."""
+        """Returns the names under which the files may have a weight. Families and releases of transformers
+        differ in prefixes."""
         from transformers import AutoModelForCausalLM
         from transformers.core_model_loading import revert_weight_conversion
 
@@ -74,13 +76,13 @@ class BaseFiles:
 
 
 def _layers_in_four_bits(model: Any) -> dict[str, Any]:
-    """Layers by the names that they have without adapters."""
+    """Returns layers by the names that they have without adapters."""
     layers = {name: module for name, module in model.named_modules() if is_in_four_bits(module)}
     return {name.removesuffix(".base_layer"): layer for name, layer in layers.items()}
 
 
 def is_in_four_bits(module: torch.nn.Module) -> bool:
-    # By its weight's attribute: few processes need bitsandbytes, whose import takes seconds.
+    # Recognised by an attribute of its weight: few processes need bitsandbytes, whose import takes seconds.
     return getattr(getattr(module, "weight", None), "quant_state", None) is not None
 
 

@@ -24,7 +24,7 @@ class Head:
     the prompt."""
 
     def rows(self, model: Any, batch: Microbatch) -> Tensor:
-        """What the learned tokens are predicted from: hidden states (S, H), or logits (S, V)."""
+        """Returns what the learned tokens are predicted from: hidden states (S, H), or logits (S, V)."""
         packed = {}
         if batch.segments is not None:
             packed = {"position_ids": batch.position_ids, "segments": batch.segments}
@@ -33,14 +33,14 @@ class Head:
             output = decoder(input_ids=batch.token_ids, use_cache=False, **packed).last_hidden_state
         else:
             output = model(input_ids=batch.token_ids, use_cache=False, **packed).logits
-            # Virtual tokens before the prompt have logits too.
+            # Virtual tokens before the prompt also have logits.
             output = output[:, -batch.token_ids.shape[1] :]
         rows: Tensor = output.flatten(0, 1).index_select(0, batch.positions)
         return rows
 
     def loss(self, model: Any, rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The summed cross-entropy, differentiable, and the number of targets that were the most likely
-        token."""
+        """Returns the summed cross-entropy, differentiable, and the number of targets that were the most
+        likely token."""
         if not self.is_apart:
             logits = rows.float()
             loss = functional.cross_entropy(logits, targets, reduction="sum")
@@ -50,8 +50,8 @@ class Head:
         return linear_cross_entropy(rows, head.weight, head.bias, targets, head_shape(model))
 
     def logprobs(self, model: Any, rows: Tensor, targets: Tensor) -> Tensor:
-        """float32 (S,): the log-probability of each target; differentiable. More than PAIR_LOGITS logits are
-        computed in chunks, and again in the backward pass."""
+        """Returns float32 (S,): the log-probability of each target; differentiable. More than PAIR_LOGITS
+        logits are computed in chunks, and recomputed in the backward pass."""
         size = max(1, PAIR_LOGITS // causal_model(model).config.get_text_config().vocab_size)
         chunks = list(zip(torch.split(rows, size), torch.split(targets, size), strict=True))
         if len(chunks) == 1 or not torch.is_grad_enabled():
@@ -63,17 +63,18 @@ class Head:
         return -functional.cross_entropy(self.logits(model, rows), targets, reduction="none")
 
     def logits(self, model: Any, rows: Tensor) -> Tensor:
-        """float32 (S, V)."""
+        """Returns float32 (S, V)."""
         return logits_of(causal_model(model), rows) if self.is_apart else rows.float()
 
 
 def causal_model(model: Any) -> Any:
-    """The transformers model inside PEFT's wrapper. LoRA layers are part of it and of its forward."""
+    """Returns the transformers model inside PEFT's wrapper. LoRA layers are part of it and of its forward."""
     return model.get_base_model() if hasattr(model, "peft_config") else model
 
 
 def logits_of(model: Any, rows: Tensor) -> Tensor:
-    """fp32 logits (S, V) of hidden states (S, H), including what some families compute after the head."""
+    """Returns fp32 logits (S, V) of hidden states (S, H), including what some families compute after the
+    head."""
     logits: Tensor = model.get_output_embeddings()(rows).float()
     shape = head_shape(model)
     logits = logits * shape.scale
@@ -81,7 +82,7 @@ def logits_of(model: Any, rows: Tensor) -> Tensor:
 
 
 def head_shape(model: Any) -> HeadShape:
-    """What some families compute after the head."""
+    """Returns the scale and cap that some families apply after the head."""
     config = model.config.get_text_config()
     scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
     scale /= getattr(config, "logits_scaling", None) or 1.0  # Granite

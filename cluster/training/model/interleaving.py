@@ -1,8 +1,8 @@
-"""Several passes through a model at once, so that weights that are read anew for a pass are read once for all
-of them.
+"""Runs several passes through a model concurrently, so that weights that must be read for each pass are read
+only once for all of them.
 
-The passes take turns. One computes until it comes to other weights than those in memory, and goes on once the
-others have used those. Each computes what it would compute alone."""
+The passes take turns. One computes until it needs other weights than those in memory, and continues once the
+other passes have used these. Each computes exactly what it would compute alone."""
 
 import threading
 from collections import deque
@@ -18,18 +18,19 @@ Found = TypeVar("Found")
 
 class Interleaving:
     def __init__(self, most: int = 1, device: torch.device = torch.device("cpu")) -> None:
-        """At most `most` passes are under way at once, each with activations of its own on `device`. One is a
-        pass as any other."""
+        """At most `most` passes are in flight at once, each with its own activations on `device`. With 1, a
+        pass runs as usual."""
         self.most = most
         self._device = device
         self._turns: deque[threading.Semaphore] = deque()
-        """One semaphore for each pass under way. The first one computes, and the others wait for theirs."""
+        """One semaphore for each pass in flight. The first pass computes, and the others wait for their
+        semaphores."""
         self._failures: list[BaseException] = []
         self._name: str | None = None
         self._made: Any = None
 
     def halve(self) -> bool:
-        """Halves the number of passes at once. False if it is one already."""
+        """Halves the number of concurrent passes. Returns False if it is already 1."""
         is_several = self.most > 1
         self.most = max(1, self.most // 2)
         return is_several
@@ -45,14 +46,14 @@ class Interleaving:
             yield from self._together(group)
 
     def shared(self, name: str, make: Callable[[], Found]) -> Found:
-        """What `make` returns: the weights of this name. Within `run`, they are made once for all passes that
-        are under way, and kept until a pass needs others."""
+        """Returns what `make` returns: the weights with this name. Within `run`, they are made once for all
+        passes in flight, and kept until a pass needs others."""
         if not self._turns:
             return make()
         if name != self._name:
             self._let_others_compute()
         if name != self._name:
-            # First, so that there are never two in memory.
+            # Drop the old weights first, so that there are never two in memory.
             self._forget()
             self._made, self._name = make(), name
         return cast("Found", self._made)
@@ -105,12 +106,12 @@ class Interleaving:
 
 
 class _GivenUp(BaseException):
-    """Ends a pass because another one has failed."""
+    """Ends a pass because another one failed."""
 
 
 def _circumstances(device: torch.device) -> Callable[[], Any]:
-    """Makes contexts in which another thread computes as this one does now: torch keeps these for each
-    thread."""
+    """Makes contexts in which another thread computes as this one does now, because torch keeps these
+    settings per thread."""
     kind = device.type
     is_autocast, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
     has_gradients = torch.is_grad_enabled()

@@ -1,4 +1,4 @@
-"""How a model can be run, checked on a few tokens instead of looked up by the name of its family."""
+"""Finds how a model can be run by checking a few tokens, instead of looking up the name of its family."""
 
 import logging
 from collections.abc import Iterator
@@ -16,12 +16,13 @@ from cluster.training.model.head import Head, logits_of
 
 _LENGTHS = [7, 11, 5]
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
-"""The largest relative difference of logits that counts as rounding. If an example sees its neighbour, they
+"""The largest relative difference of logits that counts as rounding. If an example sees its neighbour, logits
 differ by 0.1 or more."""
 
 
 _LACKS_ABILITY = (NotImplementedError, ValueError)
-"""What transformers and our attention raise for what a family cannot do. Any other error is a surprise."""
+"""Exceptions that transformers and our attention raise for what a family cannot do. Any other error is
+unexpected."""
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def check_layout(model: Any, *, packing: bool) -> CheckedLayout:
 @contextmanager
 def _surprises(notes: list[str], instead: str) -> Iterator[None]:
     """Ends the block at an error that no check expects, logs it, and tells the job's owner what is done
-    `instead`: a slower way that works must not hide that a faster one broke."""
+    `instead`: a slower path that works must not hide that a faster one is broken."""
     try:
         yield
     except (torch.OutOfMemoryError, InvalidConfiguration):
@@ -95,7 +96,7 @@ def _reference(model: Any, token_ids: Tensor) -> Tensor:
 
 
 def _packs(model: Any, examples: list[Tensor], expected: Tensor) -> bool:
-    """Whether our attention keeps examples in one row apart and receives every sliding window."""
+    """Whether our attention keeps the examples in a row apart and receives every sliding window."""
     kinds = getattr(model.config.get_text_config(), "layer_types", None) or []
     if not set(kinds) <= {"full_attention", "sliding_attention"}:
         return False  # A few tokens do not show how far chunks and states reach.
@@ -131,7 +132,7 @@ def _windows_expected(model: Any) -> int:
 @torch.no_grad()
 def choose_attention(model: Any) -> str:
     """Sets the attention for rows of one example, and returns its name: torch's fused attention if the family
-    computes the same with it, otherwise its own."""
+    computes the same result with it, otherwise the family's own."""
     token_ids = _examples(model)[0]
     expected = _reference(model, token_ids)
     is_same = False
@@ -148,8 +149,8 @@ def choose_attention(model: Any) -> str:
 
 @torch.no_grad()
 def head_of(model: Any, notes: list[str] | None = None) -> Head:
-    """The head apart from the decoder if both together compute what the model's own forward does; otherwise
-    the head inside the model. Adds a message to `notes` if the check itself failed."""
+    """Returns the head apart from the decoder if the two compute the same as the model's own forward;
+    otherwise the head inside the model. Adds a message to `notes` if the check itself failed."""
     with _surprises([] if notes is None else notes, "The model computes all logits, not only those needed"):
         return Head(is_apart=_is_head_apart(model))
     return Head(is_apart=False)

@@ -1,6 +1,6 @@
 """A model with its adapter merged into its weights, as it is stored and served.
 
-A layer at a time is merged, on a copy of it: merging into the model itself and unmerging would change it."""
+One layer at a time is merged, on a copy: merging into the model itself and then unmerging would change it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ ReadWeight = Callable[[str, nn.Module], Tensor]
 
 
 def weight_from(files: BaseFiles | None) -> ReadWeight:
-    """Reads the weight from the base's files, or without them, dequantizes it."""
+    """Returns a function that reads the weight from the base's files or, without files, dequantizes it."""
 
     def read(name: str, layer: Any) -> Tensor:
         if files is not None:
@@ -39,8 +39,8 @@ def weight_from(files: BaseFiles | None) -> ReadWeight:
 
 @torch.no_grad()
 def merged_layer(name: str, layer: Any, read: ReadWeight) -> dict[str, Tensor]:
-    """The weights of an adapted layer in fp32, with the adapter merged into them. Workers that share the
-    model call this together."""
+    """Returns the weights of an adapted layer in fp32, with the adapter merged into them. Workers that share
+    the model call this together."""
     base = layer.get_base_layer()
     if is_in_four_bits(base):
         weight = read(name, base).float()
@@ -78,17 +78,18 @@ def as_merged(
 
 
 class Stored(NamedTuple):
-    """A weight of a model as it is stored."""
+    """A weight of a model in the form in which it is stored."""
 
     like: Tensor
-    """Tensor of the same size and type."""
+    """Tensor of the same shape and type."""
     read: Callable[[], Tensor]
-    """Returns the whole of it. Workers that share the model call this together."""
+    """Returns the whole weight. Workers that share the model call this together."""
 
 
 def stored_state(model: Any, read: ReadWeight) -> dict[str, Stored]:
-    """The weights of a transformers model by name, each once, with the adapter merged into them if `model` is
-    PEFT's wrapper. Of the adapted layers one at a time is merged, so read the weights in their order."""
+    """Returns the weights of a transformers model by name, each once, with the adapter merged into them if
+    `model` is PEFT's wrapper. Read the weights in their order, because only one adapted layer is merged at a
+    time."""
     found: dict[str, Stored] = {}
     seen: set[int] = set()
     for name, like, whole_of in _weights("", causal_model(model), _Merging(read)):
@@ -100,7 +101,7 @@ def stored_state(model: Any, read: ReadWeight) -> dict[str, Stored]:
 
 @dataclass(slots=True)
 class _Merging:
-    """Merges layers, and keeps the last one."""
+    """Merges layers, and keeps the last merged one."""
 
     read: ReadWeight
     _name: str = ""
@@ -114,13 +115,13 @@ class _Merging:
 
 
 def _weights(name: str, module: Any, merging: _Merging) -> Iterator[tuple[str, Tensor, Callable[[], Tensor]]]:
-    """Names, tensors and functions as in Stored."""
+    """Yields names, tensors and functions as in Stored."""
     if _is_adapted(module):
         base = module.get_base_layer()
         weights = dict(base.named_parameters())
         for own, value in weights.items():
             yield f"{name}.{own}", _like(value), partial(merging, name, module, own)
-        # Such as what balances a router's load: no adapter changes it.
+        # For example the bias that balances a router's load: no adapter changes it.
         for own, value in _own_state(base):
             if own not in weights:
                 yield f"{name}.{own}", value, partial(whole, value.detach())
@@ -138,12 +139,14 @@ def _weights(name: str, module: Any, merging: _Merging) -> Iterator[tuple[str, T
 
 
 def _is_adapted(module: nn.Module) -> bool:
-    # By what PEFT's layers can do: importing PEFT takes seconds, and full fine-tuning does not need it.
+    # Recognised by the methods of PEFT's layers: importing PEFT takes seconds, and full fine-tuning does not
+    # need it.
     return hasattr(type(module), "get_base_layer")
 
 
 def _own_state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """What the module stores besides its children's: no buffers that are made anew."""
+    """Returns what the module itself stores, without its children and without buffers that are recomputed on
+    loading."""
     yield from module.named_parameters(recurse=False, remove_duplicate=False)
     for name, value in module.named_buffers(recurse=False, remove_duplicate=False):
         if name not in module._non_persistent_buffers_set:

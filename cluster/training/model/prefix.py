@@ -1,4 +1,4 @@
-"""Exports virtual tokens for serving: the keys and values that they leave in the base's cache."""
+"""Exports virtual tokens for serving, as the keys and values that they leave in the base's KV cache."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 _KEYS_AND_VALUES = frozenset({"PREFIX_TUNING"})
-"""Methods that learn the cache's contents directly. The others learn embeddings."""
+"""Methods that learn the contents of the KV cache directly. The others learn embeddings."""
 
 
 @torch.no_grad()
 def prefix_states(peft_model: Any) -> dict[str, Tensor]:
-    """The contents of `prefix.safetensors`: what the P virtual tokens of a prefix-, prompt- or P-tuned
-    `peft_model` leave in the cache before a prompt.
+    """Returns the contents of `prefix.safetensors`: the keys and values that the P virtual tokens of a
+    prefix-, prompt- or P-tuned `peft_model` leave in the KV cache before a prompt.
 
     These are `keys.<layer>` and `values.<layer>` for each layer of the base, float32 [heads, P, head
     dimension], on the CPU. Restores the model's mode.
@@ -33,12 +33,12 @@ def prefix_states(peft_model: Any) -> dict[str, Tensor]:
 
 
 def _prefill(peft_model: Any, embeddings_1PD: Tensor) -> Any:
-    """The cache after the virtual tokens' embeddings have passed through the base."""
+    """Returns the KV cache after the embeddings of the virtual tokens have passed through the base."""
     # Imported here because it takes seconds, and not every process that imports this file trains.
     from transformers import DynamicCache
 
     base = peft_model.get_base_model()
-    # Without the configuration, layers keep everything, however small their window is.
+    # Without the configuration, layers keep all tokens, however small their window is.
     cache = DynamicCache()
     base(
         inputs_embeds=embeddings_1PD.to(base.get_input_embeddings().weight.dtype),

@@ -30,7 +30,8 @@ def load_pretrained(
 
 
 def load_dequantized(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
-    """Does the same with weights that are rounded to 4 bits and dequantized, as QLoRA trains on them."""
+    """Loads like `load_pretrained`, with weights that are rounded to 4 bits and dequantized, as QLoRA trains
+    on them."""
     return load_pretrained(
         kind, folder, dtype, **in_four_bits(read_config(folder), dtype, device)
     ).dequantize()

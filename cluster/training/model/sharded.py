@@ -1,8 +1,7 @@
-"""Loads a model of which no worker ever holds more than its own part.
+"""Loads a model so that no worker ever holds more than its own part.
 
-transformers builds the model on the meta device, without memory. Between that and reading the weights it
-offers a hook, in which parameters become DTensors; it then reads only this worker's slices from the
-safetensors files."""
+transformers builds the model on the meta device, without memory. Before it reads the weights, it calls a hook
+in which parameters become DTensors. It then reads only this worker's slices from the safetensors files."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ def load_parts(kind: Any, folder: Path, dtype: torch.dtype, mesh: DeviceMesh) ->
     hook: dict[str, Any] = {"maybe_distribute_model": classmethod(maybe_distribute_model)}
     divided = type(family.__name__, (family,), hook)
     divided.__module__ = family.__module__
-    # Sizes of one: transformers shards nothing itself, but calls the hook.
+    # All sizes are 1, so that transformers itself shards nothing but calls the hook.
     model = load_pretrained(
         divided, folder, dtype, config=config, distributed_config=DistributedConfig(tp_size=1)
     )

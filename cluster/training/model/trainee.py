@@ -32,7 +32,7 @@ from cluster.training.parts import parts_aside
 from cluster.training.world import World
 
 CHECKPOINTED_PARAMETERS = 1_000_000_000
-"""Number of parameters from which `auto` recomputes activations on a GPU instead of keeping them."""
+"""Number of parameters from which on `auto` recomputes activations on a GPU instead of keeping them."""
 
 
 class ActivationCheckpointing(NamedTuple):
@@ -51,11 +51,11 @@ class Trainee:
     """A transformers model, or PEFT's wrapper of one."""
     layout: Layout
     head: Head
-    """Head of a causal model. An encoder's head is part of the model."""
+    """Head of a causal model. An encoder's head is part of the model itself."""
     form: WeightsForm
     """The form in which its checkpoints are served."""
     notes: list[str]
-    """Messages to the job's owner about what differs from the usual, and why."""
+    """Messages to the job's owner about deviations from the usual, and their reasons."""
 
 
 def load_trainee(
@@ -153,8 +153,8 @@ def load_decoder(
 def load_merge_base(
     weights: Path, base: BaseSpec, config: TrainingConfig, data: Dataset, *, is_quantized: bool
 ) -> Any:
-    """Loads what an adapter is merged into: the model in `weights`, in the base's type. If the files have
-    that too, they are mapped into memory. With `is_quantized`, its weights are rounded to 4 bits and
+    """Loads the model into which an adapter is merged: the one in `weights`, in the base's type. If the files
+    have that type, they are memory-mapped. With `is_quantized`, its weights are rounded to 4 bits and
     dequantized."""
     if is_quantized:
         from transformers import AutoModelForCausalLM
@@ -186,13 +186,13 @@ def load_encoder(weights: Path, base: BaseSpec, config: TrainingConfig, data: Da
 
 
 def is_served_quantized(base: BaseSpec, config: TrainingConfig) -> bool:
-    """Whether the tuned model is served on the quantized weights that it is trained on."""
+    """Whether the tuned model is served on the same quantized weights on which it is trained."""
     return config.type == "qlora" and base.qlora_served_on == "four_bits"
 
 
 def adapted_form(model: Any, kinds: Mapping[str, str]) -> WeightsForm:
-    """The form in which an adapter on a base is served. `model` is PEFT's wrapper; `kinds` are the kinds of
-    the base's layers by name."""
+    """Returns the form in which an adapter on a base is served. `model` is PEFT's wrapper; `kinds` are the
+    kinds of the base's layers by name."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     adapted = {
@@ -204,12 +204,12 @@ def adapted_form(model: Any, kinds: Mapping[str, str]) -> WeightsForm:
 
 
 def trainable_parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """The trainable parameters by name, in the model's own order. A tied weight appears once."""
+    """Returns the trainable parameters by name, in the model's own order. A tied weight appears once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def autocast(base: BaseSpec, device: torch.device) -> torch.autocast:
-    """A context that computes in the base's type. Does nothing for a base in fp32."""
+    """Makes a context that computes in the base's type. Does nothing for a base in fp32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=base.dtype == "bfloat16")
 
 
@@ -224,7 +224,7 @@ def check_vocabulary(model: Any, highest_token: int) -> None:
 
 
 def layers(model: Any) -> list[torch.nn.Module]:
-    """The repeated blocks of a transformers model."""
+    """Returns the repeated blocks of a transformers model."""
     return blocks(model)[1]
 
 
@@ -255,8 +255,8 @@ def _abilities(
 
 
 def _keep_packing(model: Any) -> None:
-    """Keeps bitsandbytes from repacking weights with coarser scales the first time that they are evaluated on
-    some CPUs: the model would then differ before and after the first evaluation."""
+    """Keeps bitsandbytes from repacking weights with coarser scales when they are first evaluated on some
+    CPUs: the model would then differ before and after the first evaluation."""
     from bitsandbytes.nn import Linear4bit
 
     for module in model.modules():
@@ -267,8 +267,8 @@ def _keep_packing(model: Any) -> None:
 def resolve_activation_checkpointing(
     model: Any, config: TrainingConfig, device: torch.device
 ) -> ActivationCheckpointing:
-    """What `activation_checkpointing` means for this model. Only a worker can resolve "auto": it depends on
-    the number of parameters, on the device, and on what the model's family supports.
+    """Resolves `activation_checkpointing` for this model. Only a worker can resolve "auto": it depends on the
+    number of parameters, on the device, and on what the model's family supports.
 
     Raises TrainingFailed if the configuration demands what the family does not support.
     """
@@ -278,7 +278,7 @@ def resolve_activation_checkpointing(
         is_large = sum(map(elements, model.parameters())) >= CHECKPOINTED_PARAMETERS
         if not is_large or device.type != "cuda":
             return ActivationCheckpointing("none")
-        # Recomputing would discard the keys and values that prefix tuning learns.
+        # Recomputing activations would discard the keys and values that prefix tuning learns.
         if not inner.supports_gradient_checkpointing or config.peft_type == "PREFIX_TUNING":
             return ActivationCheckpointing(
                 "none", "Activations are kept: this model cannot compute them again."

@@ -1,4 +1,5 @@
-"""What serving replicas measure of their engines. Ray exports it, with its own labels beside ours."""
+"""Metrics that serving replicas measure of their engines. Ray exports them, with its own labels beside
+ours."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -72,9 +73,9 @@ class EngineMeasures:
         self._bases: set[str] = set()
 
     def read(self, engines: Iterable[EngineStats]) -> list[tuple[Metric, str, float]]:
-        """Values of gauges, and what has come to counters since the last snapshot. A base whose engines have
-        gone is 0 from then on. An unloaded engine took its counts along: what a new one has counted
-        is all new."""
+        """Returns values of gauges, and the increase of counters since the last snapshot. A base whose
+        engines are gone is 0 from then on. Counts of an unloaded engine are lost, so everything that a new
+        engine has counted is new."""
         found: defaultdict[tuple[Metric, str], float] = defaultdict(float)
         engines = list(engines)
         self._bases |= {stats.base for stats in engines}

@@ -1,10 +1,11 @@
-"""Ray's nodes with what is free on them, and its autoscaler, for the scheduler, which does not speak to Ray.
+"""Reports Ray's nodes, what is free on them, and its autoscaler to the scheduler, which does not talk to Ray
+itself.
 
-Ray's dashboard lists nodes without what is free on them. Its GCS knows.
+Ray's dashboard lists nodes without their free resources, so these come from Ray's GCS.
 
-Demand is announced as placement groups that wait. An autoscaler adds nodes for such a group as a whole, with
-its labels, and the group goes with the process that owns it. `ray.autoscaler.sdk.request_resources` would not
-do: each call replaces the one before, whoever made it.
+Demand is announced as pending placement groups. An autoscaler adds all nodes for such a group, with its
+labels, and the group ends with the process that owns it. `ray.autoscaler.sdk.request_resources` would not
+work: each call replaces the previous one, whoever made it.
 """
 
 import asyncio
@@ -31,22 +32,23 @@ from cluster.worker_resources import resources_per_worker, worker_cpus
 _log = logging.getLogger(__name__)
 
 _DEMAND_SECONDS = 60.0
-"""How long nodes are asked for a gang that is not named again: the scheduler may be gone."""
+"""How long nodes are requested for a gang that is not named again, because the scheduler may be gone."""
 
 
 class ClusterState:
     def __init__(self) -> None:
         self._gcs: Any = None
         self._groups: dict[str, PlacementGroup] = {}
-        """Placement groups by the gang, as JSON."""
+        """Placement groups by gang, as JSON."""
         self._served: dict[str, float] = {}
-        """Gangs whose nodes have come, and when. The nodes may go again if the gang does not take them."""
+        """Gangs whose nodes have arrived, and when. The nodes may be removed again if the gang does not take
+        them."""
         self._asked_at = time.monotonic()
         self._lock = asyncio.Lock()
         self._expiring: asyncio.Task[None] | None = None
 
     async def answer(self, request: ClusterRequest) -> ClusterReport:
-        """Raises Unavailable if Ray's head does not answer."""
+        """Answers with nodes and autoscaler. Raises Unavailable if Ray's head does not answer."""
         self._expiring = self._expiring or asyncio.create_task(self._expire())
         self._asked_at = time.monotonic()
         try:
@@ -65,7 +67,8 @@ class ClusterState:
         return [_node(node) for node in state.node_states if node.status != NodeStatus.DEAD]
 
     def _announce(self, waiting: Sequence[WaitingGang]) -> None:
-        """A group that has its nodes is removed: they are the job's, which the scheduler starts next."""
+        """Announces the demand of waiting gangs. A group that has its nodes is removed, so that the job that
+        the scheduler starts next can take them."""
         named, now = {gang.model_dump_json(): gang for gang in waiting}, time.monotonic()
         for name in self._groups.keys() - named.keys():
             remove_placement_group(self._groups.pop(name))
@@ -103,7 +106,7 @@ def _node(state: Any) -> RayNode:
 
 
 def _group(gang: WaitingGang) -> PlacementGroup:
-    """A bundle for each node that the gang needs."""
+    """Makes one bundle for each node that the gang needs."""
     each = resources_per_worker(gang.device)
     bundles = [{name: number * part for name, number in each.items()} for part in gang.parts]
     selectors = [dict(gang.labels)] * len(bundles) if gang.labels else None

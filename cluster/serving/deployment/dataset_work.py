@@ -1,5 +1,5 @@
-"""What the application at /datasets does with files and weights. Its replica alone imports this: what builds
-the application would take seconds longer, for torch and transformers."""
+"""The work of the application at /datasets on files and weights. Only its replica imports this: building the
+application would otherwise take seconds longer, for torch and transformers."""
 
 from pydantic import BaseModel
 
@@ -26,16 +26,17 @@ __all__ = [
 ]
 
 MAX_REPORTS = 4
-"""Data reports that are made concurrently, at most: one of each project."""
+"""Maximum number of data reports that are made concurrently: one per project."""
 
 
 def check_servable_dataset(body: DatasetCheckRequest, store: ObjectStore) -> BaseModel:
-    """As `check_dataset`. Raises InvalidRequest, too, if serving could not load what is to be trained."""
+    """Like `check_dataset`, but also raises InvalidRequest if serving could not load what is to be
+    trained."""
     check_adapter_rank(body.base, body.training, EngineSettings.read())
     return check_dataset(body, store)
 
 
 def reports_at_once(cpus: int, free_bytes: int) -> int:
-    """How many data reports are made concurrently: half of the CPUs and half of the free memory are for
-    others."""
+    """Returns how many data reports are made concurrently. Half of the CPUs and half of the free memory are
+    left for other work."""
     return max(1, min(MAX_REPORTS, cpus // 2, free_bytes // (2 * REPORT_BYTES)))

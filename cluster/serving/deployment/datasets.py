@@ -1,7 +1,7 @@
-"""The application at /datasets: compiles datasets for jobs that are being validated, shows what rows become,
-makes data reports, and exports tuned models.
+"""The application at /datasets: compiles datasets for jobs that are being validated, previews rows, makes
+data reports, imports adapters, and exports tuned models.
 
-It always runs, so it also reports whether the engines do."""
+It always runs, so it also reports whether the engines run."""
 
 import asyncio
 import os
@@ -47,34 +47,35 @@ from cluster.storage.store import ObjectStore
 Asked = TypeVar("Asked", DatasetCheckRequest, PreviewRequest, ImportRequest)
 
 CHECKS = 4
-"""Files of new jobs that are checked concurrently, each in a thread of its own."""
+"""Number of files of new jobs that are checked concurrently, each in its own thread."""
 
 CLIENTS_READS = 2
-"""Files that are read concurrently for clients' estimates and previews, which never delay a job's check:
-one of each project."""
+"""Number of files that are read concurrently for clients' estimates and previews, one per project. They never
+delay a job's check."""
 
 MAX_READS_PER_PROJECT = 4
-"""Estimates and previews of one project that are being read or wait for their turn."""
+"""Maximum number of estimates and previews of one project that are running or queued."""
 
 IMPORTS = 1
-"""Adapters that are imported concurrently. Each may take gigabytes of memory and of scratch space."""
+"""Number of adapters that are imported concurrently. Each may take gigabytes of memory and of scratch
+space."""
 
 EXPORTS = 2
-"""Models that are exported concurrently: one of each project. Each takes the memory of a few copies of its
-largest tensor."""
+"""Number of models that are exported concurrently, one per project. Each takes the memory of a few copies of
+its largest tensor."""
 
 MAX_EXPORTS_PER_PROJECT = 8
-"""Exports of one project that are being made or wait for their turn. The service allows fewer."""
+"""Maximum number of exports of one project that are running or queued. The service allows fewer."""
 
 EXPORT_LEASE_SECONDS = 60.0
-"""An export that nobody has asked about for so long is given up. Asked for again, it goes on with the next
-file."""
+"""Time after which an export is abandoned if nobody has asked about it. If it is requested again, it
+continues with the next file."""
 
 MAX_REPORTS_PER_PROJECT = 8
-"""Data reports of one project that are being made or wait for their turn."""
+"""Maximum number of data reports of one project that are running or queued."""
 
 FETCHES = 4
-"""Base models that are downloaded concurrently."""
+"""Number of base models that are downloaded concurrently."""
 
 
 class DatasetsApp:
@@ -102,7 +103,7 @@ class DatasetsApp:
         )
         self._store = store or store_from_environment()
         self._tells_absence = False
-        """Whether the policy of this cluster's access to the store is known to tell that objects are
+        """Whether this cluster's access policy for the store is known to let it report that objects are
         absent."""
         self._vllm_starts = vllm_starts
         self._checks = asyncio.Semaphore(CHECKS)
@@ -110,15 +111,15 @@ class DatasetsApp:
         self._imports = asyncio.Semaphore(IMPORTS)
         self._exports = FairPlaces(EXPORTS, most_per_project=MAX_EXPORTS_PER_PROJECT)
         self._exporting: dict[str, _Exporting] = {}
-        """The exports that are being made or wait for their turn, by id."""
-        # Here, because what builds the application imports this module too.
+        """Exports that are running or queued, by id."""
+        # Imported here, because building the application imports this module too.
         from cluster.serving.deployment import dataset_work
 
         self._work = dataset_work
         at_once = dataset_work.reports_at_once(os.cpu_count() or 1, dataset_work.free_host_bytes())
         self._reports = FairPlaces(at_once, most_per_project=MAX_REPORTS_PER_PROJECT)
         self._single_flight = SingleFlight()
-        # Pools of their own: neither a hub that does not answer nor a large model must block other work.
+        # Separate pools: neither a hub that does not answer nor a large model may block other work.
         self._fetchers = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
         self._exporters = ThreadPoolExecutor(EXPORTS, thread_name_prefix="export")
 
@@ -126,29 +127,31 @@ class DatasetsApp:
         return await self._gate.answer(request)
 
     async def _check(self, request: Request) -> Response:
-        """Bounded by the caller's load timeout. Work continues after it, so a retry finds the result."""
+        """Checks a file within the caller's load timeout. The work continues after it, so a retry finds the
+        result."""
         body = await parse_body(DatasetCheckRequest, request)
         return await self._read(request, body, self._work.check_servable_dataset, self._checks)
 
     async def _estimate(self, request: Request) -> Response:
-        """A check for a job that is not created yet."""
+        """Estimates a job that is not created yet, by checking its file."""
         body = await parse_body(DatasetCheckRequest, request)
         place = self._clients_reads.place(_project(request))
         return await self._read(request, body, self._work.check_servable_dataset, place)
 
     async def _preview(self, request: Request) -> Response:
-        """Bounded like a check."""
+        """Previews rows within the caller's load timeout."""
         body = await parse_body(PreviewRequest, request)
         place = self._clients_reads.place(_project(request))
         return await self._read(request, body, self._work.preview_rows, place)
 
     async def _import(self, request: Request) -> Response:
-        """Bounded like a check, which an import never delays."""
+        """Imports an adapter within the caller's load timeout. An import never delays a check."""
         body = await parse_body(ImportRequest, request)
         return await self._read(request, body, self._work.import_adapter, self._imports)
 
     async def _export(self, request: Request) -> Response:
-        """Answers with the progress if the export has not ended when the caller's load timeout has passed."""
+        """Exports a model. Answers with the progress if the export has not ended within the caller's load
+        timeout."""
         body = await parse_body(ExportRequest, request)
         timeout_seconds = load_timeout(request)
         await self._fetched(body.base, timeout_seconds)
@@ -197,7 +200,7 @@ class DatasetsApp:
         return json_answer(found)
 
     async def _report(self, request: Request) -> Response:
-        """Bounded like `_check`, which a report never delays."""
+        """Makes a data report within the caller's load timeout. A report never delays a check."""
         body = await parse_body(DataReportRequest, request)
         timeout_seconds = load_timeout(request)
         if body.base is not None:
@@ -242,8 +245,8 @@ class DatasetsApp:
 
 
 def _bases(bases: list[BaseSpec], settings: EngineSettings, starts: VllmStarts) -> BasesAnswer:
-    """`starts` of fine-tunes are theirs alone."""
-    # Here, because it needs transformers, which what builds the application must not wait for.
+    """Describes the bases. Starts of fine-tunes among `starts` say nothing about their bases."""
+    # Imported here, because it needs transformers, which would slow down building the application.
     from cluster.bases.fit import why_unusable_here
 
     reasons = {
@@ -263,20 +266,22 @@ def _bases(bases: list[BaseSpec], settings: EngineSettings, starts: VllmStarts) 
 
 
 def _context(base: BaseSpec, settings: EngineSettings, starts: VllmStarts) -> int | None:
-    """What vLLM has started with, or would by its plan. None if that is the whole context of the base."""
+    """Returns the context with which vLLM has started, or would start by its plan. None if that is the whole
+    context of the base."""
     served = starts.contexts.get(ModelRef(base=base).weights) or planned_context(base, settings)
     return served if served is not None and served < base.context_length else None
 
 
 class _Exporting:
-    """How far an export is, and whether anyone wants it."""
+    """The progress of an export, and whether anyone still wants it."""
 
     def __init__(self) -> None:
         self.progress = ExportProgress(done_bytes=0, total_bytes=None)
         self.asked_at = time.monotonic()
 
     def report(self, progress: ExportProgress) -> None:
-        """Raises Unavailable, which ends the export, if nobody has asked for it lately: it was deleted."""
+        """Records progress. Raises Unavailable, which ends the export, if nobody has asked for it lately: it
+        was deleted."""
         if time.monotonic() - self.asked_at > EXPORT_LEASE_SECONDS:
             raise Unavailable("Nobody waits for this export any more.")
         self.progress = progress
@@ -288,12 +293,13 @@ class _StillExporting(Unavailable):
 
 
 def _project(request: Request) -> str:
-    """The project that the work is for; empty for the service's own."""
+    """Returns the project that the work is for; empty for the service's own work."""
     return request.headers.get(PROJECT_HEADER, "")
 
 
 def _flight(request: Request, body: BaseModel) -> tuple[str, str, str]:
-    """Names the work, by project: one that has too much waiting must not refuse another's."""
+    """Returns the key of the work, which includes the project: a project with too much waiting must not cause
+    another project's request to be refused."""
     return request.url.path, _project(request), body.model_dump_json()
 
 
@@ -321,8 +327,8 @@ def _application() -> Application:
     return serve.deployment(
         DatasetsApp,
         name="datasets",
-        # Readiness requests must not wait behind checks: a few large files would look like a cluster that
-        # does not answer.
+        # Readiness requests must not wait behind checks: a few large files would make the cluster look
+        # unresponsive.
         max_ongoing_requests=16 * CHECKS,
         graceful_shutdown_timeout_s=60,
         ray_actor_options=without_gpus(EngineSettings.read(), 0),

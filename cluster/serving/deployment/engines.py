@@ -46,7 +46,7 @@ _STATS = TypeAdapter(list[EngineStats])
 
 
 class EngineApp:
-    """One replica: runs all requested bases in one process or, with a placer, forwards to their
+    """One replica. Runs all requested bases in one process or, with a placer, forwards to their
     deployments."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it before the replica is ready.
@@ -83,7 +83,7 @@ class EngineApp:
         return await self._gate.answer(request)
 
     async def __del__(self) -> None:
-        """Serve awaits this after the requests that it knows of have ended."""
+        """Serve awaits this after the requests that it is aware of have ended."""
         if self._listener is not None:
             await self._listener.close()
 
@@ -99,7 +99,7 @@ class EngineApp:
     async def _generate(self, request: Request) -> Response:
         body = await parse_body(GenerationRequest, request)
         chunks = self._models.generate(body, load_timeout_seconds=load_timeout(request))
-        # The first chunk decides between an error status and a stream.
+        # The first chunk decides whether the response is an error status or a stream.
         first = await anext(chunks, None)
         return StreamingResponse(_lines(first, chunks), media_type="application/x-ndjson")
 
@@ -128,8 +128,8 @@ class EngineApp:
 
 
 class ClusterApp:
-    """The only process that asks Ray's autoscaler for nodes: requests for them end with the process that made
-    them, or are withdrawn by it."""
+    """The only process that requests nodes from Ray's autoscaler: requests end with the process that made
+    them, and only it can withdraw them."""
 
     def __init__(self) -> None:
         hide_unreserved_gpus()
@@ -137,7 +137,7 @@ class ClusterApp:
         self._state = ClusterState()
 
     async def answer(self, request: ClusterRequest) -> ClusterReport:
-        """As ClusterState's."""
+        """Answers like ClusterState."""
         return await self._state.answer(request)
 
 
@@ -165,8 +165,8 @@ async def _lines(
 def _models(
     settings: EngineSettings, placer: DeploymentHandle | None
 ) -> "ReplicaModels | RemoteModels | SplitModels":
-    # Imported here, because neither what builds the application, which imports this module too, nor a replica
-    # that only forwards needs torch, which takes seconds.
+    # Imported here, because torch takes seconds to import. Building the application imports this module too,
+    # and neither that nor a replica that only forwards needs torch.
     if placer is None:
         from cluster.serving.deployment.models import ReplicaModels
 
@@ -185,7 +185,7 @@ def _application() -> Application:
     engines = serve.deployment(
         EngineApp,
         name="engine",
-        # A reservation, not a limit: on two cores, an engine and a training run must both be placed.
+        # A reservation, not a limit: on two cores, an engine and a training run must both fit.
         ray_actor_options=without_gpus(settings, 0.1 if settings.placement == "own" else 0.5),
         **options(settings),
         **replicas(sizes),
@@ -203,7 +203,7 @@ def _application() -> Application:
         Placer,
         name=PLACER,
         ray_actor_options=without_gpus(settings, 0),
-        # A call may wait minutes for a model that is being removed, and must not hold up the others.
+        # A call may wait minutes for a model that is being removed, and must not block the others.
         max_ongoing_requests=1000,
     ).bind()
     return engines.bind(placer, cluster)

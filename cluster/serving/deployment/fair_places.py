@@ -1,4 +1,4 @@
-"""Bounds the work of one kind that runs at once, and what each project may have of it."""
+"""Limits how much work of one kind runs concurrently, and how much of it one project may have."""
 
 import asyncio
 from collections import Counter
@@ -10,11 +10,11 @@ from cluster.contracts.errors import Overloaded
 
 
 class FairPlaces:
-    """At most `at_once` pieces of work run, and one of each project. A project's next piece joins the common
-    queue when the one before it has ended, so projects take turns. Used from one event loop."""
+    """Runs at most `at_once` pieces of work, and at most one per project. A project's next piece joins the
+    common queue when its previous one has ended, so projects take turns. Used from one event loop."""
 
     def __init__(self, at_once: int, *, most_per_project: int) -> None:
-        """`most_per_project` counts the pieces that wait, and the one that runs."""
+        """`most_per_project` counts waiting pieces and the running one."""
         self._most = most_per_project
         self._all = asyncio.Semaphore(at_once)
         self._projects: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -22,8 +22,8 @@ class FairPlaces:
 
     @asynccontextmanager
     async def place(self, project_id: str) -> AsyncIterator[None]:
-        """Waits for a place, which is held until the block ends. Raises Overloaded if the project has too
-        much waiting."""
+        """Waits for a place, and holds it until the block ends. Raises Overloaded if the project has too much
+        waiting."""
         if self._counts[project_id] >= self._most:
             raise Overloaded(
                 f"{self._most} files are being read for this project, the most allowed at once. Wait until "

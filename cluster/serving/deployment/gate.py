@@ -32,7 +32,7 @@ class Gate:
         self._expected = f"Bearer {token}".encode()
         self._handlers = handlers
         self.headers: dict[str, str] = {}
-        """Added to every response."""
+        """Headers that are added to every response."""
 
     def is_authorized(self, request: Request) -> bool:
         """Whether the request carries the token."""
@@ -65,7 +65,8 @@ async def parse_body(kind: type[Body], request: Request) -> Body:
 
 
 def load_timeout(request: Request) -> float | None:
-    """How many seconds the caller waits for a model or a check, if it says so. Raises InvalidRequest."""
+    """Returns how many seconds the caller waits for a model or a check; None if it does not say. Raises
+    InvalidRequest."""
     with _unreadable_is_invalid():
         return _LOAD_TIMEOUT.validate_python(request.headers.get(LOAD_TIMEOUT_HEADER))
 
@@ -75,7 +76,7 @@ def json_answer(answer: BaseModel) -> Response:
 
 
 def _traced(request: Request) -> AbstractContextManager[object]:
-    """A span of the caller's trace, if there is one: of a stream, until it begins."""
+    """A span in the caller's trace, if it sent one. For a stream, it ends when the stream begins."""
     parent = request.headers.get("traceparent")
     return nullcontext() if parent is None else span(f"{request.method} {request.url.path}", parent=parent)
 

@@ -1,4 +1,4 @@
-"""A port on which a replica listens itself, which avoids the hop through Serve's proxy.
+"""A port on which a replica itself listens, which avoids the hop through Serve's proxy.
 
 Serve does not see these requests: it neither balances replicas by them nor scales on them.
 """
@@ -39,12 +39,12 @@ class Listener:
         self._serving = asyncio.get_running_loop().create_task(self._server.serve([self._socket]))
 
     async def close(self) -> None:
-        """Accepts no more requests; returns when the running ones have ended."""
+        """Accepts no more requests, and returns when the running ones have ended."""
         self._server.should_exit = True
         await self._serving
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A disconnect cancels the request's work, as behind Serve's proxy."""
+        """Answers one request. A disconnect cancels the request's work, as it does behind Serve's proxy."""
         request = Request(scope, receive)
         if not self._gate.is_authorized(request):
             await (await self._gate.answer(request))(scope, receive, send)
@@ -62,14 +62,14 @@ class Listener:
             raise ended
 
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # This version tells responses not to listen for a disconnect, which `_answer` does.
+        # With this version, responses do not listen for a disconnect, which `_answer` does.
         scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
         response = await self._gate.answer(Request(scope, receive))
         await response(scope, receive, send)
 
 
 class _Replay:
-    """Receives the body that was read already, then the disconnect."""
+    """Replays the body that was already read, then waits for the disconnect."""
 
     def __init__(self, content: bytes, leaving: "asyncio.Future[None]") -> None:
         self._content: bytes | None = content

@@ -1,4 +1,4 @@
-"""Hands a replica's figures to Ray, whose nodes serve them to Prometheus."""
+"""Exports a replica's metrics through Ray, whose nodes serve them to Prometheus."""
 
 from collections.abc import Iterable
 
@@ -9,11 +9,11 @@ from cluster.serving.measured import SERVING, EngineMeasures
 
 
 class RayMetrics:
-    """Must be made in a process of Ray's."""
+    """Must be created in a Ray process."""
 
     def __init__(self) -> None:
         self._measures = EngineMeasures()
-        # Ray puts `ray_` before a name, and `_total` after that of a counter.
+        # Ray prepends `ray_` to names, and appends `_total` to those of counters.
         names = {one: one.name.removeprefix("ray_").removesuffix("_total") for one in SERVING}
         self._gauges = {
             one: Gauge(names[one], one.help, one.labels) for one in SERVING if one.kind == "gauge"

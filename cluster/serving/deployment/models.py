@@ -39,11 +39,11 @@ class ReplicaModels:
         self, settings: EngineSettings, *, merges: bool = False, plan: VllmPlan | None = None
     ) -> None:
         """`merges`: merge an adapter into the weights of an engine that runs nothing else; see
-        EmbeddedLoader. `plan`: run vLLM on the devices that this process has to itself."""
+        EmbeddedLoader. `plan`: run vLLM on the devices that belong to this process alone."""
         yield_to_others()
         weights = WeightsFolder(settings.cache_dir / "weights", store_from_environment())
         engine = settings.own_engine if plan is None else "vllm"
-        # Not asked of the device where a plan has it: this process itself must not open the device.
+        # With a plan, the device is not asked, because this process itself must not open it.
         budget = planned_bytes(plan) if plan else settings.bytes or int(_SHARES[engine] * free_bytes())
         cache = shared_cache(
             capacity=settings.models, budget=budget, idle_seconds=settings.idle_seconds or None
@@ -53,7 +53,7 @@ class ReplicaModels:
         self._encoders = EncoderPool(weights, cache)
         self._engine = engine
         self._streams = 0
-        """Answers that are being sent."""
+        """Number of answers that are being sent."""
         self._warm_bases = [alias for alias in settings.warm_bases.split(",") if alias]
 
     async def warm(self) -> None:
@@ -82,9 +82,9 @@ class ReplicaModels:
     async def generate(
         self, request: GenerationRequest, *, load_timeout_seconds: float | None, parent: str | None = None
     ) -> AsyncGenerator[EventChunk, None]:
-        """The events of Engine.generate, encoded. `parent` is the `traceparent` of what it belongs to, if
-        that is not around the caller. Raises Unavailable (`model_not_ready`) if the model is not loaded in
-        time."""
+        """Yields the encoded events of Engine.generate. `parent` is the `traceparent` of the enclosing span,
+        if that is not already active in the caller. Raises Unavailable (`model_not_ready`) if the model is
+        not loaded in time."""
         limit = time_limit(load_timeout_seconds, partial(self._load.not_ready, request.model))
         events = self._engines.generate(request, load_limit=limit, parent=parent)
         self._streams += 1
@@ -116,15 +116,16 @@ class ReplicaModels:
         return await self.stats()
 
     async def check(self) -> None:
-        """Raises Unavailable if an engine can do no more work."""
+        """Raises Unavailable if an engine can no longer work."""
         await self._engines.stats()
 
     async def claim_devices(self, claim: TrainingClaim) -> ClaimAnswer:
-        """Grants it: Ray knows of all devices that this replica has, and training gets others."""
+        """Always grants the claim: Ray knows of all devices that this replica has, and gives training other
+        ones."""
         return ClaimAnswer(is_granted=True)
 
     async def names(self) -> list[str]:
-        """The names of the weights and models in memory."""
+        """Returns the names of the weights and models in memory."""
         return [*await self._engines.names(), *self._encoders.names()]
 
     async def close(self) -> None:
@@ -146,7 +147,7 @@ class _TimedEngineLoader(LoadTimer[Engine]):
 
 
 def planned_bytes(plan: VllmPlan) -> int:
-    """What vLLM allocates, on all its devices."""
+    """Returns the bytes that vLLM allocates, on all its devices."""
     return int(plan.gpu_memory_utilization * plan.pool.bytes_per_worker) * plan.tensor_parallel_size
 
 
@@ -158,13 +159,13 @@ def engine_loader(
     merges: bool = False,
     plan: VllmPlan | None = None,
 ) -> EngineLoader:
-    """`budget` is the memory that all models may use together, in bytes."""
+    """Makes the loader of engines. `budget` is the memory that all models may use together, in bytes."""
     limits = EngineLimits(
         slots=plan.max_num_seqs if plan else settings.slots,
         max_waiting=settings.waiting,
         adapters=settings.adapters,
-        # A plan has set aside device memory for vLLM's adapters. What is limited then is the host's, of which
-        # an engine has its devices' part.
+        # A plan has already reserved device memory for vLLM's adapters. The limit that remains is the host's
+        # memory, of which an engine gets a part according to its number of devices.
         adapter_bytes=settings.adapter_bytes or (None if plan else budget // 8),
     )
     if plan is not None:

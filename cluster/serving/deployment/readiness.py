@@ -1,4 +1,4 @@
-"""Whether models can be served, without a request to a replica, which would start one."""
+"""Checks whether models can be served without sending a request to a replica, which would start one."""
 
 import asyncio
 
@@ -16,9 +16,9 @@ async def check_engines() -> None:
 
 
 def check(application: ApplicationStatusOverview | None) -> None:
-    """Raises Unavailable unless the application serves. One that is being deployed, or whose replicas fail,
-    serves as long as each of its deployments has a running replica: with per-model placement, the entry and
-    the placer."""
+    """Raises Unavailable unless the application serves. An application that is being deployed, or whose
+    replicas fail, still serves as long as each of its deployments has a running replica: with per-model
+    placement, the entry and the placer."""
     if application is None:
         raise Unavailable("The engines are not deployed.")
     deployments = application.deployments.values()

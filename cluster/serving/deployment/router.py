@@ -16,7 +16,7 @@ class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for 
     report their loaded models in `record_routing_stats`, in the form of `routing_stats`."""
 
     _load_at_start = False
-    """As for `rank_replicas`."""
+    """Same as in `rank_replicas`."""
 
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
@@ -24,7 +24,7 @@ class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for 
         model = ""
         if pending_request is not None:
             model = pending_request.metadata.multiplexed_model_id
-            # If all replicas are full, Serve waits between two rounds.
+            # If all replicas are full, Serve waits before it tries again.
             pending_request.routing_context.should_backoff = True
         by_id = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
         known = [
@@ -39,7 +39,7 @@ class ModelRouter(RequestRouter):  # type: ignore[misc]  # Ray has no types for 
 
 
 class OneModelRouter(ModelRouter):
-    """Router of a deployment whose replicas all have the same weights, and load them when they start."""
+    """Router for a deployment whose replicas all have the same weights, and load them when they start."""
 
     _load_at_start = True
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cluster.contracts.generation import weights_of
 
 _LEAD = 8
-"""How many more running requests a replica may have than the best one and still count as equally good, so
+"""A replica may have this many more running requests than the best one and still count as equally good, so
 that the order does not change with every request."""
 _ADAPTER_COST = 8
 _WEIGHTS_COST = 32
@@ -27,11 +27,11 @@ class Replica:
 def rank_replicas(replicas: Sequence[Replica], model: str, *, load_at_start: bool = False) -> list[str]:
     """Returns the ids of all replicas, the best for `model` (a `ModelRef.name`; empty: any model) first.
     `load_at_start`: all of them load the same weights when they start, whether or not they are asked to.
-    Those that are still loading come last: a request is answered earlier by a busy one.
+    Replicas that are still loading come last, because a busy one answers earlier.
 
-    Replicas that would have to load equally much are ordered by a hash, so that all routers make the same
-    choice before they know what is loaded: a replica for the weights, and one with the weights for an
-    adapter."""
+    Replicas that would have to load the same amount are ordered by a hash, so that all routers make the same
+    choice before they know what is loaded: first a replica for the weights, and then one with the weights for
+    an adapter."""
     ranked = [_Ranked.make(replica, model) for replica in replicas]
     if not load_at_start:
         return _ordered(ranked)

@@ -1,4 +1,4 @@
-"""Serve options of a deployment of models: queueing, routing, draining, nodes and number of replicas."""
+"""Serve options for a deployment of models: queueing, routing, draining, nodes and number of replicas."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from cluster.serving.deployment.router import ModelRouter, router_config
 from cluster.serving.deployment.settings import EngineSettings
 
 _STREAMS_OF_AN_ENTRY = 32
-"""Streams that one replica of `engine` forwards before another one starts."""
+"""Streams that one replica of `engine` forwards before another one is started."""
 
 
 def options(settings: EngineSettings, router: type[ModelRouter] = ModelRouter) -> dict[str, Any]:
@@ -22,13 +22,13 @@ def options(settings: EngineSettings, router: type[ModelRouter] = ModelRouter) -
 
 
 def without_gpus(settings: EngineSettings, num_cpus: float) -> dict[str, Any]:
-    """Ray's options of a replica that needs no GPU."""
+    """Returns Ray's options of a replica that needs no GPU."""
     selector = settings.cpu_selector
     return {"num_cpus": num_cpus} | ({"label_selector": selector} if selector else {})
 
 
 def entries(settings: EngineSettings) -> EngineSettings:
-    """The settings that `replicas` reads, for the deployment `engine`."""
+    """Returns the settings that `replicas` reads, for the deployment `engine`."""
     if not settings.forwards:
         return settings
     is_shared = settings.placement == "shared"
@@ -43,7 +43,7 @@ def entries(settings: EngineSettings) -> EngineSettings:
 
 def replicas(settings: EngineSettings) -> dict[str, Any]:
     """Options for the number of replicas. Between the minimum and the maximum it follows the load: one more
-    if requests outnumber the slots, one less after `scale_to_zero_seconds` with less load."""
+    replica if requests outnumber the slots, one fewer after `scale_to_zero_seconds` with less load."""
     if settings.min_replicas == settings.max_replicas:
         return {"num_replicas": settings.max_replicas}
     return {

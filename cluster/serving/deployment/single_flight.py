@@ -1,4 +1,4 @@
-"""Long work that concurrent requests share and that outlasts each of them."""
+"""Shares long work among concurrent requests. The work outlasts each of them."""
 
 import asyncio
 import time
@@ -29,14 +29,14 @@ class SingleFlight:
         why: Callable[[float], Unavailable],
     ) -> T:
         """Returns or raises what `work()` does; `key` identifies the work. After `timeout_seconds` (None:
-        never) raises `why(seconds)`, with the time since the work began."""
+        never), raises `why(seconds)` with the time since the work began."""
         if key not in self._tasks:
             task = asyncio.create_task(_awaited(work))
             self._tasks[key] = task, time.monotonic()
             task.add_done_callback(lambda _: self._keep(key, task))
         task, began = self._tasks[key]
         async with time_limit(timeout_seconds, lambda _: why(time.monotonic() - began)):
-            # `wait` does not cancel the task, which other callers may be waiting for.
+            # `wait` does not cancel the task, for which other callers may be waiting.
             await asyncio.wait([task])
         self._forget(key, task)
         result: T = task.result()

@@ -1,4 +1,4 @@
-"""What the placer knows of the starts of vLLM."""
+"""What the placer knows about starts of vLLM."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ from cluster.serving.deployment.readiness import ENGINE_APPLICATION
 from cluster.serving.deployment.settings import PLACER
 
 _PLACER_SECONDS = 3.0
-"""How long readers of the bases wait for the placer."""
+"""How long requests for the bases wait for the placer."""
 
 
 @dataclass(frozen=True)
 class VllmStarts:
-    """By `ModelRef.weights`, as far as anyone has tried to start them."""
+    """Starts by `ModelRef.weights`, as far as anyone has tried them."""
 
     failures: dict[str, str] = field(default_factory=dict)
     """Why vLLM does not start."""
     contexts: dict[str, int] = field(default_factory=dict)
-    """Tokens of the context that it has started with."""
+    """Tokens of the context with which vLLM has started."""
 
 
 async def vllm_starts() -> VllmStarts:
@@ -31,6 +31,6 @@ async def vllm_starts() -> VllmStarts:
             failures = await handle.options(method_name="failures").remote()
             contexts = await handle.options(method_name="contexts").remote()
     except (KeyError, RayServeException, RayError, TimeoutError):
-        # No placer, or none that answers: `check_engines` is there to say so.
+        # There is no placer, or it does not answer. `check_engines` reports that.
         return VllmStarts()
     return VllmStarts(failures, contexts)

@@ -1,4 +1,5 @@
-"""Adds to logits what does not depend on the temperature: biases, penalties and forbidden tokens."""
+"""Adjusts logits in the ways that do not depend on the temperature: biases, penalties and forbidden
+tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ def adjusted(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
 
 @dataclass
 class _Additions:
-    """Numbers to add to single logits, none of which is named twice."""
+    """Numbers to add to single logits, each of which is named at most once."""
 
     rows: list[int] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
@@ -59,7 +60,8 @@ class _Additions:
 
 
 def _penalize_repetition(logits_BV: Tensor, repeated: Sequence[int], draws: Sequence[Draw]) -> None:
-    """Divides positive logits of seen tokens by the row's penalty and multiplies negative ones, in place."""
+    """Divides positive logits of seen tokens by the row's penalty and multiplies negative ones by it, in
+    place."""
     seen = [draw.seen.parts for row in repeated if (draw := draws[row]).seen is not None]
     tokens_S = torch.cat([part for parts in seen for part in parts])
     lengths = torch.tensor([len(prompt_P) + len(answer_A) for prompt_P, answer_A in seen])
@@ -70,6 +72,6 @@ def _penalize_repetition(logits_BV: Tensor, repeated: Sequence[int], draws: Sequ
     rows_S = torch.tensor(repeated).repeat_interleave(lengths, output_size=len(tokens_S)).to(device)
     penalties_S = penalties.repeat_interleave(lengths, output_size=len(tokens_S)).to(device)
     tokens_S = tokens_S.to(device)
-    # Where a token comes twice, the same number is written twice.
+    # If a token occurs twice, the same number is written twice.
     found_S = logits_BV[rows_S, tokens_S]
     logits_BV[rows_S, tokens_S] = torch.where(found_S > 0, found_S / penalties_S, found_S * penalties_S)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 _FULL, _SLIDING = "full_attention", "sliding_attention"
 _MARGIN = 8
-"""Tokens of a parity check beyond the window."""
+"""Tokens beyond the window in a parity check."""
 _LONGEST_CHECK = 520
 """Tokens. Longer windows are trusted to match the configuration: checking them would delay loading."""
 
@@ -43,8 +43,8 @@ class Attention:
 
 
 def read_attention(config: Any, dtype: torch.dtype) -> Attention | None:
-    """Reads a text model's configuration. None if a layer caches anything but keys and values of the tokens
-    it attends to, or uses another attention pattern."""
+    """Reads the attention of a text model from its configuration. None if a layer caches anything but keys
+    and values of the tokens it attends to, or uses another attention pattern."""
     window = getattr(config, "sliding_window", None)
     every = [_FULL if window is None else _SLIDING]
     kinds = set(getattr(config, "layer_types", None) or every)
@@ -55,8 +55,8 @@ def read_attention(config: Any, dtype: torch.dtype) -> Attention | None:
 
 
 def implementation(config: Any) -> str | None:
-    """The attention implementation to request from transformers: eager if scores are soft-capped, which no
-    fused kernel supports. None: transformers' default."""
+    """Returns the attention implementation to request from transformers: eager if scores are soft-capped,
+    which no fused kernel supports. None: transformers' default."""
     return "eager" if getattr(config, "attn_logit_softcapping", None) is not None else None
 
 

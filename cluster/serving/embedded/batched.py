@@ -19,8 +19,8 @@ _IGNORED = 0
 """Token id that pads short rows of a prefill; causal attention hides it."""
 
 _KEEPS_BY_ROW = hasattr(modeling_utils, "slice_logits_to_keep")
-"""Whether the model can compute logits of another position in each row. In older releases of transformers, it
-computes those of all these positions in every row."""
+"""Whether the model can compute the logits of a different position in each row. Older releases of
+transformers compute those of all these positions in every row."""
 
 _PASS_TOKENS = {"cpu": 32}
 """Fixed cost of a forward pass by device, in tokens, for reading weights and launching kernels."""
@@ -63,7 +63,7 @@ class BatchedRunner:
             # Without the configuration, the layers keep all tokens, as the slot cache does.
             cache = DynamicCache()
             begin(cache, adapters[0], rows=len(rows), dtype=self._model.dtype)
-            # Rows of one adapter side by side, so that it multiplies them at once.
+            # Puts rows of one adapter side by side, so that it multiplies them together.
             rows.sort(key=lambda row: adapter.digest if (adapter := adapters[row]) is not None else "")
             parts.append(_Part(rows, cache, max(lengths[row] for row in rows)))
         return Prefill(torch.tensor(padded, device=device), lengths, list(adapters), parts)
@@ -80,7 +80,7 @@ class BatchedRunner:
         return torch.cat([part.logits for part in prefill.cache])[rows_K.argsort().to(self._model.device)]
 
     def _run(self, prefill: Prefill, part: _Part, start: int, *, keeps_all: bool) -> Tensor:
-        """Runs the part's positions from `start` to `prefill.done`. Returns what `prefill` does, for the
+        """Runs the part's positions from `start` to `prefill.done`. Returns what `prefill` returns, for the
         part's rows."""
         chunk_KT = prefill.token_ids_KT[part.rows, start : min(prefill.done, part.longest)]
         rows, length = chunk_KT.shape

@@ -8,7 +8,7 @@ from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
 _BLOCK = 128
-"""Tokens; the reserved length is this times a power of two."""
+"""Number of tokens. The reserved length is this times a power of two."""
 
 
 class SlotCache(Cache):  # type: ignore[misc]
@@ -25,8 +25,8 @@ class SlotCache(Cache):  # type: ignore[misc]
         self.lengths: list[int] = []
         """Cached tokens by row."""
         self.longest = 0
-        """Tokens of the longest row in the current forward pass: the number of positions of each row that it
-        sees."""
+        """Tokens of the longest row in the current forward pass, which is the number of positions that each
+        row reads."""
 
     def append(self, prefilled: Cache, row: int, length: int) -> None:
         """Adds a row with the first `length` tokens of row `row` of another cache."""
@@ -63,7 +63,7 @@ class SlotCache(Cache):  # type: ignore[misc]
         last = len(self.lengths) - 1
         for layer in self.layers:
             if row != last:
-                # The longer of the two, so that old tokens beyond the new ones are overwritten too.
+                # The longer of the two lengths, so that old tokens beyond the new ones are overwritten too.
                 reach = max(self.lengths[last], self.lengths[row])
                 layer.keys[row, :, :reach] = layer.keys[last, :, :reach]
                 layer.values[row, :, :reach] = layer.values[last, :, :reach]

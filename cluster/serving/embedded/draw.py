@@ -10,10 +10,10 @@ from cluster.contracts.generation import Sampling
 
 
 class SeenTokens:
-    """The tokens of a prompt and its answer so far, which a repetition penalty applies to."""
+    """The tokens of a prompt and its answer so far, to which a repetition penalty applies."""
 
     def __init__(self, prompt_P: Tensor, *, max_tokens: int) -> None:
-        """`prompt_P`, int64 on the CPU, may be shared. The answer has at most `max_tokens`."""
+        """`prompt_P`, int64 on the CPU, may be shared. The answer has at most `max_tokens` tokens."""
         self._prompt_P = prompt_P
         # One buffer, so that a step does not convert the whole answer.
         self._answer = torch.empty(max_tokens, dtype=torch.int64)
@@ -34,13 +34,13 @@ class Draw:
     sampling: Sampling
     seed: int
     choice: int
-    """Number of the choice among the request's n."""
+    """Index of the choice among the request's n choices."""
     position: int
     """Number of tokens that the choice already has."""
     counts: Mapping[int, int]
-    """How often each token has been generated in this choice; only used for presence and frequency
+    """How often each token has been generated in this choice. Only used for presence and frequency
     penalties."""
     seen: SeenTokens | None = None
-    """Only for rows with a repetition penalty."""
+    """Set only for rows with a repetition penalty."""
     forbidden: frozenset[int] = frozenset()
     """Tokens that would end the choice too early."""

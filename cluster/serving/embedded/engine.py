@@ -37,8 +37,8 @@ from cluster.serving.weights.adapter import Adapter
 _log = logging.getLogger(__name__)
 
 _FAILURES_OF_A_BROKEN_ENGINE = 3
-"""Consecutive failed steps after which the device is assumed lost, rather than one batch too large for
-memory."""
+"""Number of consecutive failed steps after which the device is assumed to be lost. Fewer failures may come
+from a batch that is too large for memory."""
 
 
 @dataclass(eq=False)
@@ -91,8 +91,8 @@ class EmbeddedEngine:
             wait_seconds=limits.wait_seconds,
             setting="TUNERY_ENGINE_ADAPTER_BYTES",
         )
-        # Separate threads, so that prompts do not wait behind grammars or downloads, nor other models behind
-        # this one.
+        # Separate threads, so that prompts do not wait behind grammars or downloads, and other models do not
+        # wait behind this one.
         self._tokenizing = FairThread("tokenize")
         self._compiler = Compiler(
             Guidance(vocabulary, num_tokens=runner.num_embeddings, stop_tokens=stop_tokens)
@@ -182,7 +182,7 @@ class EmbeddedEngine:
         self._compiler.close()
         self._checking.close()
         self._loading.shutdown(wait=False)
-        # A caller that still refers to the engine keeps no weights in memory.
+        # So that a caller that still refers to the engine keeps no weights in memory.
         for owner in ("_stepper", "_load_adapter"):
             vars(self).pop(owner, None)
 
@@ -234,7 +234,7 @@ class EmbeddedEngine:
         self._deliver()
 
     def _run_commands(self, *, waits: bool) -> None:
-        """Runs the queued commands. With `waits`, waits for the first one."""
+        """Runs the queued commands. With `waits`, waits for the first command."""
         with contextlib.suppress(queue.Empty):
             self._commands.get(block=waits)()
             while True:

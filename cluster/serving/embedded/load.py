@@ -35,8 +35,8 @@ _log = logging.getLogger(__name__)
 
 
 class EmbeddedLoader:
-    """Creates the EmbeddedEngine for a ModelRef: with its base's weights or those of the full fine-tune that
-    it names, which uses the base's tokenizer. The engine loads adapters itself, later."""
+    """Creates the EmbeddedEngine for a ModelRef, with its base's weights or those of the full fine-tune that
+    it names, which uses the base's tokenizer. The engine itself loads adapters later."""
 
     def __init__(
         self, weights: WeightsFolder, limits: EngineLimits, *, budget: int | None = None, merges: bool = False
@@ -51,8 +51,8 @@ class EmbeddedLoader:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     async def __call__(self, model: ModelRef) -> EmbeddedEngine:
-        """Raises InvalidRequest for an encoder, Unavailable for a base that this engine cannot run, and what
-        fetching the weights raises."""
+        """Creates the engine. Raises InvalidRequest for an encoder, Unavailable for a base that this engine
+        cannot run, and what fetching the weights raises."""
         check_generates(model)
         # The engine is created here because it belongs to this event loop.
         return (await asyncio.to_thread(self._prepare, model))()

@@ -21,12 +21,13 @@ from cluster.serving.weights.packed_linear import has_bf16
 _log = logging.getLogger(__name__)
 
 _LACKS_ABILITY = (NotImplementedError, ValueError)
-"""What transformers and our own code raise for what a family cannot do. Any other error is a surprise."""
+"""Exceptions that transformers and our own code raise for what a family cannot do. Any other error is
+unexpected."""
 
 
 def served_dtype(requested: str, device: torch.device, *, cpu_has_bf16: bool | None = None) -> torch.dtype:
-    """The type that a base of type `requested` is computed in: float32 on a CPU that would only emulate
-    bfloat16, which is several times slower. `cpu_has_bf16`: None detects it for this CPU."""
+    """Returns the type in which a base of type `requested` is computed: float32 on a CPU that would only
+    emulate bfloat16, which is several times slower. `cpu_has_bf16`: None detects it for this CPU."""
     if device.type == "cpu" and requested == "bfloat16":
         is_able = has_bf16() if cpu_has_bf16 is None else cpu_has_bf16
         return torch.bfloat16 if is_able else torch.float32
@@ -35,8 +36,8 @@ def served_dtype(requested: str, device: torch.device, *, cpu_has_bf16: bool | N
 
 
 def load_model(folder: Path, *, dtype: str, device: torch.device, is_quantized: bool = False) -> Any:
-    """The transformers model in `folder`, frozen, in `served_dtype`. `is_quantized`: quantizes the weights to
-    4 bits and back, as QLoRA trains on them."""
+    """Loads the transformers model in `folder`, frozen, in `served_dtype`. `is_quantized`: quantizes the
+    weights to 4 bits and back, as QLoRA trains on them."""
     served, stored = served_dtype(dtype, device), getattr(torch, dtype)
     config = read_config(folder)
     with LOADING:
@@ -56,8 +57,8 @@ def load_model(folder: Path, *, dtype: str, device: torch.device, is_quantized: 
 
 
 def find_runner(model: AdaptedModel, *, max_rows: int, max_length: int) -> ModelRunner:
-    """The fastest runner that passes the parity check: batched, or else one row at a time, or else one whole
-    prompt at a time.
+    """Returns the fastest runner that passes the parity check: batched, otherwise one row at a time,
+    otherwise one whole prompt at a time.
 
     Raises InvalidConfiguration if none passes, CorruptArtefact if the model's numbers are not finite.
     """
@@ -86,7 +87,7 @@ def _passes_parity_check(runner: ModelRunner, model: AdaptedModel, length: int) 
         _log.info("%s cannot run %s.", type(runner).__name__, model.config.model_type, exc_info=True)
         return False
     except Exception:
-        # A slower runner that works must not hide that a faster one broke.
+        # A slower runner that works must not hide that a faster one is broken.
         _log.exception("%s failed on %s.", type(runner).__name__, model.config.model_type)
         return False
     _log.info("%s on %s: error %.2g.", type(runner).__name__, model.config.model_type, error)

@@ -1,4 +1,4 @@
-"""Groups prompts of unequal lengths into forward passes: trades fewer passes against less padding. Pure."""
+"""Groups prompts of unequal lengths into forward passes, trading fewer passes against less padding. Pure."""
 
 from collections.abc import Sequence
 

@@ -19,8 +19,8 @@ with 24 random layers, 0.04, and 0.07 with experts, whose choice changes; a wron
 
 @torch.inference_mode()
 def parity_error(runner: ModelRunner, model: AdaptedModel, length: int) -> float:
-    """The difference between the runner's logits and those of plain forward passes, on two rows of up to
-    `length` random tokens; compare with `tolerance`. Leaves the runner empty.
+    """Returns the difference between the runner's logits and those of plain forward passes, on two rows of up
+    to `length` random tokens; compare with `tolerance`. Leaves the runner empty.
 
     Raises CorruptArtefact if the model's own numbers are not finite. Other errors pass through.
     """
@@ -38,17 +38,17 @@ def parity_error(runner: ModelRunner, model: AdaptedModel, length: int) -> float
 
 
 def tolerance(dtype: torch.dtype) -> float:
-    """The largest error that rounding explains."""
+    """Returns the largest error that rounding explains."""
     return _TOLERANCE.get(dtype, _HALF_TOLERANCE)
 
 
 def _plain(model: AdaptedModel, text: list[int]) -> Tensor:
-    """Logits [S + 1, V] after the prompt and after each of the following tokens."""
+    """Returns logits [S + 1, V] after the prompt and after each of the following tokens."""
     return model.forward([text], [None], use_cache=False)[0, -_STEPS - 1 :]
 
 
 def _decoded(runner: ModelRunner, texts: list[list[int]]) -> list[Tensor]:
-    """The runner's logits [S + 1, V], by row."""
+    """Returns the runner's logits [S + 1, V], by row."""
     prefill = runner.start([text[:-_STEPS] for text in texts], [None] * len(texts))
     # Both rows end in the second part.
     runner.prefill(prefill, min(prefill.lengths) // 2, keeps_all=False)

@@ -24,12 +24,12 @@ class _Row:
 
 
 class PerRowRunner:
-    """A ModelRunner for models whose rows cannot share a cache: linear attention, position biases computed
-    from the cache's length, and whatever else fails the batched parity check."""
+    """A ModelRunner for models whose rows cannot share a cache: linear attention, position biases that are
+    computed from the cache's length, and anything else that fails the batched parity check."""
 
     def __init__(self, model: AdaptedModel, *, continues: bool = True) -> None:
-        """`continues`: whether the model can process a prompt in parts. Mamba's first version, as
-        transformers has it, begins each part with an empty state."""
+        """`continues`: whether the model can process a prompt in parts. The first version of Mamba, as
+        implemented in transformers, begins each part with an empty state."""
         self._model = model
         self._continues = continues
         self._rows: list[_Row] = []
@@ -62,8 +62,8 @@ class PerRowRunner:
         return torch.cat([row.last_1V for row in prefill.cache])
 
     def _prefill_whole(self, prefill: Prefill, start: int, *, keeps_all: bool) -> Tensor:
-        """Runs each prompt in one pass as soon as all of it is due. A prompt of which all logits are wanted
-        is run again up to every part's end, so that only one part's logits are in memory."""
+        """Runs each prompt in one pass as soon as all of it is due. If all logits of a prompt are wanted, it
+        is run again up to the end of each part, so that only one part's logits are in memory."""
         stop = prefill.done
         if keeps_all:
             prompt_1T = prefill.token_ids_KT[:1, :stop]

@@ -25,10 +25,10 @@ class Request:
     adapter: Adapter | None
     seed: int
     guide: Guide | None = None
-    """The start state of the grammar, which every sequence forks; None without a grammar."""
+    """Start state of the grammar, which every sequence forks; None without a grammar."""
     open_sequences: int = 0
     is_announced: bool = False
-    """Whether its PromptEvent has been sent."""
+    """Whether the request's PromptEvent has been sent."""
     is_over: bool = False
 
     @property
@@ -45,7 +45,7 @@ class Request:
 
     @cached_property
     def prompt_tokens(self) -> Tensor:
-        """The prompt's distinct tokens, int64 on the CPU."""
+        """Returns the prompt's distinct tokens, int64 on the CPU."""
         return torch.tensor(sorted(set(self.prompt.token_ids)), dtype=torch.int64)
 
     @property
@@ -67,7 +67,7 @@ class Sequence:
     counts: Counter[int] = field(default_factory=Counter)
     """How often each token has been generated."""
     seen: SeenTokens | None = None
-    """Only with a repetition penalty."""
+    """Set only with a repetition penalty."""
     last_token: int = 0
 
     @property

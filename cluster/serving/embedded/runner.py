@@ -11,14 +11,14 @@ from cluster.serving.weights.adapter import Adapter
 
 @dataclass
 class Prefill:
-    """Prompts that are being prefilled into a cache, padded on the right. All their adapters share one
+    """Prompts that are being prefilled into a cache, padded on the right. Either all their adapters share one
     prefix, or none has a prefix."""
 
     token_ids_KT: Tensor
     lengths: list[int]
     adapters: list[Adapter | None]
     cache: Any
-    """Owned by the runner."""
+    """Cache owned by the runner."""
     done: int = 0
     """Tokens of the padded length that the model has processed."""
 
@@ -49,9 +49,9 @@ class ModelRunner(Protocol):
     def start(self, prompts: Sequence[list[int]], adapters: Sequence[Adapter | None]) -> Prefill: ...
 
     def prefill(self, prefill: Prefill, num_tokens: int, *, keeps_all: bool) -> Tensor:
-        """Runs the next `num_tokens` positions. Returns float32 logits: with `keeps_all`, for a single prompt
-        only, [1, T, V] of all these positions; otherwise [K, V] after each row's last token, valid once
-        `is_done`."""
+        """Runs the next `num_tokens` positions. Returns float32 logits. With `keeps_all`, which is for a
+        single prompt only, they are [1, T, V] of all these positions; otherwise [K, V] after each row's last
+        token, valid once `is_done`."""
         ...
 
     def add_row(self, prefill: Prefill, row: int) -> None:

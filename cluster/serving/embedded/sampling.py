@@ -20,7 +20,7 @@ def pick_tokens(
     constrained rows to a bool [V] of the tokens they may pick, at least one.
 
     As in vLLM: `adjusted` comes first, then disallowed tokens are masked, then temperature, min_p, top_k and
-    top_p applied, each to what the ones before have left."""
+    top_p are applied, each to what the previous ones have left."""
     adjusted_BV = adjusted(logits_BV, draws)
     allowed = allowed or {}
     tokens_B = adjusted_BV.argmax(-1)
@@ -36,13 +36,13 @@ def pick_tokens(
 
 
 def uniform(seed: int, choice: int, position: int) -> float:
-    """A number in [0, 1 - 2^-48] that depends on the arguments alone."""
+    """Returns a number in [0, 1 - 2^-48] that depends on the arguments alone."""
     digest = hashlib.blake2b(f"{seed}/{choice}/{position}".encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48
 
 
 def _kept(logits_RV: Tensor, rows: Sequence[int], allowed: Mapping[int, Tensor]) -> Tensor:
-    """Masks disallowed tokens in place."""
+    """Returns the rows' logits, with disallowed tokens masked in place."""
     for place, row in enumerate(rows):
         if row in allowed:
             logits_RV[place].masked_fill_(~allowed[row], -torch.inf)
@@ -68,7 +68,7 @@ def _drawn(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
         top_p_B1 = torch.tensor([[draw.sampling.top_p] for draw in draws], device=device, dtype=torch.float32)
         probabilities_BV = _nucleus(probabilities_BV, top_p_B1)
     cumulative_BV = probabilities_BV.cumsum(-1, dtype=torch.float64)
-    # A row of NaN is clamped here; the caller checks logits for non-finite numbers and fails the request.
+    # A row of NaN is clamped here. The caller checks logits for non-finite numbers and fails the request.
     found_B1 = torch.searchsorted(cumulative_BV, uniforms_B1 * cumulative_BV[:, -1:], right=True)
     return found_B1.squeeze(-1).clamp_(max=logits_BV.shape[-1] - 1)
 
@@ -76,7 +76,7 @@ def _drawn(logits_BV: Tensor, draws: Sequence[Draw]) -> Tensor:
 def _leave_out_unlikely(shifted_BV: Tensor, draws: Sequence[Draw]) -> None:
     """Masks tokens that `min_p` and then `top_k` exclude, in place. The largest logit of each row is 0.
 
-    Tokens as likely as the last one of `top_k` are all kept. min_p is that of Nguyen et al., 2025
+    All tokens as likely as the last one of `top_k` are kept. min_p is that of Nguyen et al., 2025
     (arXiv:2407.01082)."""
     if any(draw.sampling.min_p for draw in draws):
         floors_B1 = torch.tensor(

@@ -29,10 +29,10 @@ def pick_group(
     """Returns indices into `waiting` (oldest first) of the sequences to prefill together: at most
     `free_slots`, with prompts of fewer tokens than `shorter_than` if given.
 
-    The tenant with the fewest slots goes first, then the older request, so a flood delays other tenants by
-    the slots it holds but not by its queue. Sequences of one request share a prefill. A group shares one
-    prefix, and its prompts, padded to the longest, stay within `token_budget`; a longer or scored prompt goes
-    alone."""
+    The tenant with the fewest slots goes first, then the older request. A flood therefore delays other
+    tenants by the slots that it holds, but not by its queue. Sequences of one request share a prefill. A
+    group shares one prefix, and its prompts, padded to the longest, stay within `token_budget`; a longer or
+    scored prompt is prefilled alone."""
     slots = dict(running)
     left = [
         place

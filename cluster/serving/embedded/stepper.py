@@ -66,7 +66,7 @@ class Stepper:
         self._groups: list[_Group] = []
         """Running prefills that take several steps, oldest first."""
         self._rows: list[Sequence] = []
-        """In the order of the runner's rows."""
+        """Sequences in the order of the runner's rows."""
         self._sharing = StepSharing()
         self._stepped_at = clock()
         """When the last decode step ended, plus the time of prefills since."""
@@ -172,7 +172,7 @@ class Stepper:
         return held
 
     def _put_first(self, is_first: Callable[[Sequence], bool]) -> int:
-        """Moves the rows that satisfy `is_first` to the front; returns their number."""
+        """Moves the rows that satisfy `is_first` to the front. Returns their number."""
         count = 0
         for row, sequence in enumerate(self._rows):
             if is_first(sequence):
@@ -183,15 +183,15 @@ class Stepper:
         return count
 
     def _run_prefills(self) -> None:
-        """Spends the budget of prompt tokens. Shorter prompts overtake; the oldest running prefill keeps half
-        of it."""
+        """Spends the budget of prompt tokens. Shorter prompts overtake longer ones, but the oldest running
+        prefill keeps half of the budget."""
         shares = self._sharing.decide(self._held())
         left = self._limits.prefill_tokens
         spare = left // 2 if self._active_groups(shares) else left
         while spare > 0 and (group := self._next_group(shares, spare) or self._shortest_younger(shares)):
             used = self._prefill_group(group, shares, spare)
             spare, left = spare - used, left - used
-            # A tenant that got a row by this may now make others skip.
+            # This may have given a tenant a row, so that others must now skip steps.
             shares = self._sharing.decide(self._held())
         if left > 0 and (groups := self._active_groups(shares)):
             self._prefill_group(groups[0], shares, left)
@@ -207,8 +207,9 @@ class Stepper:
 
     def _next_group(self, shares: StepShares, num_tokens: int) -> _Group | None:
         """Starts prefilling a group of waiting sequences that will be done before all running prefills, if
-        there is one. With a small remaining budget, only prompts that it completes are started. Tenants
-        within their share do not share a prefill with tenants over it, whose prompts would delay them."""
+        there is such a group. With a small remaining budget, only prompts that it completes are started.
+        Tenants within their share do not share a prefill with tenants over it, whose prompts would delay
+        them."""
         prefilling = self._prefilling()
         free, waiting = self._limits.slots - len(self._rows) - len(prefilling), self._waiting
         held = self._held() + Counter(sequence.tenant for sequence in prefilling)
@@ -245,8 +246,8 @@ class Stepper:
         return group
 
     def _prefill_group(self, group: _Group, shares: StepShares, num_tokens: int) -> int:
-        """Runs up to `num_tokens` of the group, and admits it once it is done. Returns the number of tokens
-        run."""
+        """Runs up to `num_tokens` of the group, and admits it once its prefill is done. Returns the number of
+        tokens run."""
         began, done, tenants = self._clock(), group.prefill.done, group.tenants
         first, rows = next(iter(group.rows)), len(group.rows)
         is_scored = first.must_score
@@ -263,7 +264,7 @@ class Stepper:
         return (group.prefill.done - done) * rows
 
     def _admit(self, group: _Group, logits: Tensor) -> None:
-        """Samples the first tokens of a finished prefill and gives the sequences rows."""
+        """Samples the first tokens of a finished prefill and assigns rows to the sequences."""
         self._groups.remove(group)
         for request in group.rows:
             if not request.is_announced:
@@ -314,7 +315,7 @@ class Stepper:
                 self._end(sequence.request, _not_finite(sequence.request))
 
     def _allowed(self, sequences: list[Sequence], device: torch.device) -> dict[int, Tensor]:
-        """The tokens that each row's guide allows; ends requests whose guide allows none."""
+        """Returns the tokens that each row's guide allows. Ends requests whose guide allows none."""
         guides = {
             row: sequence.answer.guide
             for row, sequence in enumerate(sequences)
@@ -410,7 +411,7 @@ def _draw(sequence: Sequence) -> Draw:
 
 
 def _scored(sequences: list[Sequence], logits_BV: Tensor, tokens_B: Tensor) -> dict[int, Scored]:
-    """Scored tokens by row, for the sequences with log-probabilities."""
+    """Returns scored tokens by row, for the sequences with log-probabilities."""
     wanted = {
         row: sequence.request.sampling.logprobs
         for row, sequence in enumerate(sequences)

@@ -29,7 +29,7 @@ InputKind = Literal["texts", "words"]
 class TokenizedInput:
     token_ids: list[int]
     positions: list[int] | None = None
-    """Positions of the tokens whose classes are wanted; None is all. Not used for texts."""
+    """Positions of the tokens whose classes are wanted; None means all. Not used for texts."""
 
 
 class Encoder:
@@ -51,7 +51,7 @@ class Encoder:
 
     @cached_property
     def pooling(self) -> Pooling:
-        """Raises InvalidConfiguration."""
+        """How token vectors are pooled. Raises InvalidConfiguration if that is not supported."""
         return read_pooling(self._base)
 
     @property
@@ -78,8 +78,8 @@ class Encoder:
     def tokenize(
         self, inputs: Sequence[ClassificationInput], *, most_tokens: int | None = None
     ) -> list[TokenizedInput]:
-        """Raises InvalidRequest for unknown token ids and for more than `most_tokens` in total, and
-        ContextLengthExceeded. Stops at the first refused input."""
+        """Tokenizes inputs. Raises InvalidRequest for unknown token ids and for more than `most_tokens` in
+        total, and ContextLengthExceeded. Stops at the first refused input."""
         tokenized: list[TokenizedInput] = []
         total = 0
         for index, given in enumerate(inputs):
@@ -115,7 +115,8 @@ class Encoder:
     @torch.inference_mode()
     def embed(self, tokenized: Sequence[TokenizedInput], *, dimensions: int | None = None) -> list[bytes]:
         """Returns a vector of length 1 for each input, pooled in float32, as little-endian float32 bytes.
-        With `dimensions`, only the first ones, scaled to length 1 again. Raises InvalidConfiguration."""
+        With `dimensions`, only its first components are returned, scaled to length 1 again. Raises
+        InvalidConfiguration."""
         pooling = self.pooling
         hidden_BTH = self._run(self._model.base_model, tokenized).last_hidden_state.float()
         if pooling == "cls":
@@ -175,7 +176,7 @@ def split_passes(tokenized: Sequence[TokenizedInput]) -> Iterator[list[int]]:
 
 
 def _param(index: int, inputs: Sequence[Any]) -> str:
-    """The name of an input in the client's request."""
+    """Returns the name of an input in the client's request."""
     return f"input[{index}]" if len(inputs) > 1 else "input"
 
 

@@ -27,13 +27,13 @@ def expected_bytes(base: BaseSpec) -> int:
     """Estimates the memory of the encoder or of one tuned from it; a classification head is small. Blocks."""
     folder = base_folder(base)
     config = read_config(folder)
-    # The meta device, because encoders are not packed.
+    # Uses the meta device, because encoders are not packed.
     return stored_bytes(folder, config, _DTYPES[base.dtype], torch.device("meta"))
 
 
 def load_encoder(weights: WeightsFolder, ref: ModelRef) -> Encoder:
-    """Blocks. Raises what `WeightsFolder.lease` raises, and CorruptArtefact for weights that are missing
-    or not finite."""
+    """Loads the encoder. Blocks. Raises what `WeightsFolder.lease` raises, and CorruptArtefact for weights
+    that are missing or not finite."""
     base = base_folder(ref.base)
     tokenizer = read_tokenizer(base)
     input_kind: InputKind | None = None

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class EncoderPool:
-    """Sends each request to its encoder. An encoder runs one forward pass at a time, in a thread; requests
+    """Sends each request to its encoder. An encoder runs one forward pass at a time, in a thread. Requests
     alternate between passes, so that none waits for all passes of a long one. At most `max_waiting` requests
     may use one encoder. Used from one event loop."""
 
@@ -37,13 +37,14 @@ class EncoderPool:
         self._encoders.pin(model.weights)
 
     async def ensure(self, model: ModelRef) -> None:
-        """Loads the encoder. Raises InvalidRequest unless it is one, and what fetching the weights raises."""
+        """Loads the encoder. Raises InvalidRequest if the model is not an encoder, and what fetching the
+        weights raises."""
         await self._acquire(model)
         self._encoders.release(model.weights)
 
     async def classify(self, request: ClassificationRequest) -> ClassificationAnswer:
-        """Raises InvalidRequest if the model is no tuned encoder or the inputs do not suit it,
-        ContextLengthExceeded, Overloaded, and what `ensure` raises."""
+        """Classifies inputs. Raises InvalidRequest if the model is not a tuned encoder or the inputs do not
+        suit it, ContextLengthExceeded, Overloaded, and what `ensure` raises."""
         check_classifies(request.model)
         async with self._use(request.model) as loaded:
             encoder = loaded.encoder
@@ -57,9 +58,9 @@ class EncoderPool:
         return ClassificationAnswer(classes=encoder.classes, results=results)
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingAnswer:
-        """Raises InvalidRequest if the model is no encoder, for more dimensions than it has or more tokens
-        than a request may have, ContextLengthExceeded, Overloaded, InvalidConfiguration if the base's pooling
-        is not supported, and what `ensure` raises."""
+        """Embeds inputs. Raises InvalidRequest if the model is not an encoder, for more dimensions than it
+        has or more tokens than a request may have, ContextLengthExceeded, Overloaded, InvalidConfiguration if
+        the base's pooling is not supported, and what `ensure` raises."""
         async with self._use(request.model) as loaded:
             encoder = loaded.encoder
             if request.dimensions is not None and request.dimensions > encoder.width:
@@ -76,7 +77,7 @@ class EncoderPool:
         return EmbeddingAnswer(embeddings=embeddings, prompt_tokens=num_tokens)
 
     def stats(self) -> list[EngineStats]:
-        """A request counts as running during a forward pass, otherwise as waiting."""
+        """Returns statistics. A request counts as running during a forward pass, otherwise as waiting."""
         return [
             loaded.stats().model_copy(update={"load_seconds": self._encoders.load_seconds(weights)})
             for weights, loaded in self._encoders.loaded.items()
@@ -122,7 +123,7 @@ class _LoadedEncoder:
         self.encoder = encoder
         self.num_requests = 0
         self._lock = asyncio.Lock()
-        """Acquired in order of arrival."""
+        """Lock that is acquired in order of arrival."""
 
     @property
     def num_bytes(self) -> int:
@@ -142,7 +143,7 @@ class _LoadedEncoder:
         )
 
     async def close(self) -> None:
-        # A caller that still refers to this object keeps no weights in memory.
+        # So that a caller that still refers to this object keeps no weights in memory.
         del self.encoder
 
     async def run_in_passes(
@@ -150,7 +151,7 @@ class _LoadedEncoder:
         compute: Callable[[Sequence[TokenizedInput]], Sequence[T]],
         tokenized: Sequence[TokenizedInput],
     ) -> list[T]:
-        """Returns what `compute` returns for each input; takes the lock for each forward pass separately."""
+        """Returns what `compute` returns for each input. Takes the lock separately for each forward pass."""
         found: dict[int, T] = {}
         for indices in split_passes(tokenized):
             made = await self.run(compute, [tokenized[index] for index in indices])

@@ -1,4 +1,4 @@
-"""When a tenant's queue is full. Both serving backends use this rule."""
+"""Decides when a tenant's queue is full. Both serving backends use this rule."""
 
 from collections.abc import Mapping
 

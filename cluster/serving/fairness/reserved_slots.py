@@ -4,10 +4,11 @@ _SLOTS_PER_RESERVED = 8
 
 
 def reserved_slots(slots: int) -> int:
-    """How many reserved slots an engine has beside `slots` ordinary ones."""
+    """Returns the number of reserved slots of an engine with `slots` ordinary ones."""
     return slots // _SLOTS_PER_RESERVED
 
 
 def most_slots(rows: int) -> int:
-    """The largest number of ordinary slots that, together with their reserved ones, take at most `rows`."""
+    """Returns the largest number of ordinary slots that, together with their reserved ones, take at most
+    `rows`."""
     return (_SLOTS_PER_RESERVED * rows + _SLOTS_PER_RESERVED - 1) // (_SLOTS_PER_RESERVED + 1)

@@ -3,9 +3,9 @@ read.
 
 On a CPU, the time of a decode step grows nearly in proportion to its rows. If every row took part in every
 step, a tenant with one sequence beside a flood of thirty would get its tokens as slowly as if it had sent the
-flood itself. So the rows of tenants that hold more than an equal share skip steps: just as many as keep the
-other tenants' tokens at most `_SLOWER` slower than without them. Where a full step takes hardly longer, as on
-a GPU, they skip none.
+flood itself. Rows of tenants that hold more than an equal share therefore skip steps: just enough to keep the
+other tenants' tokens at most `_SLOWER` slower than without them. If a full step takes hardly longer, as on a
+GPU, they skip none.
 
 A step is "reduced" if those rows skip it, and "full" otherwise.
 """
@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from statistics import median
 
 _SLOWER = 1 / 3
-"""A third of the other tenants' time is a quarter of all time. The machine also parses, answers and refuses
-the flood's requests, which slows the others further; this value keeps the total below twice as long."""
+"""The other tenants may be slower by this share of their time; a third of it is a quarter of the total. The
+machine also parses, answers and refuses the flood's requests, which slows the other tenants further. This
+value keeps the total below twice as long."""
 _OUT_OF_DATE = 32
 """Full steps after which a reduced one is measured again."""
 _REMEMBERED = 8
-"""Reduced steps whose durations are kept; their median counts."""
+"""Number of reduced steps whose durations are kept; their median counts."""
 _NOBODY = frozenset[str]()
 
 
@@ -32,7 +33,7 @@ class StepShares:
     over_share: frozenset[str]
     """Tenants with more than an equal share of the rows while others have less."""
     skipping: frozenset[str]
-    """Tenants whose rows and prompts skip this step: all or none."""
+    """Tenants whose rows and prompts skip this step: all of those over their share, or none."""
     is_shared: bool
     """Whether other tenants have rows too."""
 

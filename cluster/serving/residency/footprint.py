@@ -29,18 +29,18 @@ class Footprint:
     row: int
     """Keys and values of one slot with a full context."""
     adapters: int
-    """What all adapters may use together."""
+    """Memory that all adapters together may use."""
 
     def slots_within(self, budget: int | None, *, wanted: int) -> int:
-        """The number of slots that fit into `budget` beside weights and adapters: at most `wanted`, at least
-        1."""
+        """Returns the number of slots that fit into `budget` beside weights and adapters: at most `wanted`,
+        at least 1."""
         if budget is None or self.total(wanted) <= budget or not self.row:
             return wanted
         return max(1, most_slots((budget - self.weights - self.adapters) // self.row - 1))
 
     def cache(self, slots: int) -> int:
-        """Keys and values when every context is full, including the reserved slots and one more row that is
-        being prefilled."""
+        """Returns the KV cache when every context is full, including the reserved slots and one more row that
+        is being prefilled."""
         return (slots + reserved_slots(slots) + 1) * self.row
 
     def total(self, slots: int) -> int:
@@ -48,7 +48,7 @@ class Footprint:
 
 
 def stored_bytes(folder: Path, config: Any, dtype: torch.dtype, device: torch.device) -> int:
-    """The memory that the weights in `folder` use once they are loaded in `dtype` on `device`."""
+    """Returns the memory that the weights in `folder` use once they are loaded in `dtype` on `device`."""
     total = sum(_tensors_bytes(path, dtype.itemsize) for path in _weight_files(folder))
     text = config.get_text_config()
     if config.tie_word_embeddings and packs(dtype, device):
@@ -58,39 +58,39 @@ def stored_bytes(folder: Path, config: Any, dtype: torch.dtype, device: torch.de
 
 
 def token_bytes(config: Any, dtype: torch.dtype) -> int:
-    """Keys and values of one token in all layers, according to the configuration."""
+    """Returns the keys and values of one token in all layers, according to the configuration."""
     text = config.get_text_config()
     layers = getattr(text, "per_layer_config", None) or [text] * text.num_hidden_layers
     kept = zip(DynamicCache(config=text).layers, layers, strict=False)
-    # Layers that carry a state of a fixed size, or read what earlier ones keep, keep nothing of a token.
+    # Layers that carry a state of a fixed size, or reuse what earlier layers cached, keep nothing per token.
     return sum(_width(layer) for cache, layer in kept if isinstance(cache, DynamicLayer)) * dtype.itemsize
 
 
 def _width(layer: Any) -> int:
-    """Numbers that a layer keeps of each token."""
+    """Returns how many numbers a layer keeps per token."""
     if (latent := getattr(layer, "kv_lora_rank", None)) is not None:
         return int(latent + layer.qk_rope_head_dim)
     queries = layer.num_attention_heads
     heads = getattr(layer, "num_key_value_heads", None) or queries
-    # Falcon's name for it; its newer models keep a copy for every query head.
+    # Falcon's name for it. Its newer models keep one copy for each query head.
     if getattr(layer, "multi_query", False) and not getattr(layer, "new_decoder_architecture", False):
         heads = 1
     return int(2 * heads * (getattr(layer, "head_dim", None) or layer.hidden_size // queries))
 
 
 def kept_bytes(states: Sequence[tuple[int, int, int]], dtype: torch.dtype) -> int:
-    """Keys and values of one token in all layers, according to `AdaptedModel.states`."""
+    """Returns the keys and values of one token in all layers, according to `AdaptedModel.states`."""
     return sum(heads * (keys + values) for heads, keys, values in states) * dtype.itemsize
 
 
 def loaded_bytes(model: nn.Module) -> int:
-    """The memory of a model's weights."""
+    """Returns the memory of a model's weights."""
     packed = sum(module.num_bytes for module in model.modules() if isinstance(module, PackedLinear))
     return packed + sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
 
 
 def _weight_files(folder: Path) -> set[Path]:
-    """The files that transformers loads. Some models also ship the same weights in another layout."""
+    """Returns the files that transformers loads. Some models also ship the same weights in another layout."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         return {folder / name for name in json.loads(index.read_text())["weight_map"].values()}

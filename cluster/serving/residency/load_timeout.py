@@ -1,4 +1,4 @@
-"""Limits on how long a caller waits for a model, and the errors it gets then."""
+"""Limits how long a caller waits for a model, and defines the errors that it then gets."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 _LONGEST_RETRY_SECONDS = 60.0
 _RETRY_SECONDS = 10.0
-"""Used when it is not known how long loading takes."""
+"""Used if it is not known how long loading takes."""
 
 
 class LoadTimer(Generic[T]):
@@ -26,20 +26,20 @@ class LoadTimer(Generic[T]):
         self._clock = clock
         self._began: dict[str, float] = {}
         self._took: dict[str, float] = {}
-        """Seconds by weights, for the last load that succeeded."""
+        """Seconds by weights, for the last successful load."""
 
     async def __call__(self, model: ModelRef) -> T:
         began = self._began[model.weights] = self._clock()
         try:
             loaded = await self._load(model)
         finally:
-            # Gone if another load of the same weights, for another application, has ended.
+            # Missing if another load of the same weights, for another application, has ended.
             self._began.pop(model.weights, None)
         self._took[model.weights] = self._clock() - began
         return loaded
 
     def not_ready(self, model: ModelRef, waited_seconds: float) -> Unavailable:
-        """The error for a caller that has waited `waited_seconds` for the model."""
+        """Returns the error for a caller that has waited `waited_seconds` for the model."""
         began, took = self._began.get(model.weights), self._took.get(model.weights)
         if began is None:
             return not_ready(model, waited_seconds)

@@ -8,8 +8,8 @@ from cluster.bases.text.chat_template import template_text
 
 
 def base_digests(folder: Path, tokenizer: Any) -> dict[str, str]:
-    """The digests that tuned weights must have been trained with to fit this base, as keyword arguments of
-    `WeightsFolder.lease`."""
+    """Returns the digests that tuned weights must have been trained with to fit this base, as keyword
+    arguments of `WeightsFolder.lease`."""
     return {
         "base_digest": base_digest(folder),
         "template_digest": template_digest(template_text(tokenizer)),

@@ -12,18 +12,18 @@ import torch
 
 
 def free_bytes() -> int:
-    """Free memory of the GPU; without a GPU, of the machine or of the control group that limits this
-    process."""
+    """Returns the free memory of the GPU; without a GPU, of the machine or of the control group that limits
+    this process."""
     return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else free_host_bytes()
 
 
 def free_host_bytes() -> int:
-    """Free memory of the machine or of the control group that limits this process."""
+    """Returns the free memory of the machine or of the control group that limits this process."""
     return min([_free_in_machine(), *free_in_groups(Path("/sys/fs/cgroup"), _own_group())])
 
 
 def total_bytes() -> int:
-    """All memory of the GPU, or of the machine if there is no GPU."""
+    """Returns all memory of the GPU, or of the machine if there is no GPU."""
     return int(torch.cuda.mem_get_info()[1]) if torch.cuda.is_available() else _total_in_machine()
 
 
@@ -63,8 +63,8 @@ def freeze_loaded_objects() -> None:
 
 
 def free_in_groups(root: Path, own: str) -> Iterator[int]:
-    """Free memory under each control group's limit: in version 2 of the group `own` and its ancestors, in
-    version 1 of the container. Inactive file pages count as free."""
+    """Returns the free memory under each control group's limit: in version 2 those of the group `own` and its
+    ancestors, in version 1 that of the container. Inactive file pages count as free."""
     group = root / own
     for folder in [group, *group.parents][: len(Path(own).parts) + 1]:
         yield from _left(folder, "memory.max", "memory.current", "inactive_file")
@@ -72,7 +72,7 @@ def free_in_groups(root: Path, own: str) -> Iterator[int]:
 
 
 def _own_group() -> str:
-    """The path of this process's group in version 2, without the leading slash."""
+    """Returns the path of this process's group in version 2, without the leading slash."""
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             if line.startswith("0::/"):

@@ -16,7 +16,8 @@ from cluster.serving.residency.wait_queue import BoundedWaitQueue
 _log = logging.getLogger(__name__)
 _TURN_SECONDS = 2.0
 _LOADS_IN_A_TURN = 4
-"""Loading takes at most a fifth of the time while more items are in demand than fit."""
+"""An item's turn is at least this many times as long as its load, so loading takes at most a fifth of the
+time while more items are in demand than fit."""
 
 T = TypeVar("T")
 
@@ -25,13 +26,13 @@ T = TypeVar("T")
 class _Entry(Generic[T]):
     loading: asyncio.Task[T]
     num_bytes: int
-    """Memory of the item; while it is being loaded, the memory reserved for it."""
+    """Memory of the item. While it is being loaded, the memory that is reserved for it."""
     users: int = 0
     is_pinned: bool = False
     load_seconds: float = 0.0
     loaded_at: float = math.inf
     is_leaving: bool = False
-    """Whether new callers wait, so that it becomes idle and makes room for another item."""
+    """Whether new callers must wait, so that the item becomes idle and makes room for another one."""
     expiry: asyncio.TimerHandle | None = None
     """Set while the item is idle."""
 
@@ -46,7 +47,7 @@ class _Entry(Generic[T]):
 
 
 class _TooLarge(Exception):
-    """The loaded item was larger than the memory reserved for it, and has been dropped."""
+    """The loaded item was larger than the memory that was reserved for it, and has been dropped."""
 
     def __init__(self, num_bytes: int) -> None:
         super().__init__(num_bytes)
@@ -57,13 +58,16 @@ class ModelCache(Generic[T]):
     """Holds at most `capacity` items by key, with at most `budget` bytes in total. `num_bytes` returns the
     size of an item.
 
-    An item in use is never evicted: if all are in use, callers wait for room, at most `max_waiting` of them
-    and for `wait_seconds`. The caller that has waited longest is served first, whatever its size; otherwise
-    smaller loads could overtake a large one for ever. Items that are never idle take turns with those that
-    callers wait for: once one has been in memory for `turn_seconds` and four times as long as it took to
-    load, and a caller has waited for `turn_seconds`, its new callers wait for their turn in the queue. An
-    item that has been unused for `idle_seconds` is evicted. `unload` frees an evicted item, and no other is
-    loaded into its room before that has ended. Used from one event loop.
+    An item in use is never evicted. If all items are in use, callers wait for room, at most `max_waiting` of
+    them and for `wait_seconds`. The caller that has waited longest is served first, whatever its size;
+    otherwise smaller loads could overtake a large one for ever.
+
+    Items that are never idle take turns with those that callers wait for. A turn is over once the item has
+    been in memory for `turn_seconds` and four times as long as it took to load, and a caller has waited for
+    `turn_seconds`. New callers of that item then wait in the queue.
+
+    An item that has been unused for `idle_seconds` is evicted. `unload` frees an evicted item, and nothing is
+    loaded into its room before `unload` has ended. Used from one event loop.
     """
 
     def __init__(
@@ -86,18 +90,18 @@ class ModelCache(Generic[T]):
         self._budget = math.inf if budget is None else budget
         self._num_bytes = num_bytes
         self._idle_seconds = idle_seconds
-        # Whoever waits must see the end of a turn.
+        # Callers must wait long enough to see the end of a turn.
         self._turn_seconds = turn_seconds if wait_seconds is None else min(turn_seconds, wait_seconds / 2)
         self._turn: asyncio.TimerHandle | None = None
-        """Set while the first in the queue waits for the end of an item's turn."""
+        """Timer that is set while the first in the queue waits for the end of an item's turn."""
         self._setting = setting
         self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()
-        """Least recently used first. Failed loads are removed."""
+        """Items, least recently used first. Failed loads are removed."""
         self._unloading: set[asyncio.Task[None]] = set()
         self._wait_queue = BoundedWaitQueue(max_waiting=max_waiting, wait_seconds=wait_seconds)
         self._is_closed = False
         self.loads = 0
-        """Loads that have begun."""
+        """Number of loads that have begun."""
 
     def __contains__(self, key: str) -> bool:
         """Whether the item is in memory or being loaded."""
@@ -186,7 +190,7 @@ class ModelCache(Generic[T]):
             del self._entries[key]
             raise
         finally:
-            # The item may be smaller than the memory reserved for it.
+            # The item may be smaller than the memory that was reserved for it.
             self._wait_queue.wake()
 
     def _on_loaded(self, key: str, entry: _Entry[T]) -> None:
@@ -235,7 +239,7 @@ class ModelCache(Generic[T]):
             raise Unavailable("The engine was closed.")
         if (entry := self._entries.get(key)) is not None:
             if entry.is_leaving and is_next:
-                # Those for whom it was to leave wait no more.
+                # The callers for whom the item was to leave no longer wait.
                 self._let_all_stay()
             return not entry.is_leaving
         self._check_size(num_bytes)
@@ -251,9 +255,9 @@ class ModelCache(Generic[T]):
             entry.is_leaving = False
 
     def _end_turns(self, since: float, *, for_bytes: int, for_entries: int) -> None:
-        """Lets items whose turns are over become idle, those with the fewest users first, as many as make
-        room for a caller that has waited since `since`. If there are too few, looks again once the next turn
-        is over."""
+        """Makes items whose turns are over become idle, those with the fewest users first, until there is
+        room for a caller that has waited since `since`. If there are too few such items, looks again once the
+        next turn is over."""
         bytes_left, entries_left = self._left(for_bytes, for_entries)
         now, ends = time.monotonic(), []
         for entry in sorted(self._entries.values(), key=lambda entry: (not entry.is_leaving, entry.users)):
@@ -280,8 +284,8 @@ class ModelCache(Generic[T]):
         self._wait_queue.wake()
 
     def _make_room(self, *, for_bytes: int = 0, for_entries: int = 0) -> bool:
-        """Evicts the least recently used idle items until so much more fits. Evicts none if that is
-        impossible."""
+        """Evicts the least recently used idle items until the given bytes and entries fit. Evicts none if
+        that is impossible."""
         bytes_left, entries_left = self._left(for_bytes, for_entries)
         to_evict = []
         for key, entry in self._entries.items():
@@ -298,7 +302,7 @@ class ModelCache(Generic[T]):
         return True
 
     def _left(self, for_bytes: int, for_entries: int) -> tuple[float, int]:
-        """The bytes and places that are free beside so many more; below 0 if they do not fit."""
+        """Returns the bytes and places that remain free after this many more; below 0 if they do not fit."""
         taken = sum(entry.num_bytes for entry in self._entries.values())
         return self._budget - for_bytes - taken, self._capacity - for_entries - len(self._entries)
 

@@ -36,7 +36,7 @@ class EngineLoader(Protocol):
 
 
 class EnginePool:
-    """Sends each request to the engine of its base: behaves like an Engine for any number of bases.
+    """Sends each request to the engine of its base. Behaves like an Engine for any number of bases.
 
     Engines that are in use or pinned are never unloaded.
     """
@@ -66,9 +66,9 @@ class EnginePool:
         load_limit: AbstractAsyncContextManager[None] | None = None,
         parent: str | None = None,
     ) -> AsyncGenerator[GenerationEvent, None]:
-        """As Engine.generate. With `load_limit`, the engine and the adapter are loaded within that context
-        first; the engine then stays acquired until the last event. `parent` is the `traceparent` of what it
-        belongs to, if that is not around the caller."""
+        """Like Engine.generate. With `load_limit`, the engine and the adapter are first loaded within that
+        context; the engine then stays acquired until the last event. `parent` is the `traceparent` of the
+        enclosing span, if that is not already active in the caller."""
         if request.id in self._under_way:
             raise InvalidRequest(f"Request {request.id} is under way already.", param="id")
         self._under_way.add(request.id)
@@ -96,7 +96,7 @@ class EnginePool:
         ]
 
     async def names(self) -> list[str]:
-        """The names of the weights in memory, and of the adapters on each of them."""
+        """Returns the names of the weights in memory, and of the adapters on each of them."""
         names = []
         for weights, engine in self._engines.loaded.items():
             adapters = (await engine.stats()).adapters
@@ -119,8 +119,8 @@ class EnginePool:
             return await self._load(model)
 
         weights = model.weights
-        # The estimate reads files: do so only if the weights are not in memory, and not concurrently for the
-        # same weights.
+        # The estimate reads files, so it is made only if the weights are not in memory, and not concurrently
+        # for the same weights.
         async with self._estimate_locks.setdefault(weights, asyncio.Lock()):
             expects_bytes = 0 if weights in self._engines else await self._load.expected_bytes(model)
         return await self._engines.acquire(weights, load, expects_bytes=expects_bytes)

@@ -1,4 +1,4 @@
-"""One cache for the models of all kinds in a replica: loaded on demand, unloaded when idle."""
+"""One cache for all models of a replica, of any kind: loaded on demand, unloaded when idle."""
 
 import asyncio
 import traceback
@@ -16,7 +16,7 @@ class CachedModel(Protocol):
         ...
 
     async def close(self) -> None:
-        """Frees all of it."""
+        """Frees all of the model's memory."""
         ...
 
 
@@ -33,7 +33,7 @@ def shared_cache(
     wait_seconds: float | None = 60.0,
     idle_seconds: float | None = None,
 ) -> SharedCache:
-    """A cache of at most `capacity` models, which may use `budget` bytes together."""
+    """Makes a cache of at most `capacity` models, which may use `budget` bytes together."""
     return ModelCache(
         capacity=capacity,
         max_waiting=max_waiting,
@@ -68,7 +68,7 @@ class CacheView(Generic[R]):
         return self._cache.load_seconds(self._prefix + weights)
 
     async def acquire(self, weights: str, load: Callable[[], Awaitable[R]], *, expects_bytes: int) -> R:
-        """As ModelCache.acquire. A failed load frees its memory before the error is raised."""
+        """Like ModelCache.acquire. A failed load frees its memory before the error is raised."""
 
         async def load_or_free() -> R:
             try:
@@ -93,7 +93,7 @@ class CacheView(Generic[R]):
 
 
 def _forget_locals(error: BaseException | None) -> None:
-    """Clears the local variables in the error's traceback, which may refer to weights."""
+    """Clears the local variables in the error's traceback, because they may refer to weights."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

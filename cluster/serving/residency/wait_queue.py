@@ -15,7 +15,8 @@ class BoundedWaitQueue:
         self._max_waiting = max_waiting
         self._wait_seconds = wait_seconds
         self._waiting: deque[asyncio.Event] = deque()
-        """One event for each waiting task, longest waiting first; set when the task should check again."""
+        """One event for each waiting task, longest waiting first. It is set when the task should check
+        again."""
 
     async def wait_until(self, is_possible: Callable[[bool], bool]) -> None:
         """Returns as soon as `is_possible(is_first)` is true, without letting another task run in between.
@@ -40,7 +41,7 @@ class BoundedWaitQueue:
             ) from error
         finally:
             self._waiting.remove(turn)
-            # Another task may be the first in the queue now.
+            # Another task may now be the first in the queue.
             self.wake()
 
     def wake(self) -> None:

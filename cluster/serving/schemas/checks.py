@@ -25,9 +25,9 @@ _MESSAGE_CHARACTERS = 200
 
 
 def problem(schema: dict[str, Any], text: str, *, limit_seconds: float = _LIMIT_SECONDS) -> str | None:
-    """Describes how a JSON text violates `schema`, as the end of a sentence. None if it does not, if the text
-    is not JSON, for example because a stop string cut it off, or if the check takes too long. Raises
-    SchemaError if the schema is invalid in a part that no grammar was made of."""
+    """Describes how a JSON text violates `schema`, as the end of a sentence. None if it does not violate the
+    schema, if it is not JSON, for example because a stop string cut it off, or if the check takes too long.
+    Raises SchemaError if the schema is invalid in a part from which no grammar was made."""
     try:
         value = json.loads(text)
         found = next(_validator(schema, Deadline(limit_seconds)).iter_errors(value), None)
@@ -58,16 +58,16 @@ def _validator(schema: dict[str, Any], deadline: Deadline) -> Any:
         deadline.check()
         return attrs.evolve(validator, **changes)
 
-    # jsonschema's own switches to another class, without these keywords, at a `$schema`: that of a part, or
-    # of a metaschema that is referred to.
+    # jsonschema's own `evolve` would switch to another class, without these keywords, at a `$schema` in a
+    # part or in a referenced metaschema.
     bounded.evolve = evolve
-    # With an empty registry, because the default one fetches remote references.
+    # An empty registry, because the default one fetches remote references.
     return bounded(schema, registry=Registry())
 
 
 def _guarded(name: str, keyword: Keyword, deadline: Deadline) -> Keyword:
-    """The keyword, ended by the deadline. It raises SchemaError if its value is invalid: jsonschema expects a
-    schema that has been validated, which takes seconds for a large one."""
+    """Returns the keyword's check, ended by the deadline. It raises SchemaError if its value is invalid:
+    jsonschema expects a validated schema, and validating a large one takes seconds."""
 
     def run(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         deadline.check()
@@ -104,13 +104,14 @@ def _multiple(_: Any, unit: Any, number: Any, __: Any) -> Iterator[ValidationErr
         return
     if not isinstance(unit, int | float):
         raise TypeError(unit)
-    # As they are written, so that 0.3 is a multiple of 0.1.
+    # Compared as they are written, so that 0.3 is a multiple of 0.1.
     if Fraction(str(number)) % Fraction(str(unit)):
         yield ValidationError(f"{number} is no multiple of {unit}")
 
 
 def _has_list_of_items(value: Any) -> bool:
-    """Whether the schema uses the older form, in which a list in `items` means today's `prefixItems`."""
+    """Whether the schema uses the older form, in which a list in `items` means what `prefixItems` means
+    today."""
     if isinstance(value, dict):
         return isinstance(value.get("items"), list) or any(map(_has_list_of_items, value.values()))
     return isinstance(value, list) and any(map(_has_list_of_items, value))

@@ -15,7 +15,7 @@ class Declared:
     names: frozenset[str] = frozenset()
     """Properties that an object may or must have."""
     described: frozenset[str] = frozenset()
-    """Properties whose values are described."""
+    """Properties that have a description of their values."""
     patterns: frozenset[str] = frozenset()
     is_settled: bool = False
     """Whether the schema constrains all other properties."""
@@ -30,7 +30,7 @@ class Declared:
 
 
 def own(schema: dict[str, Any]) -> Declared:
-    """What `schema` itself declares. Raises SchemaError."""
+    """Returns what `schema` itself declares. Raises SchemaError."""
     described = frozenset(objects(schema, "properties"))
     required = frozenset(name for name in schemas(schema, "required") if isinstance(name, str))
     # `unevaluatedProperties: false` is the same as our default for an object without constraints.
@@ -51,8 +51,8 @@ class Declarations:
         self._by_reference: dict[str, Declared] = {}
 
     def of(self, *parts: Any, steps: int = 0) -> Declared:
-        """What these schemas and their parts for the same object declare, including alternatives. Raises
-        SchemaError."""
+        """Returns what these schemas and their parts for the same object declare, including alternatives.
+        Raises SchemaError."""
         if steps > _MAX_STEPS:
             raise SchemaError(f"one value is described by more than {_MAX_STEPS} schemas within one another")
         found = Declared()
@@ -68,7 +68,7 @@ class Declarations:
     def _behind(self, reference: str, steps: int) -> Declared:
         if reference not in self._by_reference:
             target = self._references.target(reference)
-            # A schema that refers back to itself declares nothing more by that.
+            # A schema that refers back to itself adds no declarations.
             self._by_reference[reference] = Declared()
             self._by_reference[reference] = self.of(target, steps=steps)
         return self._by_reference[reference]
@@ -84,7 +84,7 @@ def combined(schema: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
 
 
 def objects(schema: dict[str, Any], keyword: str) -> dict[str, Any]:
-    """The object under a keyword; empty if there is none. Raises SchemaError."""
+    """Returns the object under a keyword; empty if there is none. Raises SchemaError."""
     value = schema.get(keyword, {})
     if not isinstance(value, dict):
         raise SchemaError(f"'{keyword}' should be an object")
@@ -92,7 +92,7 @@ def objects(schema: dict[str, Any], keyword: str) -> dict[str, Any]:
 
 
 def schemas(schema: dict[str, Any], keyword: str) -> list[Any]:
-    """The list under a keyword; empty if there is none. Raises SchemaError."""
+    """Returns the list under a keyword; empty if there is none. Raises SchemaError."""
     value = schema.get(keyword, [])
     if not isinstance(value, list):
         raise SchemaError(f"'{keyword}' should be a list")

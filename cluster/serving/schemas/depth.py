@@ -1,4 +1,4 @@
-"""Measures how deep the definitions of a grammar lead into one another. Pure."""
+"""Measures how deeply the definitions of a grammar refer to one another. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,8 +12,8 @@ ends the process."""
 
 
 def check_depth(definitions: Mapping[str, Schema]) -> None:
-    """Raises SchemaError if a chain of definitions may be too deep. Each counts once, as where all that refer
-    to others are in one chain."""
+    """Raises SchemaError if a chain of definitions may be too deep. Each definition counts once, as if all
+    definitions that refer to others formed one chain."""
     measured = [_measured(schema) for schema in definitions.values()]
     levels = sum(levels for levels, refers in measured if refers)
     levels += max((levels for levels, refers in measured if not refers), default=0)
@@ -25,7 +25,7 @@ def check_depth(definitions: Mapping[str, Schema]) -> None:
 
 
 def _measured(schema: Schema) -> tuple[int, bool]:
-    """How many levels of schemas there are, and whether any refers to a definition."""
+    """Returns how many levels of schemas there are, and whether any refers to a definition."""
     if isinstance(schema, bool):
         return 0, False
     parts = [_measured(part) for part in _parts(schema)]

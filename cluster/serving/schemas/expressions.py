@@ -1,7 +1,7 @@
-"""Compiles the patterns of one schema to search with, within limits.
+"""Compiles the patterns of one schema for searching, within limits.
 
-The library expands counts and compiles in C, where no time limit holds: `a{1000000000}` fills the memory,
-and a million parts of alternatives crash the process. Its syntax is also richer than that of JSON Schema."""
+The library expands counts and compiles in C, where no time limit applies: `a{1000000000}` fills the memory,
+and a million alternatives crash the process. Its syntax is also richer than that of JSON Schema."""
 
 import re
 
@@ -10,18 +10,19 @@ import regex
 from cluster.serving.schemas.references import SchemaError, shown
 
 MAX_SIZE = 10_000
-"""Characters, classes and groups of all patterns of a schema, each as often as a count repeats it, and the
-members of classes. As many take 0.1 s to compile, or 0.5 s where they are groups, and 10 MB."""
+"""Maximum number of characters, classes and groups in all patterns of a schema, each counted as often as a
+count repeats it, and of members of classes. Compiling this many takes 0.1 s, or 0.5 s if they are groups, and
+10 MB."""
 
 _PARTS = re.compile(
     r"""\\. | (?P<class>\[\^?\]?(?:\\.|[^\]\\])*\]) | (?P<open>\()(?P<extension>\?)? | (?P<close>\))
     | \{\s*(?P<count>\d+)\s*(?:,\s*\d*\s*)?\} | (?P<about>\{[\d\s<=]*[deis]\s*[\d\s<=,:+}]) | .""",
     re.DOTALL | re.VERBOSE,
 )
-"""`about` is as in `a{e<=1}`, an extension of the library: at most one error."""
+"""The group `about` matches forms like `a{e<=1}`, an extension of the library: at most one error."""
 _EXTENSION = re.compile(r"\?(?:[:=!]|<[=!]|P?<\w+>|[ims]*(?:-[ims]+)?[:)])")
-"""What may follow `(`: neither recursion nor anything else that JSON Schema's patterns do not have, although
-the library does. Flags are grammars', too."""
+"""What may follow `(`. Excludes recursion and everything else that the library has but JSON Schema's patterns
+do not. Flags are also allowed, because grammars have them."""
 
 
 class Expressions:
@@ -30,7 +31,8 @@ class Expressions:
         self._size = 0
 
     def compiled(self, pattern: str, flags: int = 0) -> regex.Pattern[str]:
-        """Raises SchemaError if the pattern cannot be read, or is too large together with those before."""
+        """Compiles the pattern. Raises SchemaError if it cannot be read, or is too large together with the
+        previous ones."""
         key = (pattern, flags)
         if key not in self._compiled:
             self._size += _size(pattern)
@@ -49,10 +51,10 @@ class Expressions:
 
 
 def _size(pattern: str) -> int:
-    """How many parts a pattern has once its counts are expanded. Raises SchemaError for syntax that JSON
-    Schema's patterns do not have."""
+    """Returns how many parts a pattern has once its counts are expanded. Raises SchemaError for syntax that
+    JSON Schema's patterns do not have."""
     sizes, last = [0], 0
-    """Sizes of the groups that are open, and of the part before."""
+    """Sizes of the open groups, and of the previous part."""
     for part in _PARTS.finditer(pattern):
         if part["extension"] and not _EXTENSION.match(pattern, part.start("extension")):
             raise SchemaError(

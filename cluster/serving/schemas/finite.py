@@ -1,4 +1,4 @@
-"""Finds the definitions of a schema that a finite value can satisfy. Pure."""
+"""Finds the definitions of a schema that some finite value satisfies. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ def without_endless(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
     """Replaces definitions that only infinite values satisfy, and references to them, by `false`. Raises
     SchemaError if this takes too many rounds."""
     finite: set[str] = set()
-    # The definitions found last refer to few others, so most schemas take one round.
+    # The definitions that come last refer to few others, so most schemas take one round.
     names = list(definitions)[::-1]
     for _ in range(_MAX_ROUNDS):
         found = {name for name in names if name not in finite and _ends(definitions[name], finite)}

@@ -28,12 +28,12 @@ from cluster.serving.schemas.references import References, SchemaError, shown
 _MAX_COUNT = 100_000
 """Maximum number of characters, items or properties."""
 _MAX_PARTS = 20_000
-"""Maximum number of subschemas; the target of a reference counts again for each place that specializes it."""
+"""Maximum number of subschemas. The target of a reference counts again for each place that specializes it."""
 
 _FORMATS = frozenset(
     ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]
 )
-"""Formats that llguidance supports. Any other is an annotation."""
+"""Formats that llguidance supports. Any other format is an annotation."""
 _COPIED = frozenset(
     [
         *("type", "const", "enum", "minLength", "maxLength", "minItems", "maxItems"),
@@ -62,8 +62,8 @@ _ANY_DEPTH = 10
 _ANY_ITEMS = 1024
 _ANY_MEMBERS = 64
 _ANY_NAME = r"^[\s\S]{0,128}$"
-"""Bounds of an unconstrained value, which a weak model would extend for ever. Strings and numbers have no
-bounds, because they would be cut off silently."""
+"""Limits for an unconstrained value, which a weak model would extend for ever. Strings and numbers have no
+limits, because they would be cut off silently."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class GrammarSchema:
     schema: dict[str, Any]
     """A schema for llguidance, which refers only to its own `$defs`."""
     is_exact: bool
-    """Whether every value that satisfies it is valid; otherwise answers must be checked."""
+    """Whether every value that satisfies it is valid. Otherwise answers must be checked."""
 
 
 def to_grammar_schema(schema: dict[str, Any], *, is_object: bool = False) -> GrammarSchema:
@@ -164,8 +164,8 @@ class _Translator:
         return schema
 
     def _check_patterns(self) -> None:
-        """Raises SchemaError for a pattern that answers cannot be checked against. Parts that are not
-        translated have theirs refused when an answer is checked."""
+        """Raises SchemaError for a pattern that answers cannot be checked against. Patterns in parts that are
+        not translated are refused when an answer is checked."""
         expressions = Expressions()
         for pattern in sorted(self._patterns):
             expressions.compiled(pattern)
@@ -175,7 +175,7 @@ class _Translator:
     def _translate_combined(
         self, schema: dict[str, Any], groups: dict[str, list[Any]], part: _Part | None
     ) -> Schema:
-        """`groups` are the schema's parts by keyword."""
+        """Translates a schema with combinators. `groups` are the schema's parts by keyword."""
         keyword, *more = groups
         if len(groups.get("oneOf", [])) > 1:
             self._is_exact = False
@@ -303,7 +303,7 @@ class _Translator:
                 result["maxItems"] = min(most, result.get("maxItems", most))
 
     def _num_values(self, schema: Any) -> int | None:
-        """The number of values of an enumeration; None for any other schema."""
+        """Returns the number of values of an enumeration; None for any other schema."""
         schema = self._references.resolved(schema)
         values = schema.get("enum") if isinstance(schema, dict) else None
         return len(values) if isinstance(values, list) else None
@@ -342,7 +342,7 @@ class _Translator:
             result["additionalProperties"] = others
 
     def _others(self, schema: dict[str, Any], part: _Part | None, within: _Part | None) -> Schema:
-        """The schema of properties that are not named."""
+        """Returns the schema of properties that are not named."""
         if "additionalProperties" in schema:
             return self._part(schema["additionalProperties"], within)
         others = schema.get("unevaluatedProperties", False)
@@ -387,8 +387,8 @@ class _Translator:
         return others
 
     def _translate_count(self, schema: dict[str, Any], result: dict[str, Any], *, can: bool) -> None:
-        """Applies limits on the number of properties, which llguidance supports only without optional
-        ones."""
+        """Applies limits on the number of properties, which llguidance supports only if there are no optional
+        properties."""
         for keyword in ("minProperties", "maxProperties"):
             if keyword in schema and can:
                 result[keyword] = schema[keyword]
@@ -409,7 +409,7 @@ _ANYTHING: Schema = {"$ref": f"#/$defs/any{_ANY_DEPTH}"}
 
 
 def _any(depth: int) -> Schema:
-    """Any JSON with arrays and objects nested at most `depth` deep."""
+    """Describes any JSON with arrays and objects nested at most `depth` deep."""
     kinds: list[Schema] = [{"type": ["null", "boolean", "number", "string"]}]
     if depth:
         part = {"$ref": f"#/$defs/any{depth - 1}"}
@@ -433,7 +433,7 @@ def _is(schema: dict[str, Any], type_: str) -> bool:
 
 
 def _check_shape(schema: dict[str, Any]) -> None:
-    """Raises SchemaError for invalid keywords that are read here; llguidance checks the rest."""
+    """Raises SchemaError for invalid keywords that are read here. llguidance checks the rest."""
     for keyword in _TEXTS & schema.keys():
         if not isinstance(schema[keyword], str):
             raise SchemaError(f"'{keyword}' is {shown(schema[keyword])}; it should be text")

@@ -1,7 +1,7 @@
-"""Keywords of JSON Schema that match patterns with the names of properties.
+"""Keywords of JSON Schema that match patterns against the names of properties.
 
-They do and say the same as jsonschema's own, which search with `re`: that knows no time limit, and stops all
-other threads meanwhile."""
+They behave like jsonschema's own, and have the same messages. jsonschema searches with `re`, which has no
+time limit and blocks all other threads meanwhile."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

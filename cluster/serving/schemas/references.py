@@ -37,7 +37,7 @@ class References:
             ) from error
 
     def resolved(self, schema: Any) -> Any:
-        """The schema itself, or the end of its chain of references. Raises SchemaError."""
+        """Returns the schema itself, or the end of its chain of references. Raises SchemaError."""
         for _ in range(_MAX_STEPS):
             if not isinstance(schema, dict) or "$ref" not in schema:
                 return schema
@@ -72,6 +72,6 @@ class References:
 
 
 def shown(value: object) -> str:
-    """A value of the schema, shortened for a message."""
+    """Returns a value of the schema, shortened for a message."""
     text = value if isinstance(value, str) else re.sub(r"\s+", " ", repr(value))
     return f"'{text[:80]}…'" if len(text) > 80 else f"'{text}'"

@@ -24,8 +24,8 @@ Event = ReasoningEvent | TextEvent | ToolCallEvent | FinishEvent
 
 class ChoiceAnswer:
     """The answer of one choice so far. It finishes at a stop token, at a stop string, where its grammar
-    allows nothing more, and after its call if only one is allowed; but not before its `min_tokens`, unless it
-    follows a grammar."""
+    allows nothing more, and after its call if only one is allowed. It does not finish before its
+    `min_tokens`, unless it follows a grammar."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class ChoiceAnswer:
         reasoning: ReasoningStart | None = None,
     ) -> None:
         """`stop_tokens` are the model's own. `guide` must not be shared with other choices. Without
-        `reasoning`, all text is the answer's."""
+        `reasoning`, all text belongs to the answer."""
         self.guide = guide
         self.num_tokens = 0
         self.is_finished = False
@@ -53,11 +53,11 @@ class ChoiceAnswer:
 
     @property
     def forbidden(self) -> frozenset[int]:
-        """The tokens that the next one must not be, because the answer would end too early."""
+        """Returns the tokens that must not come next, because the answer would end too early."""
         return self._ending.tokens if self.num_tokens < self._ending.min_tokens else frozenset()
 
     def accept(self, token: int, scored: Scored | None = None) -> list[Event]:
-        """Returns the events of the next token; `scored` if log-probabilities were requested.
+        """Returns the events of the next token. `scored` is given if log-probabilities were requested.
 
         Raises InvalidRequest if the engine stopped where the grammar does not allow the text to end."""
         self.num_tokens += 1
@@ -98,7 +98,7 @@ class ChoiceAnswer:
             rest = Piece(rest.text + last.text, rest.tokens + last.tokens, last.is_stopped)
         is_cut = reason == "length" and not rest.is_stopped
         events = self._events(rest, is_last=True, is_cut=is_cut)
-        # Every token has an event; the end has one only if there is text or a token left.
+        # Every token has an event. The end has one only if there is text or a token left.
         if len(events) == 1 and isinstance(events[0], TextEvent) and not rest.tokens and not events[0].text:
             events = []
         return [*before, *events, self._finished("stop" if rest.is_stopped else reason, end_token)]

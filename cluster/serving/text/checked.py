@@ -29,7 +29,7 @@ class Checks:
         return self.answer is not None or bool(self.calls)
 
     def failure(self, answer: "GeneratedAnswer") -> InvalidRequest | None:
-        """Returns the error of a complete answer, if any."""
+        """Returns the error of a complete answer, if there is one."""
         if self.answer is not None and not answer.calls:
             text = answer.text.removeprefix(self.lead)
             return _failure("The answer", self.answer, text, "response_format")

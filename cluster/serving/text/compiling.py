@@ -1,4 +1,4 @@
-"""Compiles grammars outside the engine's thread and caches them; slow ones do not delay quick ones."""
+"""Compiles grammars outside the engine's thread, and caches them. Slow grammars do not delay quick ones."""
 
 from collections import OrderedDict
 from functools import partial
@@ -10,13 +10,13 @@ from cluster.serving.text.grammar import Grammar
 from cluster.serving.text.guidance import Guidance, Guide
 
 _QUICK_CHARACTERS = 16 * 1024
-"""A longer grammar goes directly to the slow thread."""
+"""Longer grammars go directly to the slow thread."""
 _KEPT = 64
 _KEPT_CHARACTERS = 512 * 1024
 """Total of all cached grammars: an expensive one of 60 KB takes 14 MB."""
 _MOST_TOKENS = 2000
-"""Tokens generated with one compiled grammar. Each can add 10 lexer states, of which there may be 50,000 in
-all."""
+"""Maximum number of tokens generated with one compiled grammar. Each can add 10 lexer states, of which there
+may be 50,000 in all."""
 
 _Key = tuple[str, str]
 """Tenant and grammar, so that no tenant can detect another's grammars by timing."""
@@ -24,7 +24,7 @@ _Key = tuple[str, str]
 
 class Compiler:
     """Compiles the grammars of one engine; used from its event loop. One thread compiles quick grammars and
-    another one the rest, each in turn for all tenants."""
+    another one the rest. Each thread serves the tenants in turn."""
 
     def __init__(self, guidance: Guidance) -> None:
         self._guidance = guidance

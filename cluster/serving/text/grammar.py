@@ -17,10 +17,10 @@ from cluster.serving.text.tool_form import ID, ToolForm
 
 _HEAD = '%llguidance {"no_forcing": true}\n'
 """Turns forcing off, so that text that can continue in only one way is still tokenized as the model chooses.
-Finding the tokenizer's own tokens instead takes 50 ms per token if 60,000 characters are forced."""
+Finding the tokenizer's own tokens for it instead takes 50 ms per token if 60,000 characters are forced."""
 
 _WHITE_SPACE = r"\x20|\x0A[\x20\x09]{0,40}"
-"""Allowed once between the parts of a JSON value: a weak model would repeat it for ever."""
+"""Allowed once between the parts of a JSON value, because a weak model would repeat it for ever."""
 
 _ANY_ARGUMENTS = GrammarSchema({"type": "object"}, is_exact=True)
 """Arguments of a tool that is not strict: any object."""
@@ -42,8 +42,8 @@ def json_grammar(
     added_tokens: Mapping[str, int] | None = None,
     reasoning: ReasoningStart | None = None,
 ) -> Grammar:
-    """The answer, after any reasoning, is one JSON value by `schema`. Numbers are doubles, exact up to 2^53.
-    Raises InvalidRequest for an invalid schema."""
+    """Makes a grammar for an answer that, after any reasoning, is one JSON value according to `schema`.
+    Numbers are doubles, exact up to 2^53. Raises InvalidRequest for an invalid schema."""
     translated = _translated(schema, "response_format")
     checks = Checks(answer=None if translated.is_exact else schema)
     lead = _Lead(reasoning, _Lark(added_tokens or {}))
@@ -59,9 +59,9 @@ def tools_grammar(
     added_tokens: Mapping[str, int],
     reasoning: ReasoningStart | None = None,
 ) -> Grammar | None:
-    """Calls of these tools in the model's own form; unless calls are required, also a value by `schema` or
-    any text; all after any reasoning. None if there is nothing to enforce: no required calls, no schema and
-    no strict tool.
+    """Makes a grammar for calls of these tools in the model's own form. Unless calls are required, it also
+    allows a value according to `schema` or any text. All of them may follow reasoning. None if there is
+    nothing to enforce: no required calls, no schema and no strict tool.
 
     Arguments of strict tools follow their parameters, and those of all tools if the answer can only be calls.
     `added_tokens` are the tokenizer's added tokens by text, which the form uses as in training. Raises
@@ -120,7 +120,7 @@ class _Lead:
         def is_text(part: str) -> bool:
             return not any(lark.names(mark, part) for mark in form.marks)
 
-        # Special tokens are not text. A closing of text ends the shortest reasoning that it can.
+        # Special tokens are not text. If the closing is text, the shortest possible reasoning is matched.
         closed = f"thought[lazy]: THOUGHT {_quoted(form.closing)}"
         if not is_text(form.closing):
             closed = f"thought: THOUGHT {lark.literal(form.closing)}"
@@ -131,16 +131,16 @@ class _Lead:
 
 
 def _free_text(form: ToolForm, lark: "_Lark", lead: _Lead) -> list[str]:
-    """Rules for any text in which `opening` can only be followed by calls."""
+    """Returns rules for any text in which only calls can follow `opening`."""
     is_text = not any(lark.names(mark, form.opening) for mark in form.marks)
     text, repeated = ("", "?") if form.joint is None else ("TEXT ", "*")
     start = f"start: (head calls){repeated} rest"
     if lead.answer:
-        # What text does not cover: headers of special tokens.
+        # The rule for text does not cover the special tokens of headers.
         start = f"start: {lead.reasoning} ((head calls){repeated} | {lead.answer} rest)"
     return [
         start,
-        # Special tokens are not text. Other openings are: the shortest text that ends in one is matched.
+        # Special tokens are not text. If the opening is text, the shortest text that ends in one is matched.
         f"head[lazy]: {text}{_quoted(form.opening)}"
         if is_text
         else f"head: {text}{lark.literal(form.opening)}",
@@ -150,7 +150,7 @@ def _free_text(form: ToolForm, lark: "_Lark", lead: _Lead) -> list[str]:
 
 
 class _Lark:
-    """Writes literals in terms of tokens."""
+    """Writes literals as tokens."""
 
     def __init__(self, added_tokens: Mapping[str, int]) -> None:
         self._added_tokens = added_tokens
@@ -158,7 +158,7 @@ class _Lark:
         self._marks = re.compile("|".join(["\0", *map(re.escape, longest_first)]))
 
     def literal(self, text: str) -> str:
-        """Matches exactly `text`, with any id in place of `ID`."""
+        """Returns a rule that matches exactly `text`, with any id in place of `ID`."""
         parts = []
         done = 0
         for mark in self._marks.finditer(text):

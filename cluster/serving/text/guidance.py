@@ -31,8 +31,8 @@ _LIMITS = LLParserLimits(
     max_grammar_size=100_000,
     verbose_errors=False,
 )
-"""At most a fifth of llguidance's defaults. The most expensive schemas within them take 0.6 s to compile, 5
-ms per token and 20 MB; common ones take 1 ms, 10 us and negligible memory."""
+"""At most a fifth of llguidance's defaults. The most expensive schemas within these limits take 0.6 s to
+compile, 5 ms per token and 20 MB; common ones take 1 ms, 10 us and negligible memory."""
 
 _QUICK_LIMITS = LLParserLimits(
     initial_lexer_fuel=20_000,
@@ -45,7 +45,7 @@ _QUICK_LIMITS = LLParserLimits(
 """Common schemas stay far below these limits; others exceed them in some 30 ms."""
 
 _GRAMMAR_CHARACTERS = 128 * 1024
-"""Including the schemas of all tools."""
+"""Maximum length of a grammar, including the schemas of all tools."""
 
 _MESSAGE_CHARACTERS = 300
 """Maximum length of llguidance's messages, which may repeat the grammar."""
@@ -62,12 +62,12 @@ class Guide:
         self._family = family or _Family()
 
     def fork(self) -> "Guide":
-        """A guide for another choice from the same position."""
+        """Returns a guide for another choice from the same position."""
         return Guide(self.matcher.deep_copy(), self._param, self._family)
 
     @property
     def num_tokens_of_all(self) -> int:
-        """Tokens accepted by this guide and its forks, which share lexer states and their limit."""
+        """Tokens accepted by this guide and its forks, which share lexer states and the limit on them."""
         return self._family.num_tokens
 
     def accept(self, token: int) -> None:
@@ -85,7 +85,7 @@ class Guide:
         return self.matcher.is_accepting()
 
     def failure(self) -> InvalidRequest:
-        """The error for a text that can neither continue nor end."""
+        """Returns the error for a text that can neither continue nor end."""
         reason = self.matcher.get_error()
         if not reason or reason.startswith("NoExtension"):
             reason = "the model has no token to continue with"
@@ -106,7 +106,7 @@ class Guidance:
 
     def __init__(self, vocabulary: Vocabulary, *, num_tokens: int, stop_tokens: frozenset[int]) -> None:
         """`num_tokens` is the width of the model's logits. `stop_tokens` end a text where its grammar may
-        end; other special tokens are allowed only if the grammar names them."""
+        end. Other special tokens are allowed only if the grammar names them."""
         self._vocabulary = vocabulary
         self._num_tokens = num_tokens
         self._stop_tokens = stop_tokens
@@ -114,9 +114,9 @@ class Guidance:
         self._made: LLTokenizer | None = None
 
     def start_quickly(self, grammar: Grammar) -> Guide | None:
-        """Like `start`; None if the grammar is invalid or takes longer."""
+        """Like `start`, but returns None if the grammar is invalid or takes longer."""
         probe = LLMatcher(self._tokenizer, grammar.text, log_level=0, limits=_QUICK_LIMITS)
-        # The probe cannot be used itself, because its limits would apply to the text too.
+        # The probe itself cannot be used as the guide, because its limits would apply to the text too.
         return None if probe.is_error() else self._started(grammar)
 
     def start(self, grammar: Grammar) -> Guide:
@@ -159,8 +159,8 @@ class Masks:
         self._num_tokens = num_tokens
 
     def allowed(self, guides: Sequence[Guide]) -> Tensor:
-        """Returns bool [G, V]: the tokens that each guide allows. A row without any means that the guide
-        failed."""
+        """Returns bool [G, V]: the tokens that each guide allows. A row without any allowed token means that
+        the guide failed."""
         # int32 words with one bit per token.
         packed_GW = np.zeros((len(guides), -(-self._num_tokens // 32)), dtype=np.int32)
         self._executor.unsafe_compute_mask_ptr(
@@ -197,6 +197,6 @@ class _Tokens:
 
 
 def _short(message: str) -> str:
-    """llguidance's message without the position in the grammar, which the caller never sees."""
+    """Returns llguidance's message without the position in the grammar, which the caller never sees."""
     said = _PLACE.sub("", message.split("<non-verbose/>")[0])
     return " ".join(said.split())[:_MESSAGE_CHARACTERS].rstrip(".") + "."

@@ -36,7 +36,7 @@ class TokenizedPrompt:
     grammar: Grammar | None
     """The grammar of the new text."""
     calls: ExpectedCalls | None
-    """The tools that the new text may call."""
+    """Tools that the new text may call."""
     reasoning: ReasoningStart | None = None
     """How the new text may begin with reasoning; None if all of it is the answer."""
 
@@ -59,8 +59,8 @@ class PromptTokenizer:
         num_embeddings: int,
         full_length: int | None = None,
     ) -> None:
-        """`full_length` is the context of the catalogue, of which `context_length` is what serving has memory
-        for."""
+        """`full_length` is the context in the catalogue. `context_length` is the part of it for which serving
+        has memory."""
         self._tokenizer = tokenizer
         self._template = ChatTemplate(tokenizer)
         self._vocabulary = vocabulary
@@ -69,7 +69,8 @@ class PromptTokenizer:
         self._num_embeddings = num_embeddings
 
     def tokenize(self, request: GenerationRequest) -> TokenizedPrompt:
-        """Raises InvalidRequest, and ContextLengthExceeded if prompt and completion do not fit together."""
+        """Tokenizes the prompt. Raises InvalidRequest, and ContextLengthExceeded if prompt and completion
+        together do not fit."""
         token_ids, text, rendered = self._encode(request.prompt)
         self._check_tokens("logit_bias", request.sampling.logit_bias)
         self._check_tokens("stop_token_ids", request.sampling.stop_token_ids)

@@ -1,8 +1,8 @@
-"""Separates a model's reasoning from its answer, in the form that the chat template writes it.
+"""Separates a model's reasoning from its answer, in the form in which the chat template writes it.
 
 Qwen3 begins an answer with `<think>…</think>`, gpt-oss with a message in its `analysis` channel and the
-header of the `final` one. The template renders a probe answer with reasoning and one without, and the form is
-the text around them."""
+header of the `final` one. The template renders one probe answer with reasoning and one without, and the form
+is the text around them."""
 
 import re
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ _END_OF_PROMPT = re.compile(r"<(/?)(think|thinking|thought|reasoning)>\s*$")
 
 @dataclass(frozen=True)
 class ReasoningForm:
-    """(`opening` REASONING `closing` `after`)? `lead` ANSWER."""
+    """The form of an answer with reasoning: (`opening` REASONING `closing` `after`)? `lead` ANSWER."""
 
     opening: str
     closing: str
     after: str
     """White space between `closing` and what follows it."""
     lead: str
-    """The header of an answer, with or without reasoning before it. Calls of tools have none."""
+    """Header of an answer, with or without reasoning before it. Tool calls have none."""
     marks: frozenset[int]
     """Special tokens in the form, which are hidden in other texts."""
 
@@ -48,7 +48,7 @@ class ReasoningStart:
 
 
 def find_reasoning(template: ChatTemplate, vocabulary: Vocabulary) -> ReasoningForm | None:
-    """None if the template knows of no reasoning."""
+    """Returns the form of reasoning; None if the template has none."""
     prompt = template.render(template.opening, None, add_generation_prompt=True).text
     plain = _after_prompt(template, prompt, assistant_message(content=WORD))
     thought = {"reasoning_content": _THOUGHT, "thinking": _THOUGHT}
@@ -75,11 +75,12 @@ def find_reasoning(template: ChatTemplate, vocabulary: Vocabulary) -> ReasoningF
 
 
 def reasoning_start(form: ReasoningForm, prompt: str) -> ReasoningStart:
-    """`prompt` is the rendered one, which ends with the header of the answer."""
+    """Returns how the answer may begin. `prompt` is the rendered prompt, which ends with the header of the
+    answer."""
     text = prompt.rstrip()
     if text.endswith(form.opening):
         return ReasoningStart(form, "inside")
-    # Where answers have headers of their own, a closing is only the end of a turn.
+    # If answers have headers of their own, a closing is only the end of a turn.
     is_after = not form.lead and text.endswith(form.closing)
     return ReasoningStart(form, "after" if is_after else "before")
 
@@ -87,7 +88,7 @@ def reasoning_start(form: ReasoningForm, prompt: str) -> ReasoningStart:
 class ReasoningReader:
     """Separates the bytes of a growing text, and holds back no more than may become a part of the form.
 
-    White space around reasoning is dropped, and so is all of it if it is empty."""
+    White space around reasoning is dropped. Reasoning that is only white space is dropped entirely."""
 
     def __init__(self, start: ReasoningStart) -> None:
         form = start.form
@@ -95,7 +96,7 @@ class ReasoningReader:
         self._after, self._lead = form.after.encode(), form.lead.encode()
         self._channel = _Channel(form.opening.encode(), form.lead.encode())
         self._left_after = b""
-        """What may still come of `form.after`."""
+        """Rest of `form.after` that may still come."""
         self._held = b""
         self._has_reasoned = False
         self.state: Literal["header", "reasoning", "answer"] = (
@@ -147,7 +148,7 @@ class ReasoningReader:
             return False
         if (header := self._channel.read(text)) is not None:
             call, rest = header
-            # What other channels say is not the answer, unless it is a call.
+            # Text in other channels is not part of the answer, unless it is a call.
             self.state, self._held = ("answer" if call else "reasoning"), call + rest
             return bool(call)
         self.state = "answer"
@@ -174,8 +175,9 @@ class ReasoningReader:
 
 
 class _Channel:
-    """The headers of other channels than those of reasoning and answers, where the two have the same form.
-    gpt-oss names the recipient of a call after its channel or, as its chat template does, before it."""
+    """The headers of channels other than those of reasoning and answers, in models whose reasoning and
+    answers have headers of the same form. gpt-oss names the recipient of a call after its channel or, as its
+    chat template does, before it."""
 
     def __init__(self, opening: bytes, lead: bytes) -> None:
         first, second = _HEADER.fullmatch(opening), _HEADER.fullmatch(lead)
@@ -189,7 +191,7 @@ class _Channel:
 
     def read(self, text: bytes) -> tuple[bytes, bytes] | None:
         """Returns a call's header as the chat template writes it, or b"" for any other header, and what
-        follows the header; None if the text does not begin with one."""
+        follows the header. None if the text does not begin with a header."""
         if not self._start or not self._end or not text.startswith(self._start):
             return None
         header, found, rest = text.partition(self._end)

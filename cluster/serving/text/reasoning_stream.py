@@ -15,7 +15,7 @@ class ReasoningStream:
         self._form_marks = start.form.marks
         self._text = TextStream([])
         self._undecided: list[TokenLogprob] = []
-        """Tokens that belong to the answer if no reasoning comes."""
+        """Tokens that belong to the answer if no reasoning follows."""
 
     @property
     def marks(self) -> frozenset[int]:
@@ -25,15 +25,15 @@ class ReasoningStream:
     def push(
         self, raw: bytes, tokens: Sequence[TokenLogprob]
     ) -> tuple[Piece | None, bytes, list[TokenLogprob]]:
-        """Adds the bytes of a token. Returns a piece of reasoning unless the token is the answer's or
-        undecided, and the bytes and tokens of the answer."""
+        """Adds the bytes of a token. Returns a piece of reasoning, unless the token belongs to the answer or
+        is undecided, and the bytes and tokens of the answer."""
         if self._reader.state == "answer":
             return None, raw, [*tokens]
         thought, answer = self._reader.push(raw)
         return self._divided(thought, answer, tokens)
 
     def finish(self) -> tuple[Piece | None, bytes, list[TokenLogprob]]:
-        """Returns what was held back, as `push` does."""
+        """Returns what was held back, in the same form as `push`."""
         thought, answer = self._reader.finish()
         piece, answer, tokens = self._divided(thought, answer, [])
         rest = self._text.finish().text

@@ -63,17 +63,19 @@ class TextStream:
 
 
 class _StopString:
-    """A stop string that comes character by character, found as by Knuth, Morris and Pratt (1977)."""
+    """A stop string that arrives character by character, found with the algorithm of Knuth, Morris and Pratt
+    (1977)."""
 
     def __init__(self, string: str) -> None:
         self._string = string
         self._borders = _borders(string)
         self.num_begun = 0
-        """Characters at the end of the text that may become the stop string: fewer than it has."""
+        """Number of characters at the end of the text that may become the stop string. It is less than the
+        stop string's length."""
 
     def add(self, text: str) -> tuple[int, int] | None:
-        """Adds text. Returns where in it the stop string first ends and where it starts, which is negative
-        before this text; None if it is not completed."""
+        """Adds text. Returns where in it the stop string first ends and where it starts, which is negative if
+        that is before this text. None if the stop string is not completed."""
         string, borders, begun = self._string, self._borders, self.num_begun
         found = None
         for place, character in enumerate(text, 1):
@@ -91,7 +93,7 @@ class _StopString:
 # The choices of a request share their stop strings.
 @lru_cache(maxsize=64)
 def _borders(string: str) -> tuple[int, ...]:
-    """For each length of a prefix, the length of its longest proper suffix that is also a prefix."""
+    """Returns, for each prefix, the length of its longest proper suffix that is also a prefix."""
     borders = [0, 0]
     border = 0
     for character in string[1:]:

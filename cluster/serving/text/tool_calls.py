@@ -13,9 +13,9 @@ class ExpectedCalls:
 
     form: ToolForm
     names: tuple[str, ...]
-    """The tools that may be called. Calls of other names are text."""
+    """Names of the tools that may be called. Calls of other names are text."""
     is_parallel: bool
-    """Whether several calls may come; otherwise the answer ends after the first."""
+    """Whether several calls may come. Otherwise the answer ends after the first one."""
     is_required: bool = False
     """Whether the answer is only calls, so that everything around them belongs to the form."""
 
@@ -28,7 +28,7 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class CallBegun:
     call: int
-    """Number of the call, counted from 0."""
+    """Index of the call, counted from 0."""
     name: str
 
 
@@ -44,7 +44,7 @@ Part = Content | CallBegun | CallArguments
 class CallReader:
     """Separates text from calls, and holds back no more than may become the beginning of a call.
 
-    Something that begins like a call but continues otherwise, or calls an unexpected tool, is text.
+    Text that begins like a call but continues otherwise, or calls an unexpected tool, is ordinary text.
     """
 
     def __init__(self, expected: ExpectedCalls) -> None:
@@ -137,7 +137,7 @@ class CallReader:
 
 
 class _ObjectEnd:
-    """Finds the end of a JSON object that comes in pieces."""
+    """Finds the end of a JSON object that arrives in pieces."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -165,5 +165,5 @@ class _ObjectEnd:
 
 
 def _pattern(literal: str) -> str:
-    """A regular expression for a part of a form."""
+    """Returns a regular expression for a part of a form."""
     return "[A-Za-z0-9_-]+".join(map(regex.escape, literal.split(ID)))

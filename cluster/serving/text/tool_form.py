@@ -1,8 +1,9 @@
-"""Detects how a model writes tool calls from its chat template, the form it was trained with.
+"""Detects from a model's chat template how the model writes tool calls, which is the form in which it was
+trained.
 
 The template renders a few probe answers: with one call, with two, and with text and a call. The form is the
-text around the probe's names and arguments. It is taken from the rendering's tokens, so its bytes equal those
-of generated tokens."""
+text around the probe's names and arguments. It is taken from the tokens of the rendering, so its bytes equal
+those of generated tokens."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ ID = "\0"
 
 @dataclass(frozen=True)
 class ToolForm:
-    """`lead`? `opening` CALL (`between` CALL)* `closing`, with NAME `middle` OBJECT as CALL."""
+    """The form of an answer with calls: `lead`? `opening` CALL (`between` CALL)* `closing`, with CALL = NAME
+    `middle` OBJECT."""
 
     lead: str
     """Text that the template puts before every answer, with or without calls, after the end of the prompt."""
@@ -27,7 +29,7 @@ class ToolForm:
     middle: str
     closing: str
     between: str | None
-    """None if only one call is possible."""
+    """Text between two calls; None if only one call is possible."""
     joint: str | None
     """Text between content and the following `opening`; None if calls never come with content."""
     marks: frozenset[int]
@@ -35,7 +37,8 @@ class ToolForm:
 
 
 def find_form(template: ChatTemplate, vocabulary: Vocabulary) -> ToolForm | None:
-    """None if the template does not support tools, or writes calls other than as a name followed by JSON."""
+    """Returns the form; None if the template does not support tools, or writes calls other than as a name
+    followed by JSON."""
     probes = _Probes(template, vocabulary)
     plain, one = probes.answer(content=WORD), probes.answer(calls=1)
     if plain is None or one is None or plain.count(WORD) != 1:
@@ -68,8 +71,8 @@ class _Probes:
         self._vocabulary = vocabulary
 
     def answer(self, *, content: str = "", calls: int = 0) -> str | None:
-        """The rendering of this answer after the prompt, including special tokens; None if the template
-        rejects it."""
+        """Returns the rendering of this answer after the prompt, including special tokens. None if the
+        template rejects it."""
         try:
             opening = self._template.opening
             before = self._rendered(opening, add_generation_prompt=True)
@@ -106,7 +109,8 @@ def _place_of_arguments(text: str) -> tuple[int, int] | None:
 
 
 def _without_turn_end(ending: str, tail: str, end_tokens: frozenset[str]) -> str | None:
-    """Some templates end a turn with calls differently from one with text, but always with an end token."""
+    """Drops the end of the turn. Some templates end a turn with calls differently from one with text, but
+    always with an end token."""
     if tail and ending.endswith(tail):
         return ending.removesuffix(tail)
     places = [ending.index(token) for token in end_tokens if token in ending]

@@ -1,4 +1,4 @@
-"""The adapters of one vLLM engine: loaded on first use and removed when their room is needed."""
+"""The adapters of one vLLM engine, loaded on first use and removed when their memory is needed."""
 
 import asyncio
 import itertools
@@ -31,7 +31,7 @@ _UNSUPPORTED = re.compile(
     r"|vLLM (only supports|does not (yet )?support)"
     r"|Adapter bias"
 )
-"""What vLLM 0.29 to 0.33 says of adapters that it will never accept (`vllm/lora`)."""
+"""What vLLM 0.29 to 0.33 says about adapters that it will never accept (`vllm/lora`)."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class _Loaded:
     id: int
     folder: Path
     num_bytes: int
-    """In the host's memory: each of vLLM's processes keeps a copy of the whole adapter."""
+    """Bytes in the host's memory: each of vLLM's processes keeps a copy of the whole adapter."""
 
 
 class Adapters:
-    """Keeps at most `limits.adapters`, with at most `host_bytes`, in vLLM's memory. An adapter in use is
-    never removed.
+    """Keeps at most `limits.adapters` adapters, with at most `host_bytes`, in vLLM's memory. An adapter in
+    use is never removed.
 
     vLLM identifies adapters by number and may read their files again at any time. So each load gets a new
     number and a new folder, and the folder stays until vLLM has removed the adapter."""
@@ -164,6 +164,6 @@ class Adapters:
         try:
             await self._llm.remove_lora(loaded.id)
         except Exception:
-            # A dead engine has lost it anyway; a running one only keeps an adapter that is never used again.
+            # A dead engine has lost it anyway. A running one only keeps an adapter that is never used again.
             _log.warning("vLLM did not remove adapter %s.", loaded.id, exc_info=True)
         await asyncio.to_thread(shutil.rmtree, loaded.folder, ignore_errors=True)

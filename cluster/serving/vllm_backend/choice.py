@@ -51,7 +51,8 @@ def scored_prompt(
     places: Sequence[Logprobs | None] | None,
     vocabulary: Vocabulary,
 ) -> list[TokenLogprob]:
-    """One item per prompt token; the first has no log-probability. Raises what ChoiceReader.read raises."""
+    """Returns one item per prompt token; the first has no log-probability. Raises what ChoiceReader.read
+    raises."""
     if places is None or len(places) != len(token_ids):
         raise Unavailable("The engine did not score the prompt; try again.")
     k = request.sampling.logprobs or 0
@@ -62,9 +63,10 @@ def scored_prompt(
 
 
 def scored_token(model: ModelRef, token: int, place: Logprobs, k: int) -> Scored:
-    """Returns `token` with its log-probability, and the k most likely tokens that may be chosen: under a
-    grammar, vLLM scores the others with minus infinity. vLLM includes the token itself, whatever its rank.
-    Raises CorruptArtefact if the token's log-probability is not finite, or another one is NaN or infinity."""
+    """Returns `token` with its log-probability, and the k most likely tokens that may be chosen. Under a
+    grammar, vLLM scores the other tokens with minus infinity. vLLM includes the token itself, whatever its
+    rank. Raises CorruptArtefact if the token's log-probability is not finite, or another one is NaN or
+    infinity."""
     ranked = sorted(place.items(), key=lambda item: item[1].rank or 0)
     top = tuple((other, found.logprob) for other, found in ranked if 1 <= (found.rank or 0) <= k)
     chosen = place.get(token)

@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class _Stream:
-    """Collects the events of a request's sequences, each of which is run by a task."""
+    """Collects the events of a request's sequences, each of which runs in its own task."""
 
     outputs: asyncio.Queue[GenerationEvent | TuneryError] = field(default_factory=asyncio.Queue)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -103,9 +103,9 @@ class VllmEngine:
         context_length: int,
         full_digest: str | None = None,
     ) -> None:
-        """`max_loras` is how many adapters vLLM runs at once, and `num_bytes` the GPU memory given to it.
-        `context_length` is as much of the base's as that memory holds. `full_digest` identifies the weights
-        if they are not the base's own."""
+        """`max_loras` is the number of adapters that vLLM runs at once, and `num_bytes` the GPU memory that
+        it is given. `context_length` is the part of the base's context that fits into that memory.
+        `full_digest` identifies the weights if they are not the base's own."""
         self._num_bytes = num_bytes
         self._base = base
         self._vllm = vllm
@@ -222,12 +222,12 @@ class VllmEngine:
         finally:
             for task in stream.tasks:
                 task.cancel()
-            # When these have ended, vLLM has released the adapter and the slots are free.
+            # When these tasks have ended, vLLM has released the adapter and the slots are free.
             await asyncio.gather(*stream.tasks, return_exceptions=True)
 
     def _start(self, request: _Request, index: int, ticket: Ticket) -> asyncio.Task[None]:
         running = asyncio.create_task(self._run(request, index, ticket))
-        # Not in the task itself, which never starts if it is cancelled at once.
+        # Not in the task itself, because a task that is cancelled at once never starts.
         running.add_done_callback(lambda _: self._slot_queue.leave(ticket))
         return running
 
@@ -282,7 +282,7 @@ class VllmEngine:
     def _outputs(self, request: _Request, index: int) -> AsyncGenerator[RequestOutput, None]:
         body, prompt = request.body, request.prompt
         return self._llm.generate(
-            # Tenants do not share cached prefixes, so that none can detect another's prompts by timing.
+            # Tenants do not share cached prefixes, so that no tenant can detect another's prompts by timing.
             self._vllm.tokens_input(prompt.token_ids, cache_salt=body.tenant or None),
             choice_params(self._vllm, body, prompt, index, stop_tokens=self._stop_tokens),
             f"{body.id}-{index}",

@@ -1,5 +1,5 @@
-"""The environment that vLLM runs in: whether its interpreter has what it needs, before Ray starts it, and the
-variables that it reads."""
+"""The environment in which vLLM runs: checks that its interpreter has what it needs before Ray starts it, and
+sets the variables that it reads."""
 
 import json
 import os
@@ -44,7 +44,7 @@ class Versions:
 
 
 def check_environment(python: str, cluster: Versions, needed: Sequence[str] | None = None) -> None:
-    """Asks the interpreter `python` (empty: this one), which takes under a second. `needed` are the
+    """Checks the interpreter `python` (empty: this one), which takes less than a second. `needed` are the
     distributions without which no replica starts; by default, those that Tunery requires. Raises
     EngineStartFailed (`no_environment`, `wrong_versions`), which says what to do."""
     names = _required() if needed is None else needed
@@ -71,10 +71,10 @@ def check_environment(python: str, cluster: Versions, needed: Sequence[str] | No
 
 
 def complete_variables(variables: MutableMapping[str, str]) -> None:
-    """Sets what vLLM and its processes read, apart from what is set."""
+    """Sets the variables that vLLM and its processes read, unless they are already set."""
     # Otherwise vLLM compiles FlashInfer's sampler when it starts, which needs the CUDA toolkit.
     variables.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
-    # Packages put programs there, such as ninja, which compiles kernels.
+    # Packages install programs there, such as ninja, which compiles kernels.
     programs = str(Path(sys.executable).parent)
     path = variables.get("PATH", os.defpath).split(os.pathsep)
     if programs not in path:
@@ -85,7 +85,7 @@ def _required() -> list[str]:
     try:
         return [distribution_name(requirement) for requirement in requirements()]
     except PackageNotFoundError:
-        # Tunery is on the path only: nothing lists what it needs.
+        # Tunery is only on the path, without metadata that lists its requirements.
         return []
 
 

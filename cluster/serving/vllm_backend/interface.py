@@ -18,7 +18,7 @@ from cluster.serving.vllm_backend.environment import complete_variables
 class Logprob(Protocol):
     logprob: float
     rank: int | None
-    """1 is the most likely token."""
+    """Rank among all tokens; 1 is the most likely one."""
 
 
 Logprobs = Mapping[int, Logprob]
@@ -36,12 +36,12 @@ class CompletionOutput(Protocol):
 
 class RequestOutput(Protocol):
     prompt_logprobs: Sequence[Logprobs | None] | None
-    """Complete in the first output; None for the first token, which has no predecessor."""
+    """Complete in the first output. None for the first token, which has no predecessor."""
     outputs: Sequence[CompletionOutput]
 
 
 class AsyncLLM(Protocol):
-    """vLLM's engine: the client of its process."""
+    """vLLM's engine, which is a client of the process that runs it."""
 
     @property
     def errored(self) -> bool:

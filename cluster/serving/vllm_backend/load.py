@@ -39,9 +39,9 @@ from cluster.serving.weights.lora_files import read_adapter
 _log = logging.getLogger(__name__)
 
 _CONTEXT_STEP = 256
-"""Tokens that a context which is cut is a multiple of."""
+"""A shortened context is a multiple of this many tokens."""
 _NEED_TOWERS = frozenset({"gemma3n"})
-"""Families whose embeddings vLLM computes only where it takes images."""
+"""Families whose embeddings vLLM computes only if it accepts images."""
 
 
 class VllmLoader:
@@ -58,8 +58,8 @@ class VllmLoader:
         memory_bytes: int = 0,
         eager: bool = False,
     ) -> None:
-        """`memory_bytes` is what `sizes.gpu_memory_utilization` comes to. `eager` is without CUDA graphs and
-        compilation: it starts faster and decodes slower."""
+        """`memory_bytes` is what `sizes.gpu_memory_utilization` amounts to. `eager` runs without CUDA graphs
+        and compilation, which starts faster and decodes slower."""
         self._weights = weights
         self._limits = limits
         self._sizes = sizes
@@ -68,7 +68,7 @@ class VllmLoader:
         self._eager = eager
 
     async def __call__(self, model: ModelRef) -> VllmEngine:
-        """Raises InvalidRequest for an encoder, EngineStartFailed if vLLM does not start,
+        """Loads the engine. Raises InvalidRequest for an encoder, EngineStartFailed if vLLM does not start,
         InvalidConfiguration for a base in 4 bits, CorruptArtefact for a full fine-tune with non-finite
         numbers, and what fetching the weights raises."""
         check_generates(model)
@@ -80,7 +80,7 @@ class VllmLoader:
                 folder = await asyncio.to_thread(stack.enter_context, self._weights.scratch("adapters"))
                 return self._engine(model, started, folder, release=stack.pop_all().close)
         except BaseException:
-            # Nothing else would end vLLM's process.
+            # Otherwise nothing would end vLLM's process.
             await asyncio.to_thread(started.llm.shutdown)
             raise
 
@@ -89,7 +89,7 @@ class VllmLoader:
         return self._memory_bytes
 
     def _start(self, ref: ModelRef) -> "_Started":
-        """Starts vLLM last, so that no later failure leaves its process behind."""
+        """Starts vLLM. That comes last, so that no later failure leaves its process behind."""
         vllm = self._vllm()
         folder = base_folder(ref.base)
         check_usable(ref.base, folder)
@@ -169,7 +169,7 @@ class VllmLoader:
     def _arguments(
         self, ref: ModelRef, folder: Path, of_tokenizer: Path, *, takes_adapters: bool
     ) -> dict[str, Any]:
-        """Keyword arguments of AsyncEngineArgs."""
+        """Returns keyword arguments of AsyncEngineArgs."""
         arguments: dict[str, Any] = {
             "model": str(folder),
             # Used for grammars only; vLLM receives and returns token ids.
@@ -192,7 +192,8 @@ class VllmLoader:
         if self._sizes.tensor_parallel_size > 1:
             arguments |= {
                 "tensor_parallel_size": self._sizes.tensor_parallel_size,
-                # In processes of this one, which holds the reservation. vLLM would ask Ray for more GPUs.
+                # Runs in child processes of this one, which holds the reservation. vLLM would otherwise ask
+                # Ray for more GPUs.
                 "distributed_executor_backend": "mp",
             }
         if takes_adapters:
@@ -207,7 +208,7 @@ class VllmLoader:
 
 @dataclass(frozen=True)
 class _Started:
-    """vLLM with a model's weights, and what its engine needs to know about the model."""
+    """A started vLLM with a model's weights, and what its engine needs to know about the model."""
 
     vllm: Vllm
     tokenizer: Any
@@ -216,16 +217,16 @@ class _Started:
     stop_tokens: frozenset[int]
     read: Callable[[WeightsRef], Adapter]
     adapted_numbers: int
-    """Numbers in an adapter of rank 1 on all linear layers."""
+    """Number of elements in an adapter of rank 1 on all linear layers."""
     llm: AsyncLLM
     context_length: int
-    """Tokens of prompt and answer."""
+    """Maximum number of tokens of prompt and answer."""
 
 
 def _llm(vllm: Vllm, ref: ModelRef, arguments: dict[str, Any]) -> tuple[AsyncLLM, int]:
-    """Returns vLLM and the tokens of its context: those planned, or, if it measures less memory than planned,
-    what it then says that there is room for. Raises EngineStartFailed, with what vLLM has printed in the
-    log."""
+    """Returns vLLM and the number of tokens of its context. That is the planned number, unless vLLM measures
+    less memory than planned; then it is the number for which vLLM says that there is room. Raises
+    EngineStartFailed, with vLLM's output in the log."""
     alias, planned = ref.base.alias, arguments["max_model_len"]
     try:
         return _start_once(vllm, alias, arguments), planned
@@ -241,7 +242,7 @@ def _llm(vllm: Vllm, ref: ModelRef, arguments: dict[str, Any]) -> tuple[AsyncLLM
 
 
 class _TooLittleMemory(Exception):
-    """vLLM has too little memory for a whole context. `context` is the longest one that vLLM has memory for,
+    """vLLM has too little memory for a whole context. `context` is the longest one that fits into its memory,
     in tokens."""
 
     def __init__(self, failure: EngineStartFailed, context: int) -> None:
@@ -256,7 +257,8 @@ def _start_once(vllm: Vllm, alias: str, arguments: dict[str, Any]) -> AsyncLLM:
             return vllm.start(**arguments)
         except Exception as error:
             failed: Exception = error
-    # Read once the block has let go of the pipe. It ends when vLLM's processes have, and left the device.
+    # Read once the block has released the pipe, which ends when vLLM's processes have ended and freed the
+    # device.
     printed = output()
     ours = start_failure(alias, failed, printed)
     _log.error("%s (%s)", ours.message, ours.cause, exc_info=failed)
@@ -274,7 +276,7 @@ def no_four_bits(base: BaseSpec) -> InvalidConfiguration:
 
 
 def outline(folder: Path) -> Any:
-    """The model in `folder` on the meta device, without weights."""
+    """Returns the model in `folder` on the meta device, without weights."""
     config = read_config(folder)
     with LOADING, torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
@@ -282,12 +284,12 @@ def outline(folder: Path) -> Any:
 
 def _runs_without_towers(config: Any) -> bool:
     """Whether `config` is that of a model of text and images or sound whose text model vLLM can run by
-    itself: without the memory for its towers, and without the processor of its images."""
+    itself: without the memory for the towers, and without the image processor."""
     return config.get_text_config() is not config and config.model_type not in _NEED_TOWERS
 
 
 def _shapes(outline: Any) -> dict[str, tuple[int, int]]:
-    """(in, out) of the model's linear layers by name."""
+    """Returns (in, out) of the model's linear layers by name."""
     return {
         name: (module.in_features, module.out_features)
         for name, module in outline.named_modules()

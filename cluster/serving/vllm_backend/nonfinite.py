@@ -1,9 +1,9 @@
-"""Finds the cause if a vLLM request produces numbers that are not finite. Pure.
+"""Finds out which weights are at fault when a vLLM request produces numbers that are not finite. Pure.
 
-The cause is the request's own weights or those of another request. vLLM does not clear the memory of keys and
-values between requests, and where attention reads beyond a request's own tokens, a number that is not finite
-corrupts it in spite of the mask (0 x NaN = NaN). The affected request leaves such numbers behind in turn, so
-only a new engine helps."""
+The fault is in the request's own weights or in those of another request. vLLM does not clear the memory of
+keys and values between requests. If attention reads beyond a request's own tokens, a number there that is not
+finite corrupts the result in spite of the mask (0 x NaN = NaN). The affected request leaves such numbers
+behind in turn, so only a new engine helps."""
 
 from collections import OrderedDict
 
@@ -11,11 +11,12 @@ from cluster.contracts.errors import CorruptArtefact, TuneryError, Unavailable
 from cluster.contracts.weights import WeightsRef
 
 _REMEMBERED = 4096
-"""Number of weights that are remembered as sound, the most recent ones."""
+"""Maximum number of weights that are remembered as sound. The most recent ones are kept."""
 
 
 class NonFiniteTracker:
-    """Weights are identified by their adapter; None means the engine's own weights."""
+    """Tracks which weights have worked. They are identified by their adapter; None means the engine's own
+    weights."""
 
     def __init__(self) -> None:
         self._sound: OrderedDict[str, None] = OrderedDict()
@@ -32,7 +33,7 @@ class NonFiniteTracker:
             )
 
     def record_finite(self, adapter: WeightsRef | None) -> None:
-        """Records that a sequence of these weights has ended with finite numbers."""
+        """Records that a sequence with these weights has ended with finite numbers."""
         name = _name(adapter)
         self._sound[name] = None
         self._sound.move_to_end(name)
@@ -40,9 +41,9 @@ class NonFiniteTracker:
             self._sound.popitem(last=False)
 
     def record_nonfinite(self, adapter: WeightsRef | None, error: CorruptArtefact) -> TuneryError:
-        """Records that a request met numbers that are not finite, and returns the error for it: `error`,
-        unless these weights have worked before and others have given such numbers; then the memory is
-        corrupted."""
+        """Records that a request met numbers that are not finite, and returns the error for it. The error is
+        `error`, unless these weights have worked before and others have given such numbers; then the memory
+        is corrupted."""
         name = _name(adapter)
         if self._culprits - {name} and name in self._sound:
             self.is_memory_corrupted = True

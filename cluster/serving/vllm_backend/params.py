@@ -17,9 +17,9 @@ def choice_params(
     *,
     stop_tokens: frozenset[int],
 ) -> Any:
-    """The SamplingParams of one choice. Each choice is a separate request to vLLM, because vLLM refuses
-    several greedy choices in one request, and gives choice i of seed s the same output as choice 0 of seed s
-    + i.
+    """Returns the SamplingParams of one choice. Each choice is a separate request to vLLM, because vLLM
+    refuses several greedy choices in one request, and gives choice i of seed s the same output as choice 0 of
+    seed s + i.
 
     Text and stop strings are handled on this side, because only the bytes of tokens can be joined without
     loss."""
@@ -39,14 +39,14 @@ def choice_params(
         frequency_penalty=sampling.frequency_penalty,
         structured_outputs=None if grammar is None else vllm.StructuredOutputsParams(grammar=grammar.text),
         logit_bias=sampling.logit_bias or None,
-        # Always at least the token's own, which is the only way to detect numbers that are not finite. See
-        # `nonfinite` for why that matters.
+        # At least the token's own log-probability is always requested, because that is the only way to detect
+        # numbers that are not finite. See `nonfinite` for why that matters.
         logprobs=sampling.logprobs or 0,
         prompt_logprobs=sampling.logprobs if sampling.echo and index == 0 else None,
         stop_token_ids=sorted(ends.tokens),
         # `stop_tokens` holds all of them: vLLM has no tokenizer here to find others.
         ignore_eos=True,
-        # 0 with a grammar, for vLLM might find every token forbidden:
+        # 0 with a grammar, because vLLM might find every token forbidden:
         # https://github.com/vllm-project/vllm/issues/53665.
         min_tokens=ends.min_tokens,
         detokenize=False,
@@ -55,6 +55,7 @@ def choice_params(
 
 
 def choice_seed(seed: int, index: int) -> int:
-    """A seed of 63 bits for choice `index`, unlike those of other choices and of neighbouring seeds."""
+    """Returns a 63-bit seed for choice `index` that differs from those of other choices and of neighbouring
+    seeds."""
     digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -10,14 +10,14 @@ from cluster.serving.weights.adapter import Adapter
 
 
 def rank_of(adapter: Adapter) -> int:
-    """The largest rank of its layers."""
+    """Returns the largest rank of the adapter's layers."""
     return max(pair.rank for pair in adapter.pairs.values())
 
 
 def write_plain(adapter: Adapter, folder: Path, dtype: torch.dtype) -> int:
     """Saves `adapter` into the new `folder`, and returns the bytes of its tensors. `dtype` is the base's, to
-    which vLLM rounds them when it reads them. The scales are folded into the weights and alpha equals the
-    rank, because vLLM uses one scale for all layers and silently ignores rank and alpha patterns."""
+    which vLLM rounds the tensors when it reads them. The scales are folded into the weights and alpha equals
+    the rank, because vLLM uses one scale for all layers and silently ignores rank and alpha patterns."""
     folder.mkdir(parents=True)
     tensors = {}
     for name, pair in adapter.pairs.items():
@@ -30,7 +30,7 @@ def write_plain(adapter: Adapter, folder: Path, dtype: torch.dtype) -> int:
         "task_type": "CAUSAL_LM",
         "r": rank,
         "lora_alpha": rank,
-        # Given for readers that create the layers before they read the weights.
+        # Written for readers that create the layers before they read the weights.
         "rank_pattern": {name: pair.rank for name, pair in adapter.pairs.items()},
         "alpha_pattern": {name: pair.rank for name, pair in adapter.pairs.items()},
         "target_modules": sorted(adapter.pairs),

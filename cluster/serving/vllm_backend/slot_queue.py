@@ -1,8 +1,9 @@
 """A queue for vLLM's slots that is fair between tenants, and between adapters.
 
-vLLM runs at most `max_loras` adapters at once. It skips a request with another one, and goes on admitting
-later requests of those that run (`vllm/v1/core/sched/scheduler.py`): the others would hold slots and never
-get a token. So adapters take turns here, and vLLM is given no request that it would skip."""
+vLLM runs at most `max_loras` adapters at once. It skips a request with any other adapter, and keeps admitting
+later requests with the running ones (`vllm/v1/core/sched/scheduler.py`): the skipped requests would hold
+slots and never get a token. Adapters therefore take turns here, and vLLM is given no request that it would
+skip."""
 
 import asyncio
 from collections import Counter
@@ -22,7 +23,7 @@ class Ticket:
 
     tenant: str
     adapter: str | None
-    """None for the engine's own weights."""
+    """Adapter of the sequence; None for the engine's own weights."""
     since: float
     """When it was queued."""
     turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -30,13 +31,14 @@ class Ticket:
 
 
 class SlotQueue:
-    """Admits at most `slots` sequences, of at most `max_loras` adapters, at a time: the tenant with the
-    fewest goes first, then the oldest.
+    """Admits at most `slots` sequences, of at most `max_loras` adapters, at a time. The tenant with the
+    fewest sequences goes first, then the oldest sequence.
 
-    An adapter's turn lasts `turn_seconds`, and longer unless another one has waited for as long. Then the
-    adapter gets no more sequences, and once its last one has left, its place goes to the tenant with the
-    fewest adapters that run, then to the oldest. As many turns end as adapters have waited, the longest turns
-    first. So a tenant's adapters do not keep out those of others, and each adapter's turn comes."""
+    An adapter's turn lasts `turn_seconds`, and continues until another adapter has waited for that long. Then
+    the adapter gets no more sequences. Once its last sequence has left, its place goes to the tenant with the
+    fewest running adapters, then to the oldest sequence. As many turns end as adapters have waited, the
+    longest turns first. One tenant's adapters therefore do not keep out those of others, and each adapter
+    gets its turn."""
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class SlotQueue:
         self._waiting: list[Ticket] = []
         self._running: list[Ticket] = []
         self._began: dict[str, float] = {}
-        """When the turn of each adapter that runs began, the longest turn first."""
+        """Start of the turn of each running adapter, the longest turn first."""
 
     @property
     def num_running(self) -> int:
@@ -85,7 +87,8 @@ class SlotQueue:
         self._admit()
 
     def _admit(self) -> None:
-        # Time alone lets nobody in: what ends turns is looked at when somebody comes or leaves.
+        # Elapsed time alone admits no one: whether turns end is checked only when a sequence arrives or
+        # leaves.
         while len(self._running) < self._slots and (ticket := self._next()) is not None:
             self._waiting.remove(ticket)
             self._running.append(ticket)
@@ -107,7 +110,8 @@ class SlotQueue:
         return min(candidates, key=lambda ticket: (running[ticket.tenant], ticket.since), default=None)
 
     def _leaving(self, new: list[Ticket]) -> set[str]:
-        """The adapters whose turns end. `new` are the tickets that wait for the place of an adapter."""
+        """Returns the adapters whose turns end. `new` are the tickets that wait for the place of an
+        adapter."""
         turn_ago = self._clock() - self._turn_seconds
         late = {ticket.adapter for ticket in new if ticket.since <= turn_ago}
         over = [adapter for adapter, began in self._began.items() if began <= turn_ago]

@@ -1,5 +1,5 @@
-"""Why vLLM did not start. Its engine is a process of its own: the caller learns no more than that it failed,
-and the process prints why."""
+"""Finds out why vLLM did not start. Its engine runs in a separate process: the caller only learns that it
+failed, and the process prints the reason."""
 
 import os
 import re
@@ -77,12 +77,13 @@ _KNOWN: tuple[tuple[str, StartFailure, str], ...] = (
         "{0} attention heads cannot be divided among {1} devices",
     ),
 )
-"""What vLLM 0.29 to 0.33 and torch print, the kind of failure, and our words with the numbers in it."""
+"""Patterns of what vLLM 0.29 to 0.33 and torch print, the kind of failure, and our message with the numbers
+from the output."""
 
 
 def start_failure(alias: str, error: BaseException, output: str) -> EngineStartFailed:
-    """The error for a vLLM that raised `error` when it started, and printed `output`. Its message has nothing
-    of the output but numbers and names of classes, so that it is safe to show."""
+    """Returns the error for a vLLM that raised `error` when it started, and printed `output`. Its message
+    contains nothing of the output but numbers and names of classes, so that it is safe to show."""
     text = f"{error}\n{output}"
     for pattern, cause, words in _KNOWN:
         if found := re.search(pattern, text, re.DOTALL):
@@ -96,8 +97,8 @@ def start_failure(alias: str, error: BaseException, output: str) -> EngineStartF
 
 
 def replica_failure(alias: str, said: str) -> EngineStartFailed:
-    """The error for replicas that end before vLLM is asked to start. `said` is the message of Ray Serve, of
-    which no more than a module's name is shown."""
+    """Returns the error for replicas that end before vLLM is asked to start. `said` is the message of Ray
+    Serve, of which no more than a module's name is shown."""
     if found := re.search(r"No module named '([\w.]+)'", said):
         return EngineStartFailed(
             f"vLLM cannot start {alias}: its environment has no module {found[1]}. Make it anew with "
@@ -112,16 +113,16 @@ def replica_failure(alias: str, said: str) -> EngineStartFailed:
 
 
 def longest_context(error: BaseException, output: str) -> int | None:
-    """The tokens of the longest context that vLLM has memory for, if it did not start because it measured
-    less memory than a whole context takes."""
+    """Returns the tokens of the longest context for which vLLM has memory, if it did not start because it
+    measured less memory than a whole context takes."""
     found = re.search(r"estimated maximum model length is (\d+)", f"{error}\n{output}")
     return int(found[1]) if found else None
 
 
 @contextmanager
 def captured_output() -> Iterator[Callable[[], str]]:
-    """Yields a function that returns the end of what this process and those that it starts within the block
-    have printed. All of it is printed as usual, too, as long as any of these processes runs."""
+    """Yields a function that returns the end of the output of this process and of those that it starts within
+    the block. Everything is also printed as usual, as long as any of these processes runs."""
     tail, reader = _Tail(), threading.Event()
     read_end, write_end = os.pipe()
     saved = [os.dup(number) for number in (1, 2)]
@@ -149,7 +150,7 @@ class _Tail:
             self._kept = (self._kept + printed)[-_KEPT_BYTES:]
 
     def text(self, ended: threading.Event) -> str:
-        """Waits a moment for the last words of processes that have ended."""
+        """Waits a moment for the final output of processes that have ended, and returns the end of it."""
         ended.wait(_DRAIN_SECONDS)
         with self._lock:
             return self._kept.decode(errors="replace")

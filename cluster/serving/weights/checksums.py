@@ -16,11 +16,11 @@ class Checksums:
     def __init__(self, *, capacity: int = 8192) -> None:
         self._capacity = capacity
         self._known: OrderedDict[Path, dict[str, tuple[_State, str]]] = OrderedDict()
-        """Checksums by folder, least recently used first, and file name."""
+        """Digests by folder, least recently used first, and by file name."""
         self._lock = threading.Lock()
 
     def of(self, path: Path) -> str | None:
-        """Hex digest; None if the file cannot be read."""
+        """Returns the hex digest; None if the file cannot be read."""
         try:
             state = _state(path)
             with self._lock:

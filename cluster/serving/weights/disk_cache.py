@@ -1,8 +1,8 @@
-"""A cache of folders on this machine's disk, limited by a budget; folders are leased while they are read.
+"""A cache of folders on this machine's disk, limited by a budget. Folders are leased while they are read.
 
-A lease is a shared flock on the folder itself, and eviction takes an exclusive one. So leases are respected
-by other processes with the same cache, and end with their process, even if it crashes. The file system must
-be local."""
+A lease is a shared flock on the folder itself, and eviction takes an exclusive one. Leases are therefore
+respected by other processes with the same cache, and end with their process, even if it crashes. The file
+system must be local."""
 
 import errno
 import fcntl
@@ -34,7 +34,7 @@ class _Entry:
 
 
 class DiskCache:
-    """Folders by name in `root`; names that start with a dot are internal. Thread-safe."""
+    """Folders by name in `root`. Names that start with a dot are internal. Thread-safe."""
 
     def __init__(self, root: Path, *, budget_bytes: int, max_entries: int) -> None:
         """Removes folders that crashes left behind."""
@@ -43,7 +43,7 @@ class DiskCache:
         self._max_entries = max_entries
         self._evicting = threading.Lock()
         self._sizes: dict[str, int] = {}
-        """Sizes of the folders at the last scan; the content of a folder does not change."""
+        """Sizes of the folders at the last scan. The content of a folder does not change."""
         self._remove_left_behind()
 
     @contextmanager
@@ -52,16 +52,16 @@ class DiskCache:
         folder = self._root / name
         with _locked(folder, fcntl.LOCK_SH) as is_there:
             if is_there:
-                # A process that finds it corrupt discards it in spite of leases.
+                # A process that finds the folder corrupt discards it in spite of leases.
                 with suppress(FileNotFoundError):
                     _mark_used(folder)
             yield folder if is_there else None
 
     @contextmanager
     def unfinished(self, name: str) -> Iterator[Path]:
-        """Yields an empty folder to be filled and committed; removed at the end of the context unless it was
-        committed. After the commit, the context is its lease. Raises Unavailable if the disk is full or
-        fails."""
+        """Yields an empty folder to be filled and committed. It is removed at the end of the context unless
+        it was committed. After the commit, the context is its lease. Raises Unavailable if the disk is full
+        or fails."""
         folder = self._hidden(name)
         try:
             folder.mkdir(parents=True)
@@ -74,8 +74,8 @@ class DiskCache:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def commit(self, unfinished: Path, name: str) -> Path | None:
-        """Gives the folder its name atomically. None if another process has committed one meanwhile. Raises
-        Unavailable if the disk fails."""
+        """Gives the folder its name atomically. Returns None if another process has committed one meanwhile.
+        Raises Unavailable if the disk fails."""
         _mark_used(unfinished)
         try:
             return unfinished.rename(self._root / name)
@@ -88,13 +88,13 @@ class DiskCache:
         """Removes a folder, even if it is leased."""
         hidden = self._hidden(name)
         with suppress(FileNotFoundError):
-            # Renamed first, so that no process sees a part of it.
+            # Renamed first, so that no process sees a partial folder.
             (self._root / name).rename(hidden)
             shutil.rmtree(hidden, ignore_errors=True)
 
     def evict(self, *, for_bytes: int = 0, for_entries: int = 0) -> list[Path]:
-        """Discards unleased folders, least recently used first, until so much more fits. Leased folders stay,
-        even beyond the budget. Returns the discarded folders."""
+        """Discards unleased folders, least recently used first, until the given bytes and entries fit. Leased
+        folders stay, even beyond the budget. Returns the discarded folders."""
         evicted = []
         with self._evicting:
             entries = sorted(self._entries())
@@ -152,7 +152,8 @@ def _folders(root: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _mark_used(folder: Path) -> None:
-    # An explicit time: the file system's own clock ticks only every few milliseconds, which would cause ties.
+    # An explicit time, because the file system's own clock ticks only every few milliseconds, which would
+    # cause ties.
     now = time.time_ns()
     os.utime(folder, ns=(now, now))
 
@@ -181,7 +182,7 @@ def _lock(descriptor: int, operation: int) -> bool:
 
 
 def _is_at(folder: Path, descriptor: int) -> bool:
-    """Whether the folder is still there: False if it was discarded between open and lock."""
+    """Whether the folder is still there. False if it was discarded between open and lock."""
     try:
         return os.path.samestat(folder.stat(), os.fstat(descriptor))
     except FileNotFoundError:

@@ -23,10 +23,10 @@ from cluster.storage.keys import sibling_key
 from cluster.storage.store import ObjectStore
 
 _ALLOWED = {".safetensors", ".json", ".jinja", ".model", ".txt", ".md"}
-"""Allowed file types. No pickles, which run code when they are read."""
+"""Allowed file types. Pickles are excluded, because they run code when they are read."""
 
 _MANIFEST = "manifest.json"
-"""Kept beside the weights, so that cached weights need no storage."""
+"""Kept beside the weights, so that cached weights do not need storage."""
 
 _FILES_AT_ONCE = 4
 """Concurrent downloads of one adapter or model."""
@@ -36,7 +36,8 @@ _Check = Callable[[Manifest], None]
 
 
 class WeightsFolder:
-    """A cache of weights on disk by digest, which outlives the process and may be shared by several.
+    """A cache of weights on disk by digest, which outlives the process and may be shared by several
+    processes.
 
     Keeps at most `budget_bytes` (None: `budget_from_environment`) in at most `max_entries` folders. The least
     recently used are evicted first, leased ones never. Methods block and are thread-safe.
@@ -59,7 +60,7 @@ class WeightsFolder:
     @contextmanager
     def lease(self, ref: WeightsRef, *, base_digest: str, template_digest: str) -> Iterator[Path]:
         """Yields the folder with the weight files of the manifest, which stays until the end of the context.
-        Downloads files and manifest unless they are cached completely; concurrent threads share one download.
+        Downloads files and manifest unless they are all cached. Concurrent threads share one download.
 
         Raises CorruptArtefact if any byte differs from its digest, InvalidRequest if the weights were trained
         on another base or with another chat template, and storage's NotFound and Unavailable.
@@ -73,8 +74,8 @@ class WeightsFolder:
     @contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
         """Yields an empty folder on the disk of the weights, and removes it at the end of the context. If the
-        process is killed before, one that starts an hour later does. Raises Unavailable if the disk is full
-        or fails."""
+        process is killed before that, a process that starts at least an hour later removes it. Raises
+        Unavailable if the disk is full or fails."""
         with self._cache.unfinished(name) as folder:
             yield folder
 
@@ -104,14 +105,14 @@ class WeightsFolder:
         self._evict(for_bytes=len(content) + sum(file.bytes for file in files), for_entries=1)
         unfinished = leases.enter_context(self._cache.unfinished(ref.digest))
         write_atomically(unfinished / _MANIFEST, io.BytesIO(content))
-        # A pool of its own, so that no adapter waits behind another one's files.
+        # A separate pool, so that no adapter waits behind another one's files.
         with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="download") as threads:
             # Consuming the results raises their errors.
             list(threads.map(partial(self._download_file, ref, unfinished), files))
         if (folder := self._cache.commit(unfinished, ref.digest)) is not None:
             for file in files:
                 self._checksums.learn(folder / file.name, file.sha256)
-            # Other downloads may have counted on the same room.
+            # Other downloads may have counted on the same space.
             self._evict()
         return folder
 

@@ -34,7 +34,7 @@ class _Config(BaseModel):
     alpha_pattern: dict[str, float] = {}
 
     def scale(self, module: str, rank: int) -> float:
-        """alpha / r, or alpha / sqrt(r) for rsLoRA (Kalajdzievski, 2023, arXiv:2312.03732)."""
+        """Returns alpha / r, or alpha / sqrt(r) for rsLoRA (Kalajdzievski, 2023, arXiv:2312.03732)."""
         expected = self.rank_pattern.get(_pattern(self.rank_pattern, module), self.r)
         if rank != expected:
             raise InvalidRequest(
@@ -118,5 +118,5 @@ def _pair(
 
 
 def _pattern(patterns: Mapping[str, Any], module: str) -> str:
-    """The first pattern that matches the end of the module's name, as PEFT looks it up."""
+    """Returns the first pattern that matches the end of the module's name, which is how PEFT looks it up."""
     return next((key for key in patterns if re.match(rf"(.*\.)?({key})$", module)), module)

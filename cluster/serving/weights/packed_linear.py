@@ -1,8 +1,8 @@
 """Linear layers for batches on a CPU, with weights that oneDNN has packed in advance.
 
 PyTorch uses MKL for float32 products, and packs bfloat16 weights again each time. Measured with AVX-512 on
-one thread, 512 x 1536 weights: in float32 200 us against 490 for 32 rows, 41 against 113 for 4, and 40 for
-one row in both cases; in bfloat16 144 us against 199 for 32 rows."""
+one thread, with 512 x 1536 weights: in float32 200 us against 490 for 32 rows, 41 against 113 for 4, and 40
+for one row in both cases; in bfloat16 144 us against 199 for 32 rows."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -25,8 +25,8 @@ def pack_layers(model: nn.Module, names: Iterable[str]) -> None:
 
 
 def packs(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether weights of this type are packed. Needs a build of PyTorch with these undocumented operators,
-    which its compiler uses."""
+    """Whether weights of this type are packed. Packing needs a build of PyTorch with these undocumented
+    operators, which its compiler uses."""
     wanted = ("_reorder_linear_weight", "_linear_pointwise")
     is_able = all(hasattr(torch.ops.mkldnn, name) for name in wanted)
     is_fast = dtype == torch.float32 or (dtype == torch.bfloat16 and has_bf16())
@@ -46,7 +46,7 @@ class PackedLinear(nn.Module):
         weight_OI = layer.weight.T if isinstance(layer, Conv1D) else layer.weight
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI.detach().contiguous(), _ROWS)
         self._bias = layer.bias
-        # For code that reads the shape or dtype; computing with it gives NaN, which cannot go unnoticed.
+        # For code that reads the shape or dtype. Computing with it gives NaN, which cannot go unnoticed.
         self.weight = weight_OI.new_full((1, 1), torch.nan).expand(weight_OI.shape)
 
     @property

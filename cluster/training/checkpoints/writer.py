@@ -168,8 +168,8 @@ class CheckpointWriter:
         self._is_sent = True
 
     def _wait(self) -> None:
-        """Waits for the checkpoint that is being stored. Sends heartbeats while this worker's bytes move, and all
-        the time once they are sent, because the other workers are watched by themselves."""
+        """Waits for the checkpoint that is being stored. Sends heartbeats while this worker's bytes move, and
+        all the time once they are sent, because the other workers are watched by themselves."""
         if self._storing is None:
             return
         storing, seen = self._storing, -1

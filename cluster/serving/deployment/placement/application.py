@@ -1,4 +1,4 @@
-"""One model's Serve application, as the entry calls it through a handle."""
+"""The Serve application of one model, as the entry calls it through a handle."""
 
 import asyncio
 import logging
@@ -36,14 +36,14 @@ class ModelApplication:
     """Set once the placer has removed the application."""
 
     def is_up(self, scale_to_zero_seconds: float) -> bool:
-        """Whether a replica certainly exists: it stays for `scale_to_zero_seconds` after its last answer."""
+        """Whether a replica certainly exists: one stays for `scale_to_zero_seconds` after its last answer."""
         return (
             self.answered_at is not None and time.monotonic() - self.answered_at < scale_to_zero_seconds / 2
         )
 
     async def ensure(self, model: ModelRef, *, named: str) -> None:
-        """Waits for a replica and for the model in it. `named` routes to the replica that has it. Raises
-        ReplicaLost if the application is removed meanwhile: Serve would wait for it to come back."""
+        """Waits for a replica and until the model is loaded in it. `named` routes to the replica that has it.
+        Raises ReplicaLost if the application is removed meanwhile: Serve would wait for it to come back."""
         removed = asyncio.ensure_future(self.removed.wait())
         loading = asyncio.ensure_future(self._ensure(model, named))
         try:
@@ -71,14 +71,15 @@ class ModelApplication:
 
 
 def as_ours(error: Exception) -> Exception:
-    """The domain error that the replica raised; for any other error a ReplicaLost, after which the request
-    may be retried. Over gRPC a replica's error arrives as it was raised, otherwise wrapped by Ray."""
+    """Returns the domain error that the replica raised; for any other error a ReplicaLost, after which the
+    request may be retried. Over gRPC a replica's error arrives as it was raised; otherwise it is wrapped by
+    Ray."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, TuneryError):
         return cause
     if isinstance(error, BackPressureError):
         return Overloaded("The model has too many requests at once. Try again shortly.")
-    # BaseError: the channel was closed during a call, as Serve does once a replica has gone.
+    # BaseError: the channel was closed during a call, which Serve does once a replica has gone.
     is_transport_error = isinstance(error, RayError | RayServeException | RpcError | BaseError)
     if not is_transport_error or isinstance(error, RayTaskError):
         _log.error("A model's replica, or the connection to it, failed unexpectedly.", exc_info=error)

@@ -1,5 +1,5 @@
-"""Hot adapters, as the entry handles them: it reports each adapter's tokens to the placer, and keeps a
-replica running of each application that the placer returns for an adapter merged into its base."""
+"""Hot adapters, as the entry handles them. It reports each adapter's tokens to the placer, and keeps a
+replica running in each application that the placer returns for an adapter merged into its base."""
 
 import asyncio
 import logging
@@ -14,13 +14,13 @@ from cluster.serving.deployment.settings import EngineSettings
 _log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 2.0
-"""Minimum time between two reports. None are sent without requests."""
+"""Minimum time between two reports. Without requests, none are sent."""
 _RETRY_SECONDS = 300.0
-"""After this time a merge is retried that failed for another reason than the adapter itself."""
+"""Time after which a failed merge is retried, unless the adapter itself was the reason."""
 
 Report = Callable[[dict[str, int], list[str]], Awaitable[dict[str, str]]]
-"""Takes the tokens by adapter since the last report and all adapters that cannot be merged. Returns the
-application names of the hot adapters. Models are JSON."""
+"""Takes the tokens by adapter since the last report, and all adapters that cannot be merged. Returns the
+application names of the hot adapters. Models are given as JSON."""
 
 
 class MergedAdapters:
@@ -66,7 +66,8 @@ class MergedAdapters:
         return count
 
     def ready_application(self, model: ModelRef) -> ModelApplication | None:
-        """The application that serves the model merged, if it is hot and has a running replica."""
+        """Returns the application that serves the merged model, if the adapter is hot and a replica is
+        running."""
         if model.adapter is None or not self._applications:
             return None
         application = self._applications.get(model.model_dump_json())
@@ -89,7 +90,7 @@ class MergedAdapters:
 
     def _apply(self, hot: dict[str, str]) -> None:
         for cooled in self._applications.keys() - hot.keys():
-            # Running requests finish there; then the application scales to zero.
+            # Running requests finish in the old application, which then scales to zero.
             if starting := self._applications.pop(cooled).starting:
                 starting.cancel()
             self._failed_at.pop(cooled, None)

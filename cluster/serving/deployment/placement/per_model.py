@@ -1,4 +1,4 @@
-"""A replica of one model, which has a Serve application to itself."""
+"""A replica of one model, which has its own Serve application."""
 
 import asyncio
 import logging
@@ -36,8 +36,8 @@ class ModelApp:
     async def __init__(  # type: ignore[misc]  # Serve awaits it.
         self, model: str, merges: bool, vllm: str = "", placer: str = ""
     ) -> None:
-        """`vllm` is the plan if vLLM serves the model, as JSON. `placer` is the application whose placer
-        learns how the start ended."""
+        """`vllm` is the plan as JSON, if vLLM serves the model. `placer` is the application whose placer is
+        told how the start ended."""
         hide_unreserved_gpus()
         listen_where_the_node_is()
         log_as_json()
@@ -45,7 +45,7 @@ class ModelApp:
         plan = VllmPlan.model_validate_json(vllm) if vllm else None
         settings = EngineSettings.read().model_copy(update={"models": 1, "warm_bases": ""})
         if plan is not None:
-            # Unloading would free no GPU: they are the replica's until it ends.
+            # Unloading would not free a GPU: GPUs belong to the replica until it ends.
             settings = settings.model_copy(update={"idle_seconds": 0})
         self._models = ReplicaModels(settings, merges=merges, plan=plan)
         self._metrics = RayMetrics()
@@ -53,24 +53,25 @@ class ModelApp:
         self._only = own.name if merges else None
         self._has_gpus = plan is not None
         self._failure: Exception | None = None
-        """Error of the load at the start."""
+        """Error of the load at start."""
         self._start_seconds = settings.start_seconds if plan is not None else None
         self._is_stuck = False
-        """Whether the load at the start goes on after its time."""
-        # Not awaited: requests get the error if loading fails, while the replica stays up.
+        """Whether the load at start is still running after its time limit."""
+        # Not awaited: if loading fails, requests get the error while the replica stays up.
         self._loading = asyncio.create_task(self._load(own, placer if plan else ""))
         self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def __del__(self) -> None:
-        """Serve awaits this after the requests that it knows of have ended."""
-        # Else vLLM's copies of adapters would stay on disk. A start, which is not waited for, has made none.
+        """Serve awaits this after the requests that it is aware of have ended."""
+        # Otherwise vLLM's copies of adapters would stay on disk. A start that still runs is not waited for:
+        # it has made no copies.
         if self._loading.done() and not self._is_stuck:
             await self._models.close()
 
     async def generate(
         self, body: str, load_timeout_seconds: float | None, parent: str | None = None
     ) -> AsyncGenerator[EventChunk, None]:
-        """`parent` is the `traceparent` of the request, if it is traced."""
+        """Generates an answer. `parent` is the `traceparent` of the request, if it is traced."""
         request = GenerationRequest.model_validate_json(body)
         self._check(request.model)
         chunks = self._models.generate(request, load_timeout_seconds=load_timeout_seconds, parent=parent)
@@ -97,8 +98,8 @@ class ModelApp:
         return await self._models.stats()
 
     async def check_health(self) -> None:
-        """Serve replaces a replica that raises: also one that has reserved GPUs and could not load its model,
-        unless a request has had it loaded since."""
+        """Serve replaces a replica that raises. That includes one that has reserved GPUs and could not load
+        its model, unless a request has since caused it to load."""
         await self._models.check()
         if self._has_gpus and self._failure is not None and not await self._models.names():
             raise Unavailable("The model could not be loaded.") from self._failure
@@ -151,7 +152,8 @@ async def _report(
 
 
 def _start_failure(model: ModelRef, error: Exception) -> EngineStartFailed:
-    """Any error of a load, as the placer learns of it: what has not started must give its GPUs back."""
+    """Converts any error of a load for the placer, because a model that has not started must give its GPUs
+    back."""
     if isinstance(error, EngineStartFailed):
         return error
     if isinstance(error, TuneryError):

@@ -1,6 +1,6 @@
-"""Places models each in a deployment of its own: a Serve application for each base, each full fine-tune and
-each hot adapter, which scales to zero, and the small actor that creates and removes them. Those of vLLM
-reserve their GPUs."""
+"""Places each model in its own deployment: a Serve application for each base, each full fine-tune and each
+hot adapter, which scales to zero. The placer is the small actor that creates and removes these applications.
+Those of vLLM reserve their GPUs."""
 
 import asyncio
 import hashlib
@@ -35,10 +35,11 @@ from cluster.serving.vllm_backend.start_failure import replica_failure
 _log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 120.0
-"""After a failed start, until vLLM is tried again: a start takes a minute, and keeps the GPUs."""
+"""Time after a failed start until vLLM is tried again, because a start takes a minute and holds the GPUs."""
 _REPORTED_SECONDS = 600.0
 _LEAVE_SECONDS = 60.0
-"""How long replicas may take to be gone after `drain_seconds`, when Serve kills those that have not ended."""
+"""Time that replicas may take to be gone after `drain_seconds`, when Serve kills those that have not
+ended."""
 _POLL_SECONDS = 1.0
 _ROUND_SECONDS = 60.0
 """Interval between two searches for unused applications."""
@@ -47,9 +48,9 @@ _WINDOW_SECONDS = 300.0
 
 
 class Placer:
-    """Creates the applications, each once for all concurrent callers, and again if Serve has given up on it.
-    Removes those that have not been used for `forget_seconds`, and those that make room for others on the
-    GPUs. There is one replica; a new one learns the applications from Serve."""
+    """Creates each application once for all concurrent callers, and again if Serve has given up on it.
+    Removes applications that have not been used for `forget_seconds`, and those that make room for others on
+    the GPUs. There is one replica; a new one learns the applications from Serve."""
 
     async def __init__(  # type: ignore[misc]
         self, applications: Applications | None = None, plans: ServingPlans | None = None
@@ -65,25 +66,26 @@ class Placer:
         self._leaving: dict[str, asyncio.Task[None]] = {}
         """Applications that are being removed, by name."""
         self._failures: dict[str, _Failure] = {}
-        """Failed starts, by `ModelRef.weights`: a fine-tune that fails says nothing of its base."""
+        """Failed starts, by `ModelRef.weights`: the failure of a fine-tune does not affect its base."""
         self._environments: dict[str, _Environment] = {}
-        """Failures of vLLM's environment, by the weights of the base: its fine-tunes share it."""
+        """Failures of vLLM's environment, by the weights of the base, because its fine-tunes share the
+        environment."""
         self._applications = applications or ServeApplications()
         self._locks: dict[str, asyncio.Lock] = {}
         alive = await asyncio.to_thread(self._applications.alive)
         self._used = dict.fromkeys(alive, time.monotonic())
         replicas = await asyncio.to_thread(self._applications.replicas)
         self._loaded = {name: set(one.running) for name, one in replicas.items()}
-        """The replicas that have loaded their model, by application. Of those that are older than this placer
-        that is assumed."""
+        """The replicas that have loaded their model, by application. Replicas that are older than this placer
+        are assumed to have done so."""
         self._contexts: dict[str, int] = {}
         """Tokens of the context with which vLLM last started, by `ModelRef.weights`."""
         self._planned: dict[str, tuple[ModelRef, VllmPlan]] = {}
-        """What applications on GPUs serve, as far as this placer has been asked for them."""
+        """What applications on GPUs serve, as far as this placer was asked for them."""
         self._pending: dict[str, float] = {}
-        """Since when applications on GPUs have only replicas that do not run yet."""
+        """Time since when applications on GPUs have only replicas that do not run yet."""
         self._warm: set[str] = set()
-        """The applications of `warm_bases`, which make room for training only."""
+        """Applications of `warm_bases`, which make room for training only."""
         self._rates = UsageRates(_WINDOW_SECONDS)
         self._hot: frozenset[str] = frozenset()
         self._refused: set[str] = set()
@@ -109,9 +111,10 @@ class Placer:
         replica: str,
         context_length: int = 0,
     ) -> None:
-        """Called by a replica of the application `name` when vLLM has started, with a context of so many
-        tokens, or failed to. If no other one runs, a failed one gives its GPUs back, and is not tried again
-        for a while; beside another one, Serve replaces it."""
+        """Called by a replica of the application `name` when vLLM has started, with a context of
+        `context_length` tokens, or has failed to start. If no other replica runs, a failed one gives its GPUs
+        back, and the model is not tried again for a while. If another one runs, Serve replaces the failed
+        one."""
         weights = ModelRef.model_validate_json(model).weights
         found = (await asyncio.to_thread(self._applications.replicas)).get(name, Replicas())
         others = self._loaded.get(name, set()) & found.running - {replica}
@@ -123,13 +126,14 @@ class Placer:
             _log.error("A replica of %s failed to start beside another: %s", name, failure.message)
         else:
             self._failures[weights] = _failed_now(failure)
-            # Not awaited: the replica that calls this would wait for its own end.
+            # Not awaited, because the replica that calls this would wait for its own end.
             self._remove(name)
 
     async def claim(self, claim: str) -> ClaimAnswer:
-        """Takes GPUs from models for training, and keeps models off them until the next claim, for a minute
-        at most. It is granted if no replica has any of them; the same claim later finds those gone that it
-        asked to leave. `claim` is a TrainingClaim as JSON."""
+        """Takes GPUs from models for training, and keeps models off them until the next claim, for at most a
+        minute. The claim is granted if no replica has any of the GPUs. Otherwise the applications on them are
+        asked to leave, and the same claim is granted later, once they are gone. `claim` is a TrainingClaim as
+        JSON."""
         asked, now = TrainingClaim.model_validate_json(claim), time.monotonic()
         pool = self._claims.pool_of(asked)
         if pool is None:
@@ -149,14 +153,14 @@ class Placer:
         return ClaimAnswer(is_granted=is_granted, floor=pool.floor, needed=needed)
 
     async def failures(self) -> dict[str, str]:
-        """Why vLLM does not start, by `ModelRef.weights`. Failures that nobody has tried to repeat for a
-        while are left out: whether they would be repeated is not known."""
+        """Returns why vLLM does not start, by `ModelRef.weights`. Failures that nobody has tried to repeat
+        for a while are left out, because it is not known whether they would be repeated."""
         environments = {weights: one.failure for weights, one in self._environments.items()}
         known = {**self._failures, **environments}
         return {weights: one.error.message for weights, one in known.items() if one.is_recent}
 
     async def contexts(self) -> dict[str, int]:
-        """Tokens of the context with which vLLM last started, by `ModelRef.weights`."""
+        """Returns the tokens of the context with which vLLM last started, by `ModelRef.weights`."""
         return self._contexts
 
     async def report(self, tokens: dict[str, int], refused: list[str]) -> dict[str, str]:
@@ -186,7 +190,8 @@ class Placer:
         async with self._locks.setdefault(name, asyncio.Lock()):
             if plan is not None:
                 await self._give_up_broken(name, model)
-            # If an application's first replicas fail, Serve starts no others until it is recreated.
+            # If an application's first replicas fail, Serve starts no others until the application is
+            # recreated.
             if name not in await asyncio.to_thread(self._applications.alive):
                 run = partial(self._applications.run, name, model, self._settings, merges=merges, vllm=plan)
                 if plan is None:
@@ -197,8 +202,8 @@ class Placer:
         return name
 
     async def _give_up_broken(self, name: str, model: ModelRef) -> None:
-        """Removes an application whose replicas end before they can tell why, as they do if the environment
-        of vLLM lacks a module. Raises EngineStartFailed with the reason."""
+        """Removes an application whose replicas end before they can report why, for example because vLLM's
+        environment lacks a module. Raises EngineStartFailed with the reason."""
         said = await asyncio.to_thread(self._applications.start_failure, name)
         if said and name not in self._leaving:
             _log.error("The replicas of %s do not start: %s", name, said)
@@ -208,7 +213,7 @@ class Placer:
             raise error
 
     async def _vllm_plan(self, model: ModelRef) -> VllmPlan | None:
-        """None if the embedded engine serves the model."""
+        """Returns the model's vLLM plan; None if the embedded engine serves it."""
         if model.base.architecture == "encoder":
             return None
         return (await self._plans.plan(model.base)).vllm
@@ -228,7 +233,7 @@ class Placer:
             raise
         self._environments.pop(base, None)
         if (leaving := self._leaving.get(name)) is not None:
-            # Else its end could not be told from the new one's.
+            # Otherwise the end of the old application could not be told from that of the new one.
             await asyncio.wait([leaving])
         async with self._devices:
             try:
@@ -265,7 +270,7 @@ class Placer:
         for other in removed:
             _log.info("%s makes room for %s.", other, name)
             try:
-                # Shielded, because it goes on leaving if this caller gives up.
+                # Shielded, because the removal continues if this caller gives up.
                 await asyncio.shield(self._remove(other))
             except Exception as error:
                 raise Unavailable(
@@ -275,7 +280,7 @@ class Placer:
                 ) from error
 
     def _remove(self, name: str) -> asyncio.Task[None]:
-        """The task ends when its replicas have gone. Their streams may end first."""
+        """Removes an application. The task ends when its replicas are gone. Their streams may end first."""
         self._used.pop(name, None)
         self._loaded.pop(name, None)
         self._planned.pop(name, None)
@@ -286,7 +291,7 @@ class Placer:
         return removing
 
     async def _leave(self, name: str) -> None:
-        """Raises TimeoutError if Serve does not get rid of the application."""
+        """Waits until the application is gone. Raises TimeoutError if Serve does not remove it."""
         await asyncio.to_thread(self._applications.delete, name)
         async with asyncio.timeout(self._settings.drain_seconds + _LEAVE_SECONDS):
             while name in await asyncio.to_thread(self._applications.present):
@@ -296,7 +301,7 @@ class Placer:
         self._leaving.pop(name, None)
         if not removing.cancelled() and (error := removing.exception()) is not None:
             _log.error("The application %s could not be removed.", name, exc_info=error)
-            # It may still have its GPUs. Whoever needs them has it removed again.
+            # It may still hold its GPUs. Whoever needs them removes it again.
             self._used.setdefault(name, -math.inf)
 
     async def _forget(self) -> None:
@@ -313,8 +318,8 @@ class Placer:
             await self._place_warm()
 
     async def _give_up_pending(self) -> None:
-        """Removes the applications on GPUs none of whose replicas has come up in `pending_seconds`: Ray keeps
-        looking for a node with room, and requests that wait keep them in use."""
+        """Removes applications on GPUs if none of their replicas has come up in `pending_seconds`. Ray would
+        keep looking for a node with room, and waiting requests would keep them in use."""
         now, found = time.monotonic(), await asyncio.to_thread(self._applications.replicas)
         self._pending = {
             name: self._pending.get(name, now)
@@ -332,7 +337,7 @@ class Placer:
             self._remove(name)
 
     async def _place_warm(self) -> None:
-        """Places the warm bases of vLLM that training, or a failure, has removed."""
+        """Places warm bases of vLLM that training, or a failure, has removed."""
         catalogue, named = load_catalogue(), self._settings.warm_bases.split(",")
         for model in (ModelRef(base=catalogue[alias]) for alias in named if alias in catalogue):
             try:
@@ -350,12 +355,12 @@ class Placer:
         try:
             await self._placed(model, merges=False)
         except Unavailable:
-            # Nobody has asked for it: no job shall pause for it.
+            # Nobody has asked for it, so no job may be paused for it.
             self._claims.admit(name)
             raise
 
     async def _look_again(self) -> None:
-        """Forgets old failures, and those of an environment that has been mended."""
+        """Forgets old failures, and those of an environment that has been repaired."""
         self._failures = {weights: one for weights, one in self._failures.items() if one.is_recent}
         for base, found in list(self._environments.items()):
             try:
@@ -372,7 +377,7 @@ class Placer:
 class _Failure:
     error: EngineStartFailed
     retry_at: float
-    """Time of the next try, by the monotonic clock."""
+    """Monotonic time of the next try."""
 
     @property
     def is_recent(self) -> bool:
@@ -384,7 +389,7 @@ class _Failure:
 
 @dataclass(frozen=True, slots=True)
 class _Environment:
-    """vLLM's environment on the nodes of a plan, which is checked without a start."""
+    """vLLM's environment on the nodes of a plan, which is checked without starting vLLM."""
 
     plan: VllmPlan
     failure: _Failure
@@ -408,10 +413,10 @@ def _no_node(model: ModelRef, plan: VllmPlan, seconds: float) -> EngineStartFail
 def application_name(
     model: ModelRef, settings: EngineSettings, *, merges: bool, vllm: VllmPlan | None = None
 ) -> str:
-    """The name of the application of these weights with these settings: other settings make another one. It
-    tells what the application reserves."""
+    """Returns the name of the application of these weights with these settings: other settings give another
+    name. The name encodes what the application reserves."""
     weights = f"{model.name} merged" if merges else model.weights
-    # What the plan expects of the memory is not given to vLLM.
+    # What the plan expects of the memory is not passed to vLLM.
     plan = vllm.model_dump_json(exclude={"memory"}) if vllm else ""
     named = f"{weights} {settings.model_dump_json()} {plan}"
     suffix = Reservation.of(vllm, replicas=settings.max_replicas).suffix if vllm else ""
@@ -430,13 +435,13 @@ async def forget(
     *,
     kept: Set[str] = frozenset(),
 ) -> None:
-    """Removes unused applications but those in `kept`, one after another. `remove` takes them off `used` at
-    once, and logs why one could not be removed."""
+    """Removes unused applications except those in `kept`, one after another. `remove` takes them out of
+    `used` at once, and logs why one could not be removed."""
     for name in unused(used, time.monotonic(), forget_seconds):
         if name in kept:
             continue
         async with locks.setdefault(name, asyncio.Lock()):
-            # It may have been used, or removed, while others were being removed.
+            # It may have been used or removed while others were being removed.
             if name not in used or time.monotonic() - used[name] <= forget_seconds:
                 continue
             with suppress(Exception):

@@ -31,8 +31,8 @@ class ServingPlans:
         """Plans by catalogue entry."""
 
     async def plan(self, base: BaseSpec) -> ServingPlan:
-        """Raises EngineStartFailed if vLLM is to serve the base, and no node has room for it; Unavailable if
-        what its folder says of it cannot be downloaded."""
+        """Plans the base. Raises EngineStartFailed if vLLM is to serve the base and no node has room for it;
+        Unavailable if the base's configuration cannot be downloaded."""
         entry = base.model_dump_json()
         if (known := self._plans.get(entry)) is None:
             config = await asyncio.to_thread(self._read, base)
@@ -42,7 +42,8 @@ class ServingPlans:
         return known
 
     async def engine(self, model: ModelRef) -> EngineName:
-        """What runs the model. A base without room is vLLM's: its own deployment says what is missing."""
+        """Returns the engine that runs the model. A base without room belongs to vLLM: its own deployment
+        reports what is missing."""
         if takes_embedded(model):
             return "embedded"
         try:
@@ -57,7 +58,7 @@ def takes_embedded(model: ModelRef) -> bool:
 
 
 def check_adapter_rank(base: BaseSpec, training: TrainingOptions | None, settings: EngineSettings) -> None:
-    """Raises InvalidRequest if vLLM serves the base, and could not load the adapter that is to be trained."""
+    """Raises InvalidRequest if vLLM serves the base and could not load the adapter that is to be trained."""
     ranks = {} if training is None else _ranks(training)
     if training is None or not ranks:
         return
@@ -78,8 +79,8 @@ def check_adapter_rank(base: BaseSpec, training: TrainingOptions | None, setting
 
 
 def _ranks(training: TrainingOptions) -> dict[str, int]:
-    """The ranks of the adapter that is to be trained, by the parameter that gives them, if it is served as an
-    adapter: plain LoRA."""
+    """Returns the ranks of the adapter that is to be trained, by the parameter that gives them. Only plain
+    LoRA is served as an adapter and has any."""
     if training.type != "peft":
         is_plain = training.type in ("lora", "qlora") and not training.use_dora
         return {"training.r": training.r} if is_plain else {}
@@ -92,7 +93,7 @@ def _ranks(training: TrainingOptions) -> dict[str, int]:
 
 
 def why_not_served(base: BaseSpec, settings: EngineSettings) -> str | None:
-    """Why no node for serving has room for a base whose configuration is here."""
+    """Returns why no serving node has room for a base whose configuration is on this machine."""
     try:
         _plan_here(base, settings)
     except EngineStartFailed as error:
@@ -101,8 +102,8 @@ def why_not_served(base: BaseSpec, settings: EngineSettings) -> str | None:
 
 
 def planned_context(base: BaseSpec, settings: EngineSettings) -> int | None:
-    """Tokens of the context that vLLM is planned to serve a base with whose configuration is here. None if
-    vLLM is not to serve it."""
+    """Returns the tokens of the context with which vLLM is planned to serve a base whose configuration is on
+    this machine. None if vLLM is not to serve it."""
     try:
         plan = _plan_here(base, settings).vllm
     except EngineStartFailed:

@@ -1,4 +1,4 @@
-"""The entry's models with per-model placement: each runs in a deployment of its own."""
+"""The entry's models with per-model placement. Each runs in its own deployment."""
 
 import asyncio
 import logging
@@ -27,10 +27,10 @@ from cluster.wire.codec import EventChunk
 _log = logging.getLogger(__name__)
 
 _PLACED_SECONDS = 60.0
-"""How long an application is assumed to exist before the placer is called again, which also marks it as
+"""How long an application is assumed to exist before the placer is called again. That call also marks it as
 used."""
 _TOUCH_SECONDS = 30.0
-"""How often the placer learns that an application is still in use. The sum of both is less than
+"""How often the placer is told that an application is still in use. The sum of both is less than
 `IN_USE_SECONDS`."""
 
 _ATTEMPTS = 2
@@ -66,7 +66,7 @@ class RemoteModels:
     async def generate(
         self, request: GenerationRequest, *, load_timeout_seconds: float | None
     ) -> AsyncGenerator[EventChunk, None]:
-        # Before the first event, this runs in the task of the request.
+        # Until the first event, this runs in the task of the request.
         parent = traceparent()
         count = self._hot.counter(request.model)
         for attempt in range(_ATTEMPTS):
@@ -90,8 +90,8 @@ class RemoteModels:
                 self._retry_or_raise(application, error, is_last=is_last)
             finally:
                 if answer is not None:
-                    # Does nothing after the end of the stream. For a request that reached no replica, because
-                    # the deployment has gone, it raises once more what the stream has raised.
+                    # Does nothing after the end of the stream. If a request reached no replica because the
+                    # deployment is gone, it raises the stream's error again.
                     with suppress(Exception):
                         answer.cancel()
 
@@ -112,11 +112,11 @@ class RemoteModels:
         return answer
 
     async def own_stats(self) -> list[EngineStats]:
-        """None: every engine is in a replica of its own, which reports it."""
+        """Returns None: every engine is in its own replica, which reports it."""
         return []
 
     async def stats(self) -> list[EngineStats]:
-        """Statistics of one replica of each application that certainly has one."""
+        """Returns statistics of one replica of each application that certainly has one."""
         known = [*self._applications.values(), *self._hot.applications]
         running = [one for one in known if one.is_up(self._scale_to_zero_seconds)]
         found = await asyncio.gather(*(_stats_of(one) for one in running))
@@ -126,7 +126,7 @@ class RemoteModels:
         """Does nothing: Serve checks the models' own replicas."""
 
     async def claim_devices(self, claim: TrainingClaim) -> ClaimAnswer:
-        """As `Placer.claim`."""
+        """Like `Placer.claim`."""
         try:
             answer: ClaimAnswer = await self._placer.options(method_name="claim").remote(
                 claim.model_dump_json()
@@ -136,7 +136,7 @@ class RemoteModels:
         return answer
 
     async def names(self) -> list[str]:
-        """Empty: every entry serves every model equally well."""
+        """Returns nothing: every entry serves every model equally well."""
         return []
 
     async def _ask(
@@ -156,7 +156,8 @@ class RemoteModels:
         raise AssertionError("the last attempt returns or raises")
 
     def _retry_or_raise(self, application: ModelApplication, error: Exception, *, is_last: bool) -> None:
-        """Returns if the request may be retried because its replica was lost before it answered."""
+        """Returns if the request may be retried because its replica was lost before it answered; otherwise
+        raises the error."""
         ours = as_ours(error)
         if is_last or not isinstance(ours, ReplicaLost):
             raise ours from error
@@ -166,8 +167,8 @@ class RemoteModels:
     async def _ready_application(
         self, model: ModelRef, load_timeout_seconds: float | None
     ) -> ModelApplication:
-        """The model's application, once a replica has the weights. Raises Unavailable if that takes too
-        long."""
+        """Returns the model's application once a replica has the weights. Raises Unavailable if that takes
+        too long."""
         if (merged := self._hot.ready_application(model)) is not None:
             return merged
         async with time_limit(load_timeout_seconds, partial(self._start.not_ready, model)):
@@ -187,7 +188,7 @@ class RemoteModels:
             if key not in self._placing:
                 self._placing[key] = placing = asyncio.create_task(self._placed(key, model))
                 placing.add_done_callback(partial(self._placing_ended, key))
-            # Shielded, because other requests may be waiting for it too.
+            # Shielded, because other requests may also be waiting for it.
             application = await asyncio.shield(self._placing[key])
         return application
 
@@ -206,7 +207,7 @@ class RemoteModels:
     def _placing_ended(self, key: str, placing: asyncio.Task[ModelApplication]) -> None:
         del self._placing[key]
         if not placing.cancelled():
-            # Retrieved, so that asyncio does not log an error for which no request has waited.
+            # Retrieved, so that asyncio does not log an error for which no request was waiting.
             placing.exception()
 
     async def _ensure_weights(self, model: ModelRef) -> None:
@@ -218,12 +219,12 @@ class RemoteModels:
                     await application.ensure(model.owner, named=model.weights)
                 return
             except ReplicaLost as error:
-                # If it was removed because it could not start, the placer says why.
+                # If the application was removed because it could not start, the placer has the reason.
                 self._retry_or_raise(application, error, is_last=attempt == _ATTEMPTS - 1)
 
     @contextmanager
     def _in_use(self, application: ModelApplication) -> Iterator[None]:
-        """Keeps the placer from removing the application, also during streams and starts that take longer
+        """Keeps the placer from removing the application, even during streams and starts that take longer
         than a deployment may be idle."""
         application.users += 1
         if application.touching is None:
@@ -237,7 +238,7 @@ class RemoteModels:
         await asyncio.sleep(_TOUCH_SECONDS)
         while application.users:
             try:
-                # None is the answer of a placer of an earlier release.
+                # A placer of an earlier release answers None.
                 if await self._placer.options(method_name="touch").remote(application.name) is False:
                     application.removed.set()
             except Exception:
@@ -254,9 +255,9 @@ class RemoteModels:
 
 
 async def _stats_of(application: ModelApplication) -> list[EngineStats]:
-    """Empty if the application has gone."""
+    """Returns the application's statistics; empty if it is gone."""
     try:
-        # Raises at once if the deployment has gone.
+        # Raises at once if the deployment is gone.
         stats: list[EngineStats] = await application.handle.options(method_name="stats").remote()
     except Exception:
         _log.warning("%s did not return its statistics.", application.name, exc_info=True)
@@ -265,5 +266,6 @@ async def _stats_of(application: ModelApplication) -> list[EngineStats]:
 
 
 def _key(model: ModelRef) -> str:
-    """Names the deployment. Beside vLLM's, a base has another one for what vLLM does not run."""
+    """Returns the deployment's name. Beside its vLLM deployment, a base has another one for what vLLM does
+    not run."""
     return f"{model.weights} embedded" if takes_embedded(model) else model.weights

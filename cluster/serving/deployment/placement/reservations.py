@@ -1,4 +1,4 @@
-"""Tracks which GPUs the models' own deployments have reserved, and chooses which of these make room for
+"""Tracks which GPUs the models' own deployments have reserved, and chooses which of them make room for
 another one."""
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,8 @@ requests at least once a minute, and open ones and starts every half minute."""
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """GPUs of a pool, as the name of an application tells them, also to a placer that has just started."""
+    """GPUs of a pool that an application reserves. They are read from its name, so a placer that has just
+    started knows them too."""
 
     pool: str
     devices: int
@@ -24,7 +25,7 @@ class Reservation:
 
     @staticmethod
     def read(name: str) -> "Reservation | None":
-        """None for an application without GPUs."""
+        """Reads a reservation from an application's name. None for an application without GPUs."""
         before, _, devices = name.rpartition("-gpus-")
         pool = before.partition("-on-")[2]
         return Reservation(pool, int(devices)) if pool and devices.isdecimal() else None
@@ -35,16 +36,17 @@ class Reservation:
 
 
 def that_fit(plan: VllmPlan, replicas: int) -> int:
-    """As many of the replicas as the pool has room for. All GPUs of a replica are on one node."""
+    """Returns the number of replicas for which the pool has room, at most `replicas`. All GPUs of a replica
+    are on one node."""
     return min(replicas, plan.pool.nodes * (plan.pool.devices // plan.tensor_parallel_size))
 
 
 def superfluous(
     used: Mapping[str, float], wanted: Reservation, *, devices: int, now: float, idle_seconds: float
 ) -> list[str] | None:
-    """The applications of `used` (name -> time of the last use) to remove, so that `wanted` has room among
-    the pool's `devices`: those that were unused for longest, and for `idle_seconds` at least. None if that is
-    not enough."""
+    """Returns the applications of `used` (name -> time of the last use) to remove, so that `wanted` fits into
+    the pool's `devices`: those that have been unused for longest, and for at least `idle_seconds`. None if
+    that is not enough."""
     missing = wanted.devices + reserved(used, wanted.pool) - devices
     removed = []
     for name, reservation in _oldest_first(used, wanted.pool):
@@ -56,7 +58,7 @@ def superfluous(
 
 
 def reserved(used: Mapping[str, float], pool: str) -> int:
-    """Devices of the applications of `used` in the pool."""
+    """Returns the devices that applications of `used` have in the pool."""
     return sum(reservation.devices for _, reservation in _oldest_first(used, pool))
 
 

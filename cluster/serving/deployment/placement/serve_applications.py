@@ -1,4 +1,4 @@
-"""The applications of single models in Ray Serve: how they are created, and what their replicas reserve."""
+"""The Ray Serve applications of single models: how they are created, and what their replicas reserve."""
 
 import platform
 import shlex
@@ -47,9 +47,9 @@ class Replicas:
     """Replicas of one application that Serve wants to keep."""
 
     running: frozenset[str] = frozenset()
-    """Ids of those that take requests."""
+    """Ids of the replicas that take requests."""
     starting: int = 0
-    """How many wait for a node with room for them, or for their process."""
+    """Number of replicas that wait for a node with room for them, or for their process."""
 
 
 class Applications(Protocol):
@@ -60,7 +60,7 @@ class Applications(Protocol):
         ...
 
     def present(self) -> set[str]:
-        """The names of all applications that Serve has, with those that are being removed."""
+        """Returns the names of all applications that Serve has, including those that are being removed."""
         ...
 
     def replicas(self) -> dict[str, Replicas]:
@@ -76,7 +76,7 @@ class Applications(Protocol):
         merges: bool,
         vllm: VllmPlan | None = None,
     ) -> None:
-        """Creates or recreates one, without waiting until it runs."""
+        """Creates or recreates an application, without waiting until it runs."""
         ...
 
     def check_environment(self, settings: EngineSettings, plan: VllmPlan) -> None:
@@ -84,8 +84,8 @@ class Applications(Protocol):
         ...
 
     def start_failure(self, name: str) -> str:
-        """What Serve says of an application whose replicas end before they are ready, and of which none runs.
-        Empty for any other."""
+        """Returns what Serve says of an application whose replicas end before they are ready, if none of them
+        runs. Empty for any other."""
         ...
 
     def delete(self, name: str) -> None:
@@ -124,7 +124,7 @@ class ServeApplications:
         merges: bool,
         vllm: VllmPlan | None = None,
     ) -> None:
-        # The weights without the adapter of the first request: adapters come and go.
+        # The weights without the adapter of the first request, because adapters come and go.
         own = model if merges else model.owner
         deployment = serve.deployment(
             ModelApp,
@@ -160,8 +160,8 @@ class ServeApplications:
             raise error.cause from error
 
     def _found(self) -> dict[str, ApplicationDetails]:
-        # As serve.status() does, which leaves out the replicas' ids. Ray's own list of actors would not do:
-        # it has those, too, that wait for a node.
+        # Like serve.status(), which leaves out the replicas' ids. Ray's own list of actors would not do,
+        # because it includes actors that wait for a node.
         with self._lock:
             found = ServeInstanceDetails(**_get_global_client().get_serve_details()).applications
         return {name: one for name, one in found.items() if name.startswith(PREFIX)}
@@ -176,14 +176,14 @@ def replicas_of(found: Iterable[ReplicaDetails]) -> Replicas:
 
 
 def said_of_start(deployment: DeploymentDetails) -> str:
-    """Serve's message, with the error of the replica that it has tried last, if none of them starts."""
+    """Returns Serve's message, with the error of the replica that it tried last, if none of them starts."""
     has_failed = deployment.status_trigger == DeploymentStatusTrigger.REPLICA_STARTUP_FAILED
     is_running = bool(replicas_of(deployment.replicas).running)
     return deployment.message if has_failed and not is_running else ""
 
 
 def actor_options(settings: EngineSettings, vllm: VllmPlan | None) -> dict[str, Any]:
-    """Ray's options of a replica. All GPUs of a replica are on one node, because it is one actor."""
+    """Returns Ray's options of a replica. All GPUs of a replica are on one node, because it is one actor."""
     if vllm is None:
         has_gpus = bool(settings.actor_options.get("num_gpus"))
         # Nodes without GPUs would have no room for it.
@@ -194,15 +194,16 @@ def actor_options(settings: EngineSettings, vllm: VllmPlan | None) -> dict[str, 
     if vllm.pool.selector:
         options["label_selector"] = vllm.pool.selector
     if settings.vllm_python:
-        # Ray takes it for the beginning of a shell's command.
+        # Ray treats this as the beginning of a shell command.
         options["runtime_env"] = {"py_executable": shlex.quote(settings.vllm_python)}
     return {**options, **settings.actor_options}
 
 
 def scaled(own: ModelRef, settings: EngineSettings, vllm: VllmPlan | None, *, merges: bool) -> EngineSettings:
-    """The settings that `replicas` reads, for this model."""
+    """Returns the settings that `replicas` reads, for this model."""
     if vllm is not None:
-        # Shared placement keeps its own replica; a base here that is not to be warm scales to zero.
+        # With shared placement, /engine keeps its own replica. Here, a base that is not to be warm scales to
+        # zero.
         is_warm = own.full is None and own.base.alias in settings.warm_bases.split(",")
         few = max(int(is_warm), settings.min_replicas if settings.placement == "own" else 0)
         return settings.model_copy(

@@ -1,4 +1,4 @@
-"""The entry's models where GPUs serve some of them: small ones run in this replica, the others elsewhere."""
+"""The entry's models if GPUs serve some of them: small models run in this replica, the others elsewhere."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ class SplitModels:
         self._warming: set[asyncio.Task[None]] = set()
 
     async def warm(self) -> None:
-        """Loads the small bases of `warm_bases`, and has the others' deployments started."""
+        """Loads the small bases of `warm_bases`, and starts the deployments of the others."""
         catalogue = load_catalogue()
         named = [alias for alias in self._settings.warm_bases.split(",") if alias]
         elsewhere = [

@@ -1,4 +1,4 @@
-"""The GPUs that models share with training: what jobs have claimed, and what models need."""
+"""GPUs that models share with training: what jobs have claimed, and what models need."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,11 +7,11 @@ from cluster.contracts.serving_plan import ServingPool
 from cluster.serving.deployment.placement.reservations import IN_USE_SECONDS, Reservation, reserved
 
 _CLAIM_SECONDS = 60.0
-"""How long a claim of training counts: the scheduler that made it may be gone."""
+"""How long a claim of training counts, because the scheduler that made it may be gone."""
 
 
 class TrainingClaims:
-    """Times are by the monotonic clock."""
+    """Records claims and refusals. Times are monotonic."""
 
     def __init__(self, pools: Sequence[ServingPool]) -> None:
         self._pools = [pool for pool in pools if pool.kind == "cuda"]
@@ -21,13 +21,13 @@ class TrainingClaims:
         """Applications that found no room, and when."""
 
     def pool_of(self, claim: TrainingClaim) -> ServingPool | None:
-        """The pool that has the claim's nodes; None if models have none of them."""
+        """Returns the pool that has the claim's nodes; None if they are not in a pool of the models."""
         if claim.labels is None:
             return next(iter(self._pools), None)
         return next((pool for pool in self._pools if pool.selector == claim.labels), None)
 
     def claim(self, pool: ServingPool, devices: int, now: float) -> bool:
-        """Whether training may have so many: some are always the models'."""
+        """Whether training may have this many devices: some always belong to the models."""
         most = pool.all_devices - pool.floor
         self._claimed[pool.name] = (min(devices, most), now)
         return devices <= most
@@ -44,8 +44,8 @@ class TrainingClaims:
         self._refused.pop(name, None)
 
     def needed(self, used: Mapping[str, float], pool: ServingPool, now: float) -> int:
-        """Devices of the applications that are in use, of `used` (name -> time of the last use), and of those
-        that have found no room."""
+        """Returns the devices of the applications of `used` (name -> time of the last use) that are in use,
+        and of those that have found no room."""
         self._refused = {name: at for name, at in self._refused.items() if now - at < IN_USE_SECONDS}
         in_use = {name: at for name, at in used.items() if now - at < IN_USE_SECONDS}
         return min(pool.all_devices, reserved({**in_use, **self._refused}, pool.name))

@@ -43,7 +43,7 @@ def models_to_merge(
     most: int,
 ) -> frozenset[str]:
     """Selects the models to be served merged: those at `threshold` tokens per second, and those already `hot`
-    until they fall below half of it, without the `refused`. At most `most`: those already hot first, then by
+    until they fall below half of it, except the `refused`. At most `most`: those already hot first, then by
     rate."""
     wanted = [
         model

@@ -26,14 +26,14 @@ class AdaptedModel:
         pack_layers(model, layers)
         self._rows = RowLora(model, layers, self.device)
         self.states = self._find_states()
-        """(heads, key width, value width) that each layer caches per token, without those at the end that
-        read what earlier ones cache. Empty for a model that caches something else and so supports no
-        prefix."""
+        """(heads, key width, value width) that each layer caches per token, except layers at the end that
+        reuse the cache of earlier ones. Empty for a model that caches something else and therefore supports
+        no prefix."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """(in, out) of the linear layers that adapters may change, by name. Layers whose input has lost the
-        row structure are excluded, because their tokens cannot be matched to adapters."""
+        """Returns (in, out) of the linear layers that adapters may change, by name. Excludes layers whose
+        input no longer has the row structure, because its tokens cannot be matched to adapters."""
         return self._rows.shapes
 
     @property
@@ -43,7 +43,7 @@ class AdaptedModel:
 
     @property
     def attention(self) -> str:
-        """Transformers' name of the attention implementation."""
+        """transformers' name of the attention implementation."""
         name: str = self.config._attn_implementation
         return name
 
@@ -57,7 +57,7 @@ class AdaptedModel:
         try:
             logits: Tensor = self._model(input_ids=input_ids, **options).logits
         finally:
-            # The last pass must not keep its adapters in memory.
+            # The adapters of the last pass must not stay in memory.
             self._rows.assign([])
         return logits.float()
 

@@ -1,4 +1,4 @@
-"""The argument of compiled LoRA, apart from its code, which not every process may import."""
+"""The argument of compiled LoRA. Its code is in another module, which not every process may import."""
 
 import ctypes
 

@@ -13,13 +13,14 @@ from cluster.serving.embedded.lora.call import LoraCall
 from cluster.serving.weights.adapter import Adapter
 
 _LONGEST_PIECE = 64
-"""Rows whose reduced form, and a few columns of whose updates, fit into a core's cache."""
+"""Number of rows whose reduced form, with a few columns of their updates, fits into a core's cache."""
 _SHORTEST_PIECE = 4
-"""Rows that are multiplied by each weight that is read."""
+"""Minimum number of rows by which each weight that is read is multiplied."""
 _ROWS_A_READING = 20
-"""Reading an adapter's weights from memory takes as long as multiplying this many rows by them."""
+"""Number of rows that can be multiplied by an adapter's weights in the time that reading them from memory
+takes."""
 _WORTH_THREADS = 10_000_000
-"""Multiplications that take as long as starting threads, about 0.1 ms."""
+"""Number of multiplications that take as long as starting threads, about 0.1 ms."""
 
 
 class CompiledLora:
@@ -28,7 +29,8 @@ class CompiledLora:
     def __init__(self, layers: Iterable[str]) -> None:
         self._place_of = {name: place for place, name in enumerate(layers)}
         self._pairs: WeakKeyDictionary[Adapter, np.ndarray] = WeakKeyDictionary()
-        """[L, 3]: the addresses of each layer's weights and their rank, as LoraCall takes them."""
+        """[L, 3] per adapter: the addresses of each layer's weights and their rank, in the form of
+        LoraCall."""
         self._last: tuple[list[ref[Adapter] | None], CompiledPlan] | None = None
         """The adapters of the last pass, as weak references, and its plan."""
         # Imported here because vLLM does not start in a process that has imported numba.
@@ -37,11 +39,11 @@ class CompiledLora:
         self._run = compiled()
 
     def share(self, names: Sequence[Sequence[str]]) -> None:
-        """Does nothing: the next layer finds what a layer has just read in the core's cache."""
+        """Does nothing: the next layer finds in the core's cache what the previous one has just read."""
 
     def plan(self, adapters: Sequence[Adapter | None]) -> "CompiledPlan":
-        """Returns the last plan if nothing has changed, because most decode steps have the same rows as the
-        last."""
+        """Returns the previous plan if nothing has changed, because most decode steps have the same rows as
+        the previous one."""
         if self._last is not None and _are_same(self._last[0], adapters):
             return self._last[1]
         rows_of: dict[Adapter, list[int]] = {}
@@ -78,7 +80,7 @@ class CompiledPlan:
         run: Callable[[LoraCall, int], None],
     ) -> None:
         """`rows_of` are each adapter's rows, out of `batch`. `pairs_LA3` is indexed by layer as in
-        `place_of`. `run` adds the updates, on the given number of threads."""
+        `place_of`. `run` adds the updates on the given number of threads."""
         self._rows_of = rows_of
         self._batch = batch
         self._pairs_LA3 = pairs_LA3
@@ -133,7 +135,7 @@ class CompiledPlan:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """Arguments that are the same for all layers with as many rows."""
+    """Arguments that are the same for all layers with the same number of rows."""
 
     rows: np.ndarray
     pieces_P3: np.ndarray

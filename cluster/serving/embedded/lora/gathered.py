@@ -1,4 +1,4 @@
-"""Row LoRA on a GPU with PyTorch's operators: adapters are stacked, and one product multiplies by all of
+"""Row LoRA on a GPU with PyTorch's operators. Adapters are stacked, and one product multiplies by all of
 them."""
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ class GatheredLora:
         self._device = device
         self._stack = LoraStack(shapes, [[name] for name in shapes], device)
         self._last: tuple[tuple[int | None, ...], object, Gathered] | None = None
-        """The slots of the last mixed batch, the stack's sites at that time, and the plan."""
+        """Slots of the last mixed batch, the stack's sites at that time, and the plan."""
 
     def share(self, names: Sequence[Sequence[str]]) -> None:
         self._stack = LoraStack(self._shapes, names, self._device)
@@ -33,8 +33,8 @@ class GatheredLora:
         return self._mix(adapters, self._stack.hold(list(used.values())))
 
     def _mix(self, adapters: Sequence[Adapter | None], slot_of: Mapping[str, int]) -> "Gathered":
-        """Returns the last plan if nothing has changed, because most decode steps have the same rows as the
-        last."""
+        """Returns the previous plan if nothing has changed, because most decode steps have the same rows as
+        the previous one."""
         slots = tuple(slot_of.get(adapter.digest) if adapter is not None else None for adapter in adapters)
         sites = self._stack.sites
         if self._last is None or self._last[0] != slots or self._last[1] is not sites:
@@ -72,7 +72,7 @@ class Alone:
 
 class Gathered:
     """A Plan for several adapters. Rows are gathered by adapter, padded to the largest group, and multiplied
-    by all adapters at once: kernel launches are expensive, idle lanes are not."""
+    by all adapters at once, because kernel launches are expensive and padding is not."""
 
     def __init__(
         self, slots: Sequence[int | None], sites: Mapping[str, Site], num_slots: int, device: torch.device
@@ -88,7 +88,7 @@ class Gathered:
         place_of = {
             row: slot * most + place for slot, rows in enumerate(groups) for place, row in enumerate(rows)
         }
-        # Padding is computed but never read, so any row will do.
+        # Padding is computed but never read, so any row can be used.
         gather = [row for rows in groups for row in rows + (rows or [0])[:1] * (most - len(rows))]
         adapted = sorted(place_of)
         self._gather = torch.tensor(gather, device=device)

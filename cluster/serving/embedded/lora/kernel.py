@@ -1,7 +1,7 @@
 """The LoRA of many rows in one call, compiled for this CPU.
 
-An adapter's weights are read in place, once for all of its rows. PyTorch's operators, none of which is made
-for few rows and narrow matrices, take two to six times as long.
+An adapter's weights are read in place, once for all of its rows. PyTorch's operators take two to six times as
+long, because none of them is made for few rows and narrow matrices.
 """
 
 import ctypes
@@ -42,7 +42,7 @@ def compiled() -> Callable[[LoraCall, int], None]:
 
 
 def _compile() -> Any:
-    """A C function, at `address`, that takes a LoraCall and does the work of its OpenMP thread."""
+    """Compiles a C function, at `address`, that takes a LoraCall and does the work of its OpenMP thread."""
     call = numba.from_dtype(np.dtype(LoraCall))
     signature = types.void(types.CPointer(call))
     try:
@@ -108,7 +108,7 @@ def _shrink(x_NI: Any, rows: Any, down_RI: Any, reduced_NR: Any) -> None:
 
 @_compiled_with_its_caller
 def _expand(reduced_NR: Any, up_RO: Any, rows: Any, out_NO: Any) -> None:
-    """Eight ranks at a time, so that a row is read and written seldom."""
+    """Computes eight ranks at a time, so that a row is rarely read and written."""
     for r in range(0, len(up_RO), 8):
         r0, r1, r2, r3 = _four(r, len(up_RO))
         r4, r5, r6, r7 = _four(r + 4, len(up_RO))
@@ -125,7 +125,7 @@ def _expand(reduced_NR: Any, up_RO: Any, rows: Any, out_NO: Any) -> None:
 
 @_compiled_with_its_caller
 def _four(first: int, stop: int) -> tuple[int, int, int, int]:
-    """The next four indices; if fewer are left, the last one is repeated."""
+    """Returns the next four indices; if fewer are left, the last one is repeated."""
     last = stop - 1
     return min(first, last), min(first + 1, last), min(first + 2, last), min(first + 3, last)
 
@@ -135,7 +135,7 @@ _num_threads = types.ExternalFunction("omp_get_num_threads", types.int32())
 
 
 def _pointer_to(kind: Any) -> Any:
-    """A conversion from address to pointer, which numba does not provide."""
+    """Makes a conversion from address to pointer, which numba does not provide."""
 
     def pointer(context: Any, address: Any) -> Any:
         def convert(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:

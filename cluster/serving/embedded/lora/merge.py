@@ -1,4 +1,5 @@
-"""Merges a LoRA adapter into its base's weights, if the result computes the same as the two side by side."""
+"""Merges a LoRA adapter into its base's weights, if the result computes the same as the base with the adapter
+applied separately."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +16,7 @@ _LENGTH = 48
 """Number of random tokens on which the two are compared."""
 
 ReadAdapter = Callable[[Mapping[str, tuple[int, int]]], Adapter]
-"""Takes the (in, out) of the linear layers by name."""
+"""Takes the (in, out) of the linear layers by name, and returns the adapter."""
 
 
 @torch.inference_mode()
@@ -40,7 +41,7 @@ def merged_model(load: Callable[[], Any], read_adapter: ReadAdapter) -> Any:
         weight.copy_(pair.added_to(weight, is_transposed=isinstance(layer, Conv1D)))
     found = model(input_ids=torch.tensor(text, device=model.device), use_cache=False).logits[0].float()
     error = error_between(found, expected)
-    # Written so that NaN fails.
+    # Written so that NaN also fails.
     if not error <= (limit := tolerance(model.dtype)):
         raise InvalidRequest(
             f"The adapter {adapter.digest} cannot be merged: its logits would differ by {error:.2g} standard "

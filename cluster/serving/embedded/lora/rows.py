@@ -27,12 +27,12 @@ class Planner(Protocol):
     """Creates the plans that are fastest on a kind of device."""
 
     def share(self, names: Sequence[Sequence[str]]) -> None:
-        """Called once with the groups of layers that get the same input tensor and may share work on it.
-        Every pass checks again that they do."""
+        """Called once with the groups of layers that receive the same input tensor and may share work on it.
+        Every pass checks again that they receive the same."""
         ...
 
     def plan(self, adapters: Sequence[Adapter | None]) -> Plan:
-        """The plan for one pass, in which at least one row has an adapter with pairs."""
+        """Returns the plan for one pass, in which at least one row has an adapter with pairs."""
         ...
 
     def forget(self) -> None:
@@ -71,11 +71,11 @@ class RowLora:
         )
         self._plan: Plan | None = None
         self._adapters: Sequence[Adapter | None] = ()
-        """Kept alive while a plan may read them by address."""
+        """Adapters that must stay alive, because a plan may read them by address."""
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Forward passes in this context show which layers get the same input tensor."""
+        """Within the context, forward passes record which layers receive the same input tensor."""
         self._plan = watched = _Watched()
         try:
             yield
@@ -112,7 +112,7 @@ class _RowLoraLayer(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Some models read the dtype of their layers' weights."""
+        """The layer's weight, because some models read its dtype."""
         weight: Tensor = self.layer.weight
         return weight
 

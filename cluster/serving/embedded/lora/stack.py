@@ -11,8 +11,8 @@ from torch import Tensor
 from cluster.serving.weights.adapter import Adapter
 
 _IDLE_STEPS = 16
-"""An adapter may be replaced after this many forward passes without it, because passes over some rows and
-over all rows alternate."""
+"""An adapter may be replaced after this many forward passes without it. It is more than one because passes
+over some rows and passes over all rows alternate."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Site:
     """The stacked tensors of a layer. Smaller ranks and adapters without the layer are padded with zeros."""
 
     down_SIR: Tensor
-    """Shared by all layers with the same input, whose ranks are concatenated."""
+    """Matrices shared by all layers with the same input, whose ranks are concatenated."""
     ranks: slice
     """This layer's ranks in `down_SIR`."""
     up_SRO: Tensor
@@ -40,21 +40,22 @@ class LoraStack:
         self._held: list[str] = []
         """Digests by slot."""
         self._adapters: WeakValueDictionary[str, Adapter] = WeakValueDictionary()
-        """Stacked adapters by digest. Weak, so that a slot keeps no adapter in memory."""
+        """Stacked adapters by digest. The references are weak, so that a slot keeps no adapter in memory."""
         self._last_used: list[int] = []
         self._now = 0
         self._capacity = 0
         self._all: dict[str, Site] = {}
         """Sites over all slots, including unused ones."""
         self.sites: Mapping[str, Site] = {}
-        """Sites over the slots in use, by layer. A new object whenever their content has changed."""
+        """Sites over the slots in use, by layer. Replaced by a new object whenever their content has
+        changed."""
 
     def __len__(self) -> int:
         """Number of slots in use."""
         return len(self._held)
 
     def hold(self, adapters: Sequence[Adapter]) -> Mapping[str, int]:
-        """Adds missing adapters. Returns the slots of all stacked ones, by digest."""
+        """Adds missing adapters. Returns the slots of all stacked adapters, by digest."""
         self._now += 1
         slots = self._slots()
         for adapter in adapters:

@@ -30,13 +30,13 @@ from cluster.tracing import configure_tracing, span, stop_tracing, traceparent
 FENCED = 3
 SYNC_TIMEOUT_SECONDS = 10.0
 STORAGE_SECONDS = 120.0
-"""How long a storage that does not answer is waited for: less than an attempt may take to start."""
+"""How long to wait for storage that does not answer. It is less than an attempt may take to start."""
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     end_with_parent()
-    # Before other threads start, because they inherit the niceness.
+    # Called before other threads start, because they inherit the niceness.
     reset_niceness()
     configure_logs(sys.stderr, process="runner")
     configure_tracing("runner")
@@ -49,7 +49,7 @@ def main() -> int:
             with Trackers(spec, Path(scratch)) as trackers:
                 state = run_attempt(spec, link, lambda spec: trackers.follow(RayRun(spec)))
         except SystemExit:
-            # A restart that was planned is no fault of the attempt. Without this, it would seem lost.
+            # A planned restart is not a fault of the attempt. Without this call, the attempt would seem lost.
             tell_stopped(link)
             raise
         except FencedError as error:
@@ -59,8 +59,8 @@ def main() -> int:
 
 
 def run_attempt(spec: JobSpec, link: ServiceLink, start: Callable[[JobSpec], SupervisedRun]) -> RunnerState:
-    """`supervise`, within the trace that the specification continues. `start` gets one that the workers
-    continue."""
+    """Calls `supervise` within the trace that the specification continues. `start` gets a specification with
+    a trace that the workers continue."""
     with span("attempt", parent=spec.traceparent, job=spec.job_id, attempt=spec.attempt):
         continued = spec.model_copy(update={"traceparent": traceparent() or spec.traceparent})
         return supervise(link, lambda: start(continued))

@@ -27,16 +27,18 @@ from cluster.worker_resources import resources_per_worker
 logger = logging.getLogger(__name__)
 
 PLACING_SECONDS = 120.0
-"""How long a gang waits for the very nodes that the scheduler chose. Something else must have taken them."""
+"""How long a gang waits for the exact nodes that the scheduler chose. After that, something else must have
+taken them."""
 
 LOOK_SECONDS = 2.0
-"""Time between two looks at the cluster's nodes: whether those of the run are there, or about to go."""
+"""Interval between two looks at the cluster's nodes, to see whether those of the run are there or about to
+go."""
 
 WAIT_REPORT_SECONDS = 15.0
 """How long a run waits for devices before it says so. Workers need a few seconds to start in any case."""
 
 ANSWER_SECONDS = 0.1
-"""How long an idle actor needs to answer, beyond the time that it waits."""
+"""Time that an idle actor needs to answer, beyond the time that it waits."""
 
 
 class ControlActor:
@@ -53,13 +55,13 @@ class ControlActor:
         self._has_ended = asyncio.Event()
 
     async def hold(self, nodes: Mapping[str, int]) -> None:
-        """Called once the gang has all its devices: those of so many workers on each node."""
+        """Called once the gang has all its devices, with the number of its workers on each node."""
         self._nodes = nodes
         self._has_devices.set()
         await self.push([WorkersStarted(nodes=dict(nodes))])
 
     async def start(self) -> bool:
-        """Called by each worker before it trains. Returns whether it shall."""
+        """Called by each worker before it trains. Returns whether it may train."""
         return not self._has_ended.is_set()
 
     async def wait_for_devices(self) -> None:
@@ -70,7 +72,7 @@ class ControlActor:
         return list(self._nodes)
 
     async def push(self, events: list[RunnerEvent]) -> WorkerCommand:
-        """Called by the first worker. Events that come after the final state are dropped."""
+        """Called by the first worker. Events that arrive after the final state are dropped."""
         if not self._has_ended.is_set():
             self._has_trained = self._has_trained or any(isinstance(event, StepMetrics) for event in events)
             self._events += events
@@ -89,15 +91,15 @@ class ControlActor:
             await self._end_with("pause")
 
     async def leave(self, reason: str) -> None:
-        """Pauses the run although nobody asked for it, and with less to store than a pause that is asked
-        for."""
+        """Pauses the run although nobody asked for it. Less is stored than for a pause that was requested."""
         if self._command == "continue":
             self._reason = reason
         await self._end_with("leave")
 
     async def _end_with(self, command: WorkerCommand) -> None:
-        """A run that has taken no step has nothing to save, and ends, whatever its workers are at: fetching
-        and loading a large model take long. They are killed when the driver ends, as for a cancelled job."""
+        """Ends the run. One that has taken no step has nothing to save, and ends at once, whatever its
+        workers are doing, because fetching and loading a large model take long. The workers are killed when
+        the driver ends, as for a cancelled job."""
         self._command = command
         if not self._has_trained:
             await self.finish(Stopped())
@@ -112,14 +114,14 @@ class ControlActor:
 class RayRun:
     """A `supervise.SupervisedRun` that trains on the Ray cluster of this process.
 
-    Slow work happens in a thread, so that the runner keeps talking to the service.
+    Slow work happens in a thread, so that the runner keeps communicating with the service.
     """
 
     def __init__(self, spec: JobSpec) -> None:
         self._actor: Any = None
         self._pending_take: Any = None
-        """A call of the actor's `take` that has not returned yet. The actor gets only the CPU time that
-        training leaves it, and the heartbeat must not wait for it."""
+        """A call of the actor's `take` that has not returned yet. The actor only gets the CPU time that
+        training leaves, and the heartbeat must not wait for it."""
         self._is_ready = threading.Event()
         self._failure: Failed | None = None
         threading.Thread(target=self._train, args=(spec,), name="train", daemon=True).start()
@@ -153,7 +155,8 @@ class RayRun:
             from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
             ray.init()
-            # On another node, the run would end if that one was lost.
+            # The actor must be on the driver's node: on another node, losing that node would also end the
+            # run.
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
             control = ray.remote(num_cpus=0, scheduling_strategy=here)(ControlActor)
             self._actor = control.remote()
@@ -167,17 +170,18 @@ class RayRun:
             self._end(_lost(error))
 
     def _watch_nodes(self, spec: JobSpec) -> None:
-        """Until the end of the process: what the gang waits for, then whether its nodes are about to go."""
+        """Runs until the process ends: reports what the gang waits for, then watches whether its nodes are
+        about to go."""
         try:
             self._report_wait(spec)
             self._leave_draining_nodes()
         except Exception:
-            # Training goes on: it ends with an error of its own if a node is lost.
+            # Training continues. If a node is lost, training ends with its own error.
             logger.exception("The run's nodes are no longer watched.")
 
     def _report_wait(self, spec: JobSpec) -> None:
-        """Tells the job's owner what the run waits for, whenever that has changed, until it has its
-        devices. If the scheduler was wrong about what is free, the job goes back to it."""
+        """Tells the job's owner what the run waits for, whenever that changes, until it has its devices. If
+        the scheduler was wrong about free devices, the job goes back to the queue."""
         import ray
 
         here = ray.get_runtime_context().get_node_id()
@@ -198,7 +202,7 @@ class RayRun:
                 reported = message
 
     def _leave_draining_nodes(self) -> None:
-        """Saves the run's state while a node that is about to go, such as a spot instance, still stands."""
+        """Saves the run's state while a node that is about to go, such as a spot instance, is still up."""
         import ray
 
         here = ray.get_runtime_context().get_node_id()
@@ -211,8 +215,8 @@ class RayRun:
             time.sleep(LOOK_SECONDS)  # Ray sends no notification.
 
     def _end(self, failure: Failed) -> None:
-        """Sets the final state through the actor, which holds the first worker's last events and may have its
-        final state already."""
+        """Sets the final state through the actor, which holds the first worker's last events and may already
+        have its final state."""
         import ray
 
         if self._actor is None:
@@ -223,9 +227,9 @@ class RayRun:
 
 
 def why_give_up(placement: Placement | None, waited_seconds: float, alive: Collection[str]) -> str | None:
-    """Why a gang that has waited for so long for its devices goes back to the queue; None if it waits on.
-    `alive` are the ids of all nodes that stand. A job that was given no nodes waits for as long as it
-    takes."""
+    """Returns why a gang that has waited this long for its devices goes back to the queue; None if it
+    continues to wait. `alive` are the ids of all nodes that are up. A job that was not assigned nodes waits
+    for as long as it takes."""
     if placement is None or not placement.nodes:
         return None
     if not placement.nodes.keys() <= set(alive):
@@ -236,9 +240,9 @@ def why_give_up(placement: Placement | None, waited_seconds: float, alive: Colle
 
 
 def why_leave(draining: Collection[str], nodes: Collection[str], *, driver: str) -> str | None:
-    """Why a run goes back to the queue before Ray takes a node away; None if it trains on. `nodes` are those
-    of its workers. `driver` is that of its driver and its `ControlActor`, without which it ends too: the
-    head."""
+    """Returns why a run goes back to the queue before Ray takes a node away; None if it continues to train.
+    `nodes` are those of its workers. `driver` is the head node, which has its driver and its `ControlActor`:
+    without it, the run also ends."""
     if not set(draining).isdisjoint(nodes):
         return "a node that it runs on is about to be taken away."
     if driver in draining:
@@ -253,7 +257,7 @@ def nodes_alive() -> set[str]:
 
 
 def draining_nodes() -> set[str]:
-    """Ids of the nodes of which Ray knows that they are about to go."""
+    """Returns the ids of the nodes that Ray knows to be about to go."""
     from ray._private.state import state
 
     return set(state.get_draining_nodes())
@@ -262,7 +266,8 @@ def draining_nodes() -> set[str]:
 def waiting_message(
     num_workers: int, each: Mapping[str, float], in_all: Mapping[str, float], free: Mapping[str, float]
 ) -> str:
-    """`each` is what one worker reserves; `in_all` and `free` are the cluster's resources, in Ray's words."""
+    """Describes what a run waits for. `each` is what one worker reserves; `in_all` and `free` are the
+    cluster's resources, under Ray's names."""
     needs = " and ".join(f"{number * num_workers:g} {name}(s)" for name, number in each.items())
     has = " and ".join(f"{free.get(name, 0):g} of {in_all.get(name, 0):g} {name}(s)" for name in each)
     return f"The job waits for the cluster: it needs {needs} for {num_workers} worker(s), and {has} are free."

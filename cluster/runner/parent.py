@@ -10,16 +10,16 @@ import threading
 def end_with_parent() -> None:
     """Sends this process SIGTERM once its parent has ended, or at once if init has adopted it.
 
-    The parent is Ray's supervisor of the job, or its shell. If a cluster is lost while the runner still looks
-    for it, nothing else would ever end the runner: the service of a lost installation does not answer, and
-    so cannot fence it."""
+    The parent is Ray's supervisor of the job, or its shell. If a cluster is lost while the runner is still
+    connecting to it, nothing else would ever end the runner: the service of a lost installation does not
+    answer, so it cannot fence the runner."""
     if os.getppid() == 1:
-        # It ended before this process could ask for it.
+        # The parent ended before this process could ask for the signal.
         os.kill(os.getpid(), signal.SIGTERM)
     try:
         parent = os.pidfd_open(os.getppid())
     except OSError as error:
-        # Such as a sandbox that does not know the call. Jobs run without it, too.
+        # For example a sandbox that does not know the call. Jobs also run without it.
         logging.warning("The runner's parent is not watched: %s", error)
         return
 

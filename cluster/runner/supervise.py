@@ -10,11 +10,11 @@ from cluster.runner.sync import EVENTS_SECONDS, FencedError, ServiceLink
 
 
 class SupervisedRun(Protocol):
-    """Training that runs elsewhere."""
+    """A training run that runs elsewhere."""
 
     def take(self, wait_seconds: float) -> tuple[list[RunnerEvent], RunnerState]:
-        """Returns the events since the last call, and the state. Waits for at most `wait_seconds`, and less
-        if the run ends. There are no events after the final state."""
+        """Returns the events since the last call, and the state. Waits for at most `wait_seconds`, or less if
+        the run ends. There are no events after the final state."""
         ...
 
     def pause(self) -> None:
@@ -42,8 +42,8 @@ def supervise(
 
 
 def tell_stopped(link: ServiceLink) -> None:
-    """Tells the service that this process was told to end, unless the service does not answer: then there is
-    no time to try again."""
+    """Tells the service that this process was told to end. If the service does not answer, gives up: there is
+    no time for a retry."""
     with suppress(FencedError):
         while (result := link.call(Stopped())) is not None and not result.is_up_to_date:
             pass

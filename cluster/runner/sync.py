@@ -1,4 +1,4 @@
-"""The runner's one call to the service. It carries the heartbeat, events and state, and returns the
+"""The runner's only call to the service. It carries the heartbeat, events and state, and returns the
 command."""
 
 import time
@@ -30,9 +30,9 @@ LONGEST_BACK_OFF_SECONDS = 5.0
 FIRST_BACK_OFF_SECONDS = 0.25
 EVENTS_PER_CALL = 500
 BYTES_PER_CALL = MAX_SYNC_BYTES // 2
-"""The size of the events in one call. The state is sent beside them."""
+"""Maximum size of the events in one call. The state is sent beside them."""
 LONGEST_MESSAGE = 8_000
-"""Characters of a message. The rest is cut off, because the service would refuse a larger request for
+"""Maximum characters of a message. The rest is cut off, because the service would refuse a larger request for
 ever."""
 
 Outgoing = TypeVar("Outgoing", RunnerEvent, RunnerState)
@@ -49,7 +49,7 @@ class SyncResult(NamedTuple):
 
 
 class ServiceLink:
-    """Numbers events, keeps them until the service has them, and passes on its commands.
+    """Numbers events, keeps them until the service has accepted them, and passes on its commands.
 
     However long the service is down, no event is lost, reordered or renumbered. A call whose response was
     lost is sent again with the same numbers, so that the service recognises the events.
@@ -99,7 +99,7 @@ class ServiceLink:
         return SyncResult(response.command, is_up_to_date)
 
     def _batch(self) -> list[NumberedEvent]:
-        """The oldest events, as many as the service accepts in one call."""
+        """Returns the oldest events, as many as the service accepts in one call."""
         batch: list[NumberedEvent] = []
         left = BYTES_PER_CALL
         for event, size in self._unsent:

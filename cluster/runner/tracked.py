@@ -1,4 +1,4 @@
-"""Passes what a run reports to its trackers too, and what they report to the service."""
+"""Passes a run's reports to its trackers too, and the trackers' reports to the service."""
 
 import os
 import time
@@ -22,9 +22,9 @@ from cluster.tracking.messages import End, Message, Outcome, Summary, TrackedRun
 from cluster.tracking.process import TrackerProcess
 
 CLOSING_SECONDS = 10.0
-"""How long the end of an attempt waits for trackers to take the last metrics."""
+"""How long the end of an attempt waits until trackers have taken the last metrics."""
 CANCELLED_SECONDS = 2.0
-"""The same, for a job that was cancelled. Ray stops its runner a little later."""
+"""The same for a job that was cancelled. Ray stops its runner a little later."""
 StartTracker = Callable[[TrackedRun, Path, Mapping[str, str]], TrackerProcess]
 
 
@@ -41,7 +41,7 @@ class Trackers:
         closing_seconds: float = CLOSING_SECONDS,
         cancelled_seconds: float = CANCELLED_SECONDS,
     ) -> None:
-        """`scratch` is a folder for temporary files. `environment` has the keys of the trackers."""
+        """`scratch` is a folder for temporary files. `environment` contains the keys of the trackers."""
         self._runs = tracked_runs(spec)
         self._start = start
         self._scratch = scratch
@@ -52,7 +52,7 @@ class Trackers:
         self.closing_seconds = closing_seconds
 
     def follow(self, run: SupervisedRun) -> SupervisedRun:
-        """The same run, of which the trackers hear. Without trackers, the run itself."""
+        """Returns a run that passes its reports to the trackers. Without trackers, returns the run itself."""
         self._processes = [self._start(each, self._scratch, self._environment) for each in self._runs]
         return _TrackedRun(run, self) if self._processes else run
 
@@ -69,7 +69,7 @@ class Trackers:
         self.send([End(outcome=outcome)])
 
     def wait(self, seconds: float) -> bool:
-        """Whether all trackers are done with the run within that time."""
+        """Returns whether all trackers are done with the run within that time."""
         deadline = time.monotonic() + seconds
         return all(process.wait(max(0.0, deadline - time.monotonic())) for process in self._processes)
 
@@ -83,7 +83,8 @@ class Trackers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A run without an end was cancelled; or it was fenced, and the next attempt has the trackers.
+        # A run without an end was either cancelled, or fenced, in which case the next attempt has the
+        # trackers.
         if kind is None and not self._has_ended:
             self.end("cancelled")
             self.wait(self._cancelled_seconds)
@@ -92,8 +93,8 @@ class Trackers:
 
 
 class _TrackedRun:
-    """The state that ends the run is held back until the trackers are done, but not for long: what they
-    report after it would be lost."""
+    """A run whose final state is held back until the trackers are done, but not for long: the service would
+    lose what they report after it."""
 
     def __init__(self, run: SupervisedRun, trackers: Trackers) -> None:
         self._run = run
@@ -129,7 +130,7 @@ class _TrackedRun:
 
 
 def tracked_runs(spec: JobSpec) -> list[TrackedRun]:
-    """What each tracker of the job is told at first."""
+    """Returns the description of the run that each tracker of the job gets first."""
     if spec.tracking is None:
         return []
     config = {
@@ -149,7 +150,8 @@ def tracked_runs(spec: JobSpec) -> list[TrackedRun]:
 
 
 def message_of(event: RunnerEvent) -> Message | None:
-    """What trackers hear of an event: steps, and the digests that the first checkpoint names."""
+    """Returns what trackers are told about an event: steps, and the digests that the first checkpoint
+    names."""
     if isinstance(event, StepMetrics):
         return event
     if isinstance(event, CheckpointSaved) and (origin := event.provenance) is not None:

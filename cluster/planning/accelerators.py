@@ -1,4 +1,4 @@
-"""How fast accelerators are: their peaks, from NVIDIA's data sheets."""
+"""Speeds of accelerators: their peaks, from NVIDIA's data sheets."""
 
 PEAK_FLOPS = {
     "H200": 989e12,
@@ -11,16 +11,16 @@ PEAK_FLOPS = {
     "L4": 121e12,
     "A10": 125e12,
 }
-"""Dense bf16 FLOP/s by part of the device's name. The first match counts."""
+"""Dense bf16 FLOP/s, by a part of the device's name. The first match counts."""
 _UNKNOWN = 312e12
-"""What a device of another name is compared as."""
+"""Peak that is assumed for a device with any other name when devices are compared."""
 
 
 def peak_of(name: str) -> float | None:
-    """The bf16 FLOP/s of one device; None if the peak is unknown."""
+    """Returns the bf16 FLOP/s of one device; None if the peak is unknown."""
     return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
 
 
 def relative_speed(accelerator_type: str | None) -> float:
-    """Speed of one device, 1 for a type that is not known. `accelerator_type` is Ray's name of it."""
+    """Returns the speed of one device, 1 for an unknown type. `accelerator_type` is Ray's name of it."""
     return (peak_of(accelerator_type or "") or _UNKNOWN) / _UNKNOWN

@@ -1,25 +1,25 @@
-"""What the blocks of a model keep for the backward pass, in bytes.
+"""Estimates what the blocks of a model keep for the backward pass, in bytes.
 
-The counts are of the tensors that autograd saves for one block of a Llama in this trainer's own passes, with
-and without autocast; `make bench-plans` compares whole runs with them."""
+The counts are those of the tensors that autograd saves for one block of a Llama in this trainer's own passes,
+with and without autocast; `make bench-plans` compares whole runs with them."""
 
 from dataclasses import dataclass
 
 from cluster.contracts.model_shape import ModelShape
 
 _SCORE_BYTES = 10
-"""Bytes for each pair of tokens and head where attention computes all scores: the scores before and after the
+"""Bytes for each pair of tokens and head if attention computes all scores: the scores before and after the
 cap, and the weights in fp32 and in the type of the passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """Bytes of a number in the passes."""
+    """Bytes per number in the passes."""
 
     stream: int
-    """Bytes of a number in the hidden states between blocks."""
+    """Bytes per number in the hidden states between blocks."""
     compute: int
-    """Bytes of a number in matrix products."""
+    """Bytes per number in matrix products."""
     is_autocast: bool
     """Whether each layer makes its own copy of its input in the type of the products."""
 
@@ -36,11 +36,12 @@ def activation_bytes(
     tokens: int,
     longest: int,
 ) -> int:
-    """At the peak of a pass over `tokens`, whose longest sequence has `longest`. `rank` is the adapter's; 0
-    without an adapter. `trains_experts`: whether it changes experts, or they are trained themselves."""
+    """Returns the bytes at the peak of a pass over `tokens` tokens, whose longest sequence has `longest`.
+    `rank` is the adapter's; 0 without an adapter. `trains_experts`: whether the adapter changes experts, or
+    they are trained themselves."""
     block = tokens * _kept_per_token(shape, precision, is_full=is_full, rank=rank)
     sent = tokens * shape.experts_per_token * shape.hidden_size * precision.compute
-    # Experts' outputs, which the router's weights multiply, and their inputs.
+    # The outputs of experts, which are multiplied by the router's weights, and their inputs.
     block += (2 if trains_experts else 1) * sent
     if shape.has_full_scores:
         block += _SCORE_BYTES * shape.num_heads * tokens * longest
@@ -53,7 +54,7 @@ def activation_bytes(
     )
     passing += 3 * sent + masks
     if is_checkpointed:
-        # One block is computed again at a time.
+        # One block at a time is computed again.
         layers = sum(kind.count for kind in shape.cache if kind.state)
         return (
             block + recurrent // max(1, layers) + passing + inputs * (2 if is_offloaded else shape.num_layers)

@@ -9,12 +9,13 @@ from cluster.contracts.peft_options import PREFIXES
 _PEFT_RANK = 8
 """PEFT's default."""
 _OF_EXPERTS = frozenset({"gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"})
-"""Layers that PEFT takes for those of all experts where a model has experts."""
+"""Layers that PEFT takes to be those of all experts if a model has experts."""
 
 
 def trained_weights(shape: ModelShape, options: TrainingOptions) -> int:
-    """All weights for a full fine-tune, otherwise those of the adapter. Methods other than LoRA are taken for
-    LoRA of their rank, which most of them are smaller than."""
+    """Returns the number of trained weights: all weights for a full fine-tune, otherwise those of the
+    adapter. Methods other than LoRA are estimated as LoRA of their rank, and most of them are smaller than
+    that."""
     if options.type == "full":
         return shape.parameters
     if options.peft_type in PREFIXES:
@@ -30,8 +31,8 @@ def trained_weights(shape: ModelShape, options: TrainingOptions) -> int:
 
 
 def adapts_experts(shape: ModelShape, options: TrainingOptions) -> bool:
-    """Whether the adapter changes stacked experts, which only LoRA does. Those that it changes in part count
-    as changed."""
+    """Whether the adapter changes stacked experts, which only LoRA does. An adapter that changes only some of
+    their weights counts as changing them."""
     if not shape.expert_adapter or options.type == "full" or options.peft_type not in (None, "LORA"):
         return False
     wanted = _wanted(options)
@@ -39,7 +40,7 @@ def adapts_experts(shape: ModelShape, options: TrainingOptions) -> bool:
 
 
 def adapter_rank(options: TrainingOptions) -> int:
-    """0 if nothing is added to layers."""
+    """Returns the adapter's rank; 0 if nothing is added to layers."""
     if options.type == "full" or options.peft_type in PREFIXES:
         return 0
     config = options.peft_config or {}
@@ -52,14 +53,15 @@ def has_magnitudes(options: TrainingOptions) -> bool:
 
 
 def _wanted(options: TrainingOptions) -> Any:
-    """The layers to adapt, or PEFT's name for all."""
+    """Returns the layers to adapt, or PEFT's name for all."""
     if options.type != "peft":
         return options.target_modules
     return (options.peft_config or {}).get("target_modules", "all-linear")
 
 
 def _adapted_blocks(layer: LinearShape, wanted: object) -> int:
-    """In how many blocks the layer is adapted. A full name, with its block's number, is one of them."""
+    """Returns in how many blocks the layer is adapted. A full name, with a block's number, adapts it in one
+    of them."""
     if not isinstance(wanted, list):
         return layer.count if layer.is_adapted else 0
     if any(layer.name == name or layer.name.endswith(f".{name}") for name in wanted):

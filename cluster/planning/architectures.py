@@ -1,4 +1,4 @@
-"""The blocks of families that are not put together in Llama's way, and weights outside of blocks."""
+"""The blocks of families that are not built in Llama's way, and weights outside of blocks."""
 
 from cluster.planning.blocks import (
     experts,
@@ -18,8 +18,8 @@ def dense(config: Config, _: int, *, adapted: bool = True) -> Part:
 
 
 def sparse(config: Config, number: int) -> Part:
-    """Experts in every block, or in those that the configuration names. Where a model has experts, PEFT takes
-    the names of feed-forward layers for theirs, and adapts no others."""
+    """Makes experts for every block, or for those that the configuration names. If a model has experts, PEFT
+    takes the names of feed-forward layers to be those of the experts, and adapts no others."""
     step = int(config.get("decoder_sparse_step") or 1)
     if number in (config.get("mlp_only_layers") or ()) or (number + 1) % step:
         return dense(config, number, adapted=False)
@@ -37,8 +37,8 @@ def gpt_oss_block(config: Config, number: int) -> Part:
     count = config.size("num_local_experts")
     feed_forward = experts(config, count, size, used=used, bias=True, adapted=False, is_fused=True)
     sinks = config.heads
-    # A number is added to each key and query for the sinks, and their width rounded up. Layers with a window
-    # and those without share a mask each.
+    # For the sinks, a number is added to each key and query, and their width is rounded up. Layers with a
+    # window share one mask, and layers without a window another one.
     kept = Part(repeated=2 * config.heads * (config.head_dim + 8), masks=2)
     return (
         grouped_attention(config, number, bias=True, output_bias=True)
@@ -149,7 +149,7 @@ def bert_block(config: Config, _: int) -> Part:
 
 
 def bert_rest(config: Config) -> int:
-    """Positions, types, their norm, and the pooler."""
+    """Returns positions, types, their norm, and the pooler."""
     hidden = config.hidden
     positions = config.size("max_position_embeddings") + config.size("type_vocab_size")
     return positions * hidden + 2 * hidden + hidden * hidden + hidden
@@ -163,7 +163,7 @@ def modernbert_block(config: Config, number: int) -> Part:
         fused_attention(config, number, "attn.Wqkv", output="attn.Wo", bias=bias)
         + linear("mlp.Wi", 2 * size, hidden, bias=feed_forward_bias)
         + linear("mlp.Wo", hidden, size, bias=feed_forward_bias)
-        # The first block takes the embeddings' norm for its own.
+        # The first block uses the embeddings' norm as its own.
         + Part(rest=(1 if number == 0 else 2) * hidden, feed_forward=size)
     )
 

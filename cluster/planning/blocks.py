@@ -5,9 +5,9 @@ from typing import Literal
 from cluster.planning.parts import Config, Part, attended, linear
 
 _CHUNK = 64
-"""Tokens that the delta rule computes at once."""
+"""Number of tokens that the delta rule computes at once."""
 QueryKeyNorm = Literal["head", "whole"] | None
-"""A norm over each head's queries and keys, or over those of all heads together."""
+"""Norm over each head's queries and keys, or over those of all heads together."""
 
 
 def grouped_attention(
@@ -90,7 +90,7 @@ def linear_attention(config: Config) -> Part:
         + linear("linear_attn.out_proj", hidden, values)
         + Part(rest=convolution + 2 * value_heads + value_width, queries=values, key_values=2 * keys)
         + Part(cache=((value_heads, 0, None, state),))
-        # Scores of a token with those of its chunk, and what is made of keys and values.
+        # A token's scores with the others in its chunk, and what is made of keys and values.
         + Part(recurrent=8 * value_heads * _CHUNK + 13 * values)
     )
 
@@ -131,7 +131,7 @@ def experts(
     hidden = config.hidden
     each = 3 * hidden * size + (2 * size + hidden if bias else 0)
     router = count * hidden + (count if bias else 0)
-    # PEFT adapts each expert's two stacked tensors, of which the first counts twice, and the router.
+    # PEFT adapts the two stacked tensors of each expert, of which the first counts twice, and the router.
     adapter = count * (2 * (hidden + 2 * size) + size + hidden) + hidden + count if adapted else 0
     return Part(
         experts=count * each,
@@ -143,9 +143,9 @@ def experts(
 
 
 def expert_slot(count: int, hidden: int, size: int, *, is_gated: bool = True, is_fused: bool = False) -> Part:
-    """What vLLM reserves for an adapter of rank 1 on `count` experts and their router (FusedMoEWithLoRA in
-    its `lora/layers/fused_moe.py`), whether or not an adapter names them. `is_fused`: one pair of matrices
-    adapts both projections of the input, as for gpt-oss."""
+    """Returns what vLLM reserves for an adapter of rank 1 on `count` experts and their router
+    (FusedMoEWithLoRA in its `lora/layers/fused_moe.py`), whether or not an adapter names them. `is_fused`:
+    one pair of matrices adapts both projections of the input, as for gpt-oss."""
     inputs = 2 if is_gated and not is_fused else 1
     whole = count * (inputs + 1) * hidden + hidden + count
     return Part(expert_slot_whole=whole, expert_slot_shared=count * (3 if is_gated else 2) * size)

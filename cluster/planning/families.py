@@ -59,14 +59,14 @@ class Family:
     """Weights outside of the blocks, besides embeddings and head: a last norm, learned positions. A Part if
     linear layers are among them."""
     embeddings: Callable[[Config], int] = _none
-    """Weights of more embeddings of tokens than the input's."""
+    """Number of weights in token embeddings besides those of the input."""
     layers: Callable[[Config], int] = lambda config: config.layers
     is_tied: bool = False
-    """Whether embeddings and head are one, unless the configuration says otherwise."""
+    """Whether embeddings and head are the same weights, unless the configuration says otherwise."""
     has_head: bool = True
     is_gated: bool = True
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """What configurations leave out."""
+    """Values that configurations leave out."""
 
 
 def _llama_like(
@@ -79,7 +79,7 @@ def _llama_like(
     is_tied: bool = False,
     **defaults: Any,
 ) -> Family:
-    """`bias` and `output_bias` of the projections are by default what the configuration says."""
+    """`bias` and `output_bias` of the projections default to what the configuration says."""
 
     def block(config: Config, number: int) -> Part:
         asked = config.flag("attention_bias")

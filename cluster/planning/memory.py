@@ -1,4 +1,5 @@
-"""What a way of running a job takes: memory of devices and nodes, and storage of its checkpoints."""
+"""Estimates what a way of running a job takes: memory of devices and nodes, and storage of its
+checkpoints."""
 
 from dataclasses import dataclass
 
@@ -23,21 +24,21 @@ from cluster.planning.adapters import adapter_rank, adapts_experts, has_magnitud
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 _FOUR_BITS = 0.5 + 1 / 64 + 4 / (64 * 256)
-"""Bytes of a weight in NF4 with double quantisation: for every 64 a scale in 8 bits, and for every 256 of
-those one in fp32 (arXiv:2305.14314, section 3)."""
+"""Bytes per weight in NF4 with double quantisation: one 8-bit scale for every 64 weights, and one fp32 scale
+for every 256 of those scales (arXiv:2305.14314, section 3)."""
 _MOMENTS = {"adamw": 8, "adamw_8bit": 2}
 """AdamW's two moments of a weight, in bytes."""
 _RUNTIME = {"cuda": 2_000_000_000, "cpu": 380_000_000}
 _RETAINED = {"float32": 1.75, "bfloat16": 0.9}
-"""Memory on a CPU that passes have freed, and that glibc neither returns nor finds a use for, as a share of
-the activations, by the type of the passes. To return all of it at once would take 45 % more time."""
+"""Memory that passes on a CPU have freed but that glibc neither returns nor reuses, as a share of the
+activations, by the type of the passes. Returning all of it at once would take 45 % more time."""
 _PROCESS = 3_000_000_000
 """Host memory of a worker on a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """In tokens."""
+    """Lengths in tokens."""
 
     example: int
     """The longest example, with both answers of a pair."""
@@ -47,7 +48,7 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be trained."""
+    """The training that is planned."""
 
     shape: ModelShape
     base: BaseSpec
@@ -58,7 +59,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How it could be."""
+    """A way to run it."""
 
     num_workers: int
     parallelism: Parallelism
@@ -75,7 +76,7 @@ def footprint(task: Task, way: Way, pool: Pool) -> Footprint:
     device = _device(task, way, pool, trained)
     moments = _MOMENTS[options.optimizer] * trained
     on_node = min(way.num_workers, pool.devices)
-    # A checkpoint is copied before it is written, each worker's part of it in the worker's own host.
+    # Each worker's part of a checkpoint is copied in its own host memory before it is written.
     copied = (4 * trained + moments) // _shards(way, pool) if way.is_sharded else 4 * trained + moments
     form = _form(task)
     served = task.shape.parameters * _BYTES[task.base.dtype] if form == "full" else 4 * trained
@@ -103,7 +104,7 @@ def _device(task: Task, way: Way, pool: Pool, trained: int) -> DeviceMemory:
     linear = shape.linear_weights * (_FOUR_BITS if options.type == "qlora" else number)
     weights = linear + (shape.parameters - shape.linear_weights) * number
     tokens = _pass_tokens(task, way, pool)
-    # Workers that share a model add up the gradients of an adapter once in a step, and keep them until then.
+    # Workers that share a model keep an adapter's gradients until they add them up, once per step.
     gradients = 4 * trained // (shards if is_full else 1)
     activations = activation_bytes(
         shape,
@@ -155,23 +156,25 @@ def _gathered(task: Task, way: Way, precision: Precision) -> int:
             return shape.parameters * precision.compute if precision.is_autocast else 0
         return _one_layer(task, precision)
     block, outer = shape.in_blocks // shape.num_layers, shape.embeddings + shape.head
-    # The next block arrives while one computes, and a third copy holds what the network delivers.
+    # The next block arrives while one is computed, and a third copy receives data from the network.
     weights = (3 * block + outer) * precision.compute
-    # Gradients are whole in the type of the products, then in fp32 to be added up.
+    # Whole gradients are held in the type of the products, and then in fp32 to be added up.
     return weights + (block + outer) * (precision.compute + 4) if is_full else weights
 
 
 def _one_layer(task: Task, precision: Precision) -> int:
-    """The largest layer's weights as QLoRA dequantizes them, or as DoRA adds the adapter to them in fp32."""
+    """Returns the size of the largest layer's weights as QLoRA dequantizes them, or as DoRA adds the adapter
+    to them in fp32."""
     largest = max(layer.outputs * layer.inputs for layer in task.shape.linear)
     is_quantized = task.options.type == "qlora"
     return largest * (2 * 4 * has_magnitudes(task.options) + precision.compute * is_quantized)
 
 
 def _changed_experts(task: Task, way: Way) -> int:
-    """The experts' weights as an adapter changes them, which PEFT computes whole (`_LoraFactorsProxy`), with
-    the adapter in the same type, and the gradient of one layer. Every worker keeps them for its backward
-    pass: of all layers, or, where these are computed again, of one."""
+    """Returns the size of the experts' weights as an adapter changes them, which PEFT computes whole
+    (`_LoraFactorsProxy`), with the adapter in the same type, and the gradient of one layer. Every worker
+    keeps the changed weights for its backward pass: those of all layers, or only of one layer if layers are
+    computed again."""
     shape, options = task.shape, task.options
     if not adapts_experts(shape, options):
         return 0
@@ -195,7 +198,7 @@ def _head(task: Task, precision: Precision, tokens: int) -> int:
     rows = min(tokens, max(LEAST_LOSS_ROWS, (PAIR_LOGITS if is_pairs else LOSS_LOGITS) // shape.vocab_size))
     logits = rows * shape.vocab_size * ((3 * 4) if is_pairs else (4 + 2 * precision.compute))
     weights = shape.vocab_size * shape.hidden_size
-    # The sum over chunks in fp32, a chunk's own, and the weights in the type of the products.
+    # The sum over chunks in fp32, the chunk's own gradient, and the weights in the type of the products.
     gradient = weights * (4 + 4 + (precision.compute if precision.is_autocast else 0)) if is_full else 0
     return logits + gradient
 
@@ -210,7 +213,7 @@ def _offloaded(task: Task, way: Way) -> int:
 
 
 def _form(task: Task) -> WeightsForm:
-    """What the model will be served as: a trainer decides once it has seen the model's layers."""
+    """Returns the expected form of serving. The trainer decides once it has seen the model's layers."""
     options = task.options
     if options.peft_type in PREFIXES:
         return "prefix"

@@ -1,11 +1,11 @@
-"""What a block of a model consists of, and how its configuration is read."""
+"""The parts of a model's block, and how its configuration is read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 _SHARING_WIDTH = 256
-"""The widest heads for which kernels let several heads of queries share keys and values."""
+"""The widest heads for which kernels let several query heads share keys and values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +21,16 @@ class Part:
     expert_slot_shared: int = 0
     rest: int = 0
     feed_forward: int = 0
-    """Hidden units that a token passes."""
+    """Number of hidden units through which a token passes."""
     queries: int = 0
-    """Width of all queries, or of what a recurrent layer works on."""
+    """Width of all queries, or of the input of a recurrent layer's computation."""
     key_values: int = 0
     """Width of all keys and values."""
     repeated: int = 0
     masks: int = 0
-    """As in ModelShape, as is `recurrent`."""
+    """Same as in ModelShape."""
     recurrent: int = 0
-    """As in ModelShape."""
+    """Same as in ModelShape."""
     cache: tuple[tuple[int, int, int | None, int], ...] = ()
     """`heads`, `per_token`, `window` and `state` of CacheShape."""
 
@@ -58,7 +58,7 @@ def linear(name: str, outputs: int, inputs: int, *, bias: bool = False, adapted:
 
 
 def attended(heads: int, width: int, key_value_heads: int, *, window: int | None) -> Part:
-    """What attention computes and keeps, with heads of this width."""
+    """Returns what attention computes and keeps, with heads of this width."""
     kept = 2 * key_value_heads * width
     cache = ((key_value_heads, kept, window, 0),)
     repeated = 2 * heads * width if width > _SHARING_WIDTH and heads != key_value_heads else 0
@@ -66,13 +66,13 @@ def attended(heads: int, width: int, key_value_heads: int, *, window: int | None
 
 
 class Config:
-    """A base's `config.json`. A missing or null field is the family's default."""
+    """A base's `config.json`. The family's default replaces a missing or null field."""
 
     def __init__(self, fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self._fields, self._defaults = fields, defaults
 
     def get(self, *names: str) -> Any:
-        """The first of these fields that is there, else a default, else None."""
+        """Returns the first of these fields that is set, otherwise a default, otherwise None."""
         for fields in (self._fields, self._defaults):
             for name in names:
                 if fields.get(name) is not None:
@@ -80,7 +80,7 @@ class Config:
         return None
 
     def size(self, *names: str) -> int:
-        """Raises KeyError if the field is missing or no positive number."""
+        """Returns a size. Raises KeyError if the field is missing or not a positive number."""
         value = self.get(*names)
         if type(value) is not int or value <= 0:
             raise KeyError(names[0])
@@ -90,12 +90,12 @@ class Config:
         return bool(self.get(*names))
 
     def kind(self, number: int) -> str | None:
-        """What the configuration calls the layer with this number; None if it does not say."""
+        """Returns the configuration's name for the layer with this number; None if it has none."""
         kinds = self.get("layer_types", "layers_block_type")
         return None if kinds is None else str(kinds[number])
 
     def window(self, number: int) -> int | None:
-        """How many tokens the attention of this layer sees; None for all."""
+        """Returns how many tokens the attention of this layer sees; None for all."""
         width = self.get("sliding_window")
         if width is None or self.get("use_sliding_window") is False:
             return None

@@ -1,12 +1,12 @@
-"""The blocks of Gemma 3n and 4: embeddings of their own for each block, and blocks that read the keys and
-values of earlier ones."""
+"""The blocks of Gemma 3n and 4: each block has its own embeddings, and some blocks read the keys and values
+of earlier ones."""
 
 from cluster.planning.blocks import expert_slot, gated_feed_forward
 from cluster.planning.parts import Config, Part, attended, linear
 
 
 def per_layer_embeddings(config: Config) -> int:
-    """The weights of the blocks' own embeddings."""
+    """Returns the weights of the blocks' own embeddings."""
     width = config.get("hidden_size_per_layer_input")
     return config.size("vocab_size_per_layer_input") * config.layers * width if width else 0
 
@@ -56,7 +56,7 @@ def gemma4_block(config: Config, number: int) -> Part:
 
 
 def gemma4_rest(config: Config) -> Part:
-    """The last norm, and what makes the blocks' own inputs."""
+    """Returns the last norm, and what makes the blocks' own inputs."""
     hidden, width = config.hidden, config.get("hidden_size_per_layer_input")
     if not width:
         return Part(rest=hidden)
@@ -90,7 +90,8 @@ def _attention(config: Config, number: int, width: int, key_value_heads: int) ->
 
 
 def _full_attention(config: Config, number: int) -> tuple[int, int]:
-    """Width and number of the heads of keys and values, which are others where attention sees everything."""
+    """Returns the width and the number of key and value heads, which differ in layers whose attention sees
+    everything."""
     named = config.get("per_layer_config")
     if named is not None:
         own = named.get(str(number), {})

@@ -14,9 +14,10 @@ from cluster.planning.memory import Lengths, Task, Way, footprint
 from cluster.planning.ways import ways
 
 USABLE = 0.92
-"""Share of a device's or a node's memory that a plan may fill: allocators leave gaps."""
+"""Share of a device's or a node's memory that a plan may fill, because allocators leave gaps."""
 _STEP_TOKENS = 2048
-"""Tokens of a step for each GPU: with far fewer, it waits for its next kernel most of the time."""
+"""Number of tokens in a step for each GPU. With far fewer, the GPU spends most of the time waiting for its
+next kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ def task_of(
     method: Method,
     lengths: Lengths | None = None,
 ) -> Task:
-    """`lengths` are those of the data, if they are known. Otherwise a `max_seq_length` that the request names
-    is expected to be needed, and the base's context is not."""
+    """Makes a task. `lengths` are those of the data, if they are known. Otherwise it is assumed that a
+    requested `max_seq_length` is needed, and that the base's full context is not."""
     if lengths is None:
         sequence = options.max_seq_length or 0
         lengths = Lengths((2 if method == "dpo" else 1) * sequence, sequence)
@@ -65,17 +66,17 @@ def task_of(
 def find_plan(
     task: Task | None, options: TrainingOptions, pools: Sequence[Pool], *, slots: int
 ) -> Plan | None:
-    """The cheapest of `find_plans`. None if nothing fits; `refusal` says why."""
+    """Returns the cheapest of `find_plans`. None if nothing fits; `refusal` says why."""
     return next(iter(find_plans(task, options, pools, slots=slots)), None)
 
 
 def find_plans(
     task: Task | None, options: TrainingOptions, pools: Sequence[Pool], *, slots: int
 ) -> tuple[Plan, ...]:
-    """Plans for every pool: the first way that fits or, for an elastic job, the first for each number of
-    workers, most workers first. Pools without a way are left out. The cheapest pool comes first, and pools at
-    the same cost are in the order given. `slots` is the maximum number of workers at once. Without a shape or
-    pools, nothing is known to be too large, and the plans are for any device."""
+    """Returns plans for every pool: the first way that fits or, for an elastic job, the first way for each
+    number of workers, most workers first. Pools without a way are left out. The cheapest pool comes first,
+    and pools with equal costs keep the given order. `slots` is the maximum number of workers at once. Without
+    a shape or pools, nothing is known to be too large, and the plans are for any device."""
     if task is None or not pools:
         most = max(options.fewest_workers, min(options.most_workers, slots))
         return tuple(unplanned(options, count) for count in range(most, options.fewest_workers - 1, -1))
@@ -84,9 +85,9 @@ def find_plans(
 
 
 def dividing(plans: Sequence[Plan], batch_size: int) -> tuple[Plan, ...]:
-    """The plans of an elastic job, in their order, without those whose workers do not divide a step of
-    `batch_size` examples better than fewer workers of the same pool do: the worker with the most examples
-    would have as many."""
+    """Returns the plans of an elastic job, in their order, without those with useless workers. With a step of
+    `batch_size` examples, a plan's extra workers are useless if fewer workers of the same pool have as many
+    examples on the busiest worker."""
 
     def is_useful(plan: Plan) -> bool:
         fewer = [
@@ -117,8 +118,8 @@ def _first_that_fit(task: Task, pool: Pool, slots: int) -> Iterable[Planned]:
 
 
 def _relative_cost(one: Planned) -> float:
-    """Cost of the job's work, relative to its other plans. Workers divide the work between them, so their
-    number does not count. Nor does recomputing: the operator's order decides whether a small device is worth
-    it."""
+    """Returns the cost of the job's work, relative to its other plans. The number of workers does not count,
+    because they divide the work between them. Nor does recomputing: the operator's order of pools decides
+    whether a small device is worth it."""
     pool = one.footprint.pool
     return pool.price / relative_speed(pool.selector.get(ACCELERATOR_LABEL))

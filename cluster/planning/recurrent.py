@@ -1,4 +1,4 @@
-"""The blocks of families in which state-space layers stand beside attention, or in its place."""
+"""The blocks of families in which state-space layers stand beside attention, or replace it."""
 
 from cluster.planning.architectures import dense
 from cluster.planning.blocks import (
@@ -59,7 +59,7 @@ def granite_hybrid_block(config: Config, number: int) -> Part:
 
 
 def nemotron_kinds(config: Config) -> list[str]:
-    """What each block of Nemotron-H is."""
+    """Returns what each block of Nemotron-H is."""
     kinds = config.get("layers_block_type", "layer_types")
     return list(kinds) if kinds else [_PATTERN[letter] for letter in config.get("hybrid_override_pattern")]
 
@@ -82,8 +82,7 @@ def nemotron_block(config: Config, number: int) -> Part:
 
 
 def _nemotron_experts(config: Config) -> Part:
-    """Experts without gates, and with a correction of the router's scores for each expert, which is not
-    trained."""
+    """Experts without gates, and with an untrained correction of the router's scores for each expert."""
     hidden, bias = config.hidden, config.flag("mlp_bias")
     latent, size = config.get("moe_latent_size"), config.size("moe_intermediate_size")
     count, shared = config.size("n_routed_experts"), config.size("moe_shared_expert_intermediate_size")
@@ -120,8 +119,8 @@ def _mamba(config: Config) -> Part:
 
 
 def _mamba2(config: Config, inner: int, *, has_norm: bool) -> Part:
-    """Mamba-2's state-space layer (arXiv:2405.21060). Its kernels read the output's weights past an
-    adapter."""
+    """Mamba-2's state-space layer (arXiv:2405.21060). Its kernels read the output projection's weights
+    directly, past an adapter."""
     heads, states = (
         config.size("mamba_n_heads", "mamba_num_heads"),
         config.size("mamba_d_state", "ssm_state_size"),
@@ -136,6 +135,6 @@ def _mamba2(config: Config, inner: int, *, has_norm: bool) -> Part:
         + linear("mamba.out_proj", config.hidden, inner, bias=bias, adapted=False)
         + Part(rest=convolution + 3 * heads + (inner if has_norm else 0))
         + Part(queries=inner, key_values=2 * inner, cache=((heads, 0, None, kept),))
-        # Decays and scores of a token with those of its chunk.
+        # A token's decays and scores with the others in its chunk.
         + Part(recurrent=4 * heads * config.size("mamba_chunk_size", "chunk_size") + 3 * inner)
     )

@@ -1,4 +1,4 @@
-"""Says why a job does not fit, in numbers, and what would fit."""
+"""Explains in numbers why a job does not fit, and what would fit."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,14 +17,14 @@ _SHORTEST = 256
 
 
 def plan_or_refuse(task: Task | None, options: Any, pools: Sequence[Pool], *, slots: int) -> Plan:
-    """`find_plan`. Raises InvalidRequest (`insufficient_memory`) if nothing fits."""
+    """Returns `find_plan`. Raises InvalidRequest (`insufficient_memory`) if nothing fits."""
     return plans_or_refuse(task, options, pools, slots=slots)[0]
 
 
 def plans_or_refuse(
     task: Task | None, options: Any, pools: Sequence[Pool], *, slots: int
 ) -> tuple[Plan, ...]:
-    """`find_plans`, at least one. Raises InvalidRequest (`insufficient_memory`) if nothing fits."""
+    """Returns `find_plans`, at least one. Raises InvalidRequest (`insufficient_memory`) if nothing fits."""
     found = find_plans(task, options, pools, slots=slots)
     if not found:
         assert task is not None
@@ -73,7 +73,7 @@ def _have(pool: Pool, least: Planned) -> str:
 
 
 def _why_not_shared(task: Task, pool: Pool) -> str:
-    """Why more of the pool's devices do not help."""
+    """Returns why more of the pool's devices do not help."""
     problem = why_not_sharded(task.options)
     if problem is None or pool.all_devices == 1:
         return ""
@@ -91,12 +91,12 @@ def _proposals(task: Task, pools: Sequence[Pool], slots: int) -> Iterator[str]:
 
 
 def _pairs(task: Task, pools: Sequence[Pool], slots: int) -> Iterator[str]:
-    """Changes of two options, of which each alone is not enough."""
+    """Yields combined changes of two options that do not suffice separately."""
     tried: set[frozenset[str]] = set()
     for name, value in _changes(task):
         for second in _proposals(_changed(task, **{name: value}), pools, slots):
             first = f"training.{name} {value!r}"
-            # The same two in the other order.
+            # The same pair in the other order.
             if frozenset((first, second)) not in tried and not second.startswith(f"training.{name} "):
                 tried.add(frozenset((first, second)))
                 yield f"{first} and {second}"
@@ -127,7 +127,7 @@ def _fits(task: Task, pools: Sequence[Pool], slots: int) -> bool:
 
 
 def _longest_that_fits(task: Task, pools: Sequence[Pool], slots: int) -> int | None:
-    """A power of two, shorter than the longest sequence."""
+    """Returns a power of two that is shorter than the longest sequence."""
     length = 1 << max(0, task.lengths.sequence - 1).bit_length()
     while (length := length // 2) >= _SHORTEST:
         example = min(task.lengths.example, (2 if task.method == "dpo" else 1) * length)
@@ -137,7 +137,7 @@ def _longest_that_fits(task: Task, pools: Sequence[Pool], slots: int) -> int | N
 
 
 def _devices_that_fit(task: Task, pools: Sequence[Pool]) -> str | None:
-    """More devices of the kind that the largest pool has."""
+    """Returns a larger number of devices of the kind that the largest pool has."""
     if task.options.num_workers != "auto":
         return None
     pool = max(pools, key=lambda each: each.all_devices * each.bytes_per_worker)

@@ -19,28 +19,29 @@ from cluster.planning.key_values import KeyValues
 from cluster.planning.wording import need, size
 
 SMALL_BYTES = 1_000_000_000
-"""Weights that the embedded engine serves on processors, which read them dozens of times a second. vLLM would
-reserve a whole GPU for them."""
+"""Maximum weights that the embedded engine serves on CPUs, which read them dozens of times per second. vLLM
+would reserve a whole GPU for them."""
 MEMORY_SHARE = 0.9
-"""The part of a GPU's memory that vLLM allocates when it starts. The rest is for what its profile of a pass
+"""Part of a GPU's memory that vLLM allocates when it starts. The rest is for what its profile of a pass
 leaves out: the logits of prompts that are scored."""
 CONTEXT_SHARE = 0.9
-"""The part of the memory for keys and values that one whole context may take. The rest is for errors of the
-estimate: vLLM measures what is left, and does not start if a context has no room."""
+"""Part of the KV cache memory that one whole context may take. The rest is for errors of the estimate: vLLM
+measures what is left, and does not start if there is no room for a context."""
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 _RUNTIME = 2_500_000_000
 _ADAPTER_SHARE = 0.25
-"""Adapters' share of the memory beside weights and activations. The rest is for keys and values."""
+"""Share of the memory beside weights and activations that is for adapters. The rest is for keys and
+values."""
 _SCORING_BYTES = 8
 """Bytes of a token's logit in fp32, and of its log-probability."""
 _PASS_TOKENS = (8192, 4096, 2048, 1024, 512)
 _LEAST_ADAPTERS = 4
-"""More are given up if a whole context has no room beside them."""
+"""Adapters beyond this number are given up if a whole context does not fit beside them."""
 _MOST_SEQUENCES = 256
 _LEAST_SEQUENCES = 8
 _SEQUENCE_TOKENS = 2048
-"""The context that sequences use on average, to say how many run at once."""
+"""Average context that sequences are assumed to use, which determines how many run at once."""
 _UNKNOWN_SEQUENCES, _UNKNOWN_ADAPTERS, _UNKNOWN_PASS = 64, 8, 2048
 """Limits for a model whose shape is not known."""
 
@@ -51,7 +52,7 @@ class ServingOptions:
 
     engine: EngineChoice = "auto"
     adapters: int = 32
-    """In the host's memory and on the device, at most."""
+    """Maximum number of adapters, in the host's memory and on the device."""
     lora_rank: int = 64
     slots: int | None = None
     batch_adapters: int | None = None
@@ -96,7 +97,7 @@ def weights_bytes(base: BaseSpec, shape: ModelShape) -> int:
 def _engine(
     base: BaseSpec, shape: ModelShape | None, pools: Sequence[ServingPool], chosen: EngineChoice
 ) -> tuple[EngineName, str]:
-    """The engine, and why."""
+    """Returns the engine, and the reason for it."""
     if base.architecture == "encoder":
         return "embedded", "encoders run in the serving process"
     if base.engine != "auto":
@@ -114,19 +115,20 @@ def _engine(
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """What vLLM would take on each of some devices, with as many adapters as there is room for."""
+    """What vLLM takes on each of several devices, with as many adapters as fit."""
 
     plan: VllmPlan
     memory: ServingMemory
     cache: KeyValues
     tokens: int
-    """Tokens of one sequence for which its share of the keys and values has room."""
+    """Number of tokens of one sequence for which its share of the keys and values has room."""
 
 
 def _on(
     pool: ServingPool, base: BaseSpec, shape: ModelShape, weights: int, options: ServingOptions
 ) -> VllmPlan | None:
-    """The fewest devices that hold a whole context, else those that hold most of one."""
+    """Returns the plan for the fewest devices that hold a whole context, or for those that hold most of
+    one."""
     fits = [_fit(pool, count, base, shape, weights, options) for count in _counts(pool.devices, shape)]
     for fit in fits:
         if fit.tokens >= base.context_length:
@@ -136,7 +138,7 @@ def _on(
 
 
 def _counts(devices: int, shape: ModelShape) -> Iterator[int]:
-    """How many devices can share the model: each has as many heads as the others."""
+    """Yields the numbers of devices that can share the model with equally many heads on each."""
     for count in range(1, devices + 1):
         shares_cache = all(kind.heads % count == 0 or count % kind.heads == 0 for kind in shape.cache)
         if shape.num_heads % count == 0 and shares_cache and shape.feed_forward_size % count == 0:
@@ -146,7 +148,7 @@ def _counts(devices: int, shape: ModelShape) -> Iterator[int]:
 def _fit(
     pool: ServingPool, count: int, base: BaseSpec, shape: ModelShape, weights: int, options: ServingOptions
 ) -> _Fit:
-    """`weights` are the bytes of the whole model's."""
+    """Returns what vLLM takes on `count` devices. `weights` are the bytes of the whole model."""
     number = _BYTES[base.dtype]
     sequences = options.slots or _MOST_SEQUENCES
     pass_tokens = _pass_tokens(pool, shape, number)
@@ -194,7 +196,7 @@ def _fit(
 
 
 def _pass_tokens(pool: ServingPool, shape: ModelShape, number: int) -> int:
-    """The largest pass whose logits, if all its tokens are scored, fit beside what vLLM allocates."""
+    """Returns the largest pass whose logits, if all its tokens are scored, fit beside what vLLM allocates."""
     spare = (1 - MEMORY_SHARE) * pool.bytes_per_worker
     fitting = (
         tokens for tokens in _PASS_TOKENS if tokens * shape.vocab_size * (_SCORING_BYTES + number) <= spare
@@ -203,8 +205,8 @@ def _pass_tokens(pool: ServingPool, shape: ModelShape, number: int) -> int:
 
 
 def _adapter_slot(shape: ModelShape, rank: int, count: int) -> int:
-    """Numbers in one adapter's slot on one device. vLLM shards one of the two matrices of a layer, and has
-    room for adapters of experts, embeddings and head in every slot."""
+    """Returns the number of elements in one adapter's slot on one device. vLLM shards one of the two matrices
+    of a layer, and every slot has room for adapters of experts, embeddings and head."""
     layers = sum((layer.inputs + layer.outputs) * layer.count for layer in shape.linear)
     ends = 2 * (shape.vocab_size + shape.hidden_size)
     experts = shape.expert_slot_whole + shape.expert_slot_shared // count
@@ -246,8 +248,8 @@ def _refusal(
 def _needed(
     pool: ServingPool, base: BaseSpec, shape: ModelShape, weights: int, options: ServingOptions
 ) -> tuple[int, dict[str, int]]:
-    """On how many devices of this size the model would fit, or the most that can share it, and what it takes
-    on each with one adapter and the shortest context."""
+    """Returns on how many devices of this size the model would fit, or the maximum that can share it, and
+    what it takes on each with one adapter and the shortest context."""
     least = replace(options, batch_adapters=options.batch_adapters or 1)
     counts = _counts(max(16, pool.devices), shape)
     fits = [_fit(pool, count, base, shape, weights, least) for count in counts]

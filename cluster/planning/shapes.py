@@ -12,8 +12,8 @@ _MAX_LAYERS = 1000
 
 
 def shape_of(fields: Mapping[str, Any]) -> ModelShape | None:
-    """`fields` are those of `config.json`. None if the family is not known, or a size is missing: then
-    nothing is planned for the base.
+    """Returns the shape. `fields` are those of `config.json`. None if the family is not known or a size is
+    missing: then nothing is planned for the base.
 
     A model of text and images has the shape of its text model, which is what training loads."""
     fields = fields.get("text_config") or fields

@@ -23,8 +23,9 @@ _PASSES: dict[str, tuple[tuple[ActivationCheckpointing, int], ...]] = {
 
 
 def ways(options: TrainingOptions, pool: Pool, *, most_workers: int) -> Iterator[Way]:
-    """Fewer workers come first: a job that needs no second device leaves it to another. Of an elastic job,
-    which gives devices back when others need them, most come first."""
+    """Yields the ways. Those with fewer workers come first, so that a job that does not need a second device
+    leaves it to another job. For an elastic job, which gives devices back when others need them, those with
+    most workers come first."""
     for count in _counts(options, pool, most_workers):
         nodes = -(-count // pool.devices)
         for parallelism in parallelisms(options, count, nodes=nodes):
@@ -33,7 +34,8 @@ def ways(options: TrainingOptions, pool: Pool, *, most_workers: int) -> Iterator
 
 
 def _counts(options: TrainingOptions, pool: Pool, most_workers: int) -> list[int]:
-    """Powers of two on one node, then whole nodes. An elastic job takes any number on one node."""
+    """Yields the numbers of workers: powers of two on one node, then whole nodes. An elastic job takes any
+    number on one node."""
     most = min(pool.all_devices, most_workers)
     if options.parallelism == "single":
         return [1]

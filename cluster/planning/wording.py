@@ -1,4 +1,4 @@
-"""Sizes of memory in words: what a refusal says that is needed."""
+"""Describes sizes of memory in words, for refusals."""
 
 from collections.abc import Mapping
 
@@ -13,8 +13,8 @@ def size(size_bytes: float) -> str:
 
 def need(count: int, memory: Mapping[str, int], *, usable: float, of: str = "device memory") -> str:
     """Describes needed memory, such as "8 x 71 GB of device memory (weights 35.3, optimizer 21.2, and 8% to
-    spare)". `memory` is what each of `count` devices needs, by what for; `usable` the share of a device that
-    a plan may take."""
+    spare)". `memory` is what each of `count` devices needs, by purpose; `usable` is the share of a device
+    that a plan may take."""
     total = sum(memory.values())
     named = ", ".join(
         f"{name.replace('_', ' ')} {part / _GB:.1f}"

@@ -1,4 +1,4 @@
-"""Whether a store tells that an object is absent, which Tunery relies on everywhere."""
+"""Checks whether a store reports that an object is absent, which Tunery relies on everywhere."""
 
 from cluster.contracts.errors import NotFound
 from cluster.storage.store import ObjectStore
@@ -7,8 +7,8 @@ _ABSENT = "datasets/absent"
 
 
 def check_absence(store: ObjectStore) -> None:
-    """Asks for an object that never exists. Raises Unavailable, which says what to change, if the store calls
-    it forbidden: without the right to list the bucket, S3 does."""
+    """Asks for an object that never exists. Raises Unavailable, which says what to change, if the store
+    answers that it is forbidden. S3 does that without the right to list the bucket."""
     try:
         store.stat(_ABSENT)
     except NotFound:

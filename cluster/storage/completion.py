@@ -1,7 +1,7 @@
-"""Completes multipart uploads of S3-compatible stores.
+"""Completes multipart uploads to S3-compatible stores.
 
-Some stores copy all parts when an upload is completed, which takes longer than anyone waits for an answer.
-botocore then sends the request again, and the store may say that there is no such upload any more.
+Some stores copy all parts when an upload is completed, which takes longer than the client waits for an
+answer. botocore then sends the request again, and the store may answer that the upload no longer exists.
 """
 
 import time
@@ -30,8 +30,8 @@ def complete(
     on_wait: Callable[[], None] = unobserved,
 ) -> None:
     """Completes the multipart upload `target` (Bucket, Key, UploadId) of `size` bytes. Without an answer,
-    looks whether the object appears, and calls `on_wait` meanwhile. Raises ClientError and BotoCoreError:
-    then there is no new object, as far as one can tell."""
+    looks whether the object appears, and calls `on_wait` meanwhile. Raises ClientError and BotoCoreError if
+    there is no new object, as far as can be known."""
     before = _head(client, target)
     try:
         client.complete_multipart_upload(**target, MultipartUpload={"Parts": list(parts)})
@@ -41,13 +41,15 @@ def complete(
 
 
 def part_of(number: int, answer: Mapping[str, Any]) -> "CompletedPartTypeDef":
-    """What completes an upload of the part that the store answered so: its checksum too, if it has one."""
+    """Returns the entry for a part in the request that completes an upload, with the part's checksum if the
+    store answered with one."""
     checksums = {name: answer[name] for name in _CHECKSUMS if answer.get(name)}
     return cast("CompletedPartTypeDef", {"PartNumber": number, "ETag": answer["ETag"], **checksums})
 
 
 class CompletingClient:
-    """`client` for an upload of `size` bytes by boto3's transfer manager, which completes it by itself."""
+    """Wraps `client` for an upload of `size` bytes by boto3's transfer manager, which itself calls for
+    completion."""
 
     def __init__(self, client: "S3Client", size: int, on_wait: Callable[[], None]) -> None:
         self._client, self._size, self._on_wait = client, size, on_wait
@@ -60,12 +62,12 @@ class CompletingClient:
 
 
 def _is_undecided(error: ClientError | BotoCoreError) -> bool:
-    """Whether the upload may be complete, or be about to be."""
+    """Whether the upload may be complete, or about to be."""
     if not isinstance(error, ClientError):
         return isinstance(error, ReadTimeoutError)
     answer = error.response["ResponseMetadata"]
     status = answer.get("HTTPStatusCode")
-    # An upload that is gone at the first request was aborted.
+    # An upload that is unknown at the first request was aborted.
     return status == 504 or (status == 404 and answer.get("RetryAttempts", 0) > 0)
 
 
@@ -92,7 +94,7 @@ def _version(head: "HeadObjectOutputTypeDef | None") -> tuple[Any, ...] | None:
 
 
 def _head(client: "S3Client", target: dict[str, Any]) -> "HeadObjectOutputTypeDef | None":
-    """None if there is no object, or if the store does not say."""
+    """Returns None if there is no object, or if the store does not say."""
     try:
         return client.head_object(Bucket=target["Bucket"], Key=target["Key"])
     except (ClientError, BotoCoreError):

@@ -29,16 +29,16 @@ class Written(NamedTuple):
 
 
 def store_unavailable(problem: str) -> Unavailable:
-    """The error of an object store, as opposed to that of a disk of this machine."""
+    """Makes the error of an object store, in contrast to that of a disk of this machine."""
     return Unavailable(problem, code=STORAGE_UNAVAILABLE)
 
 
 def unobserved() -> None:
-    """The progress of a copy that nobody watches."""
+    """Progress callback for a copy that nobody watches."""
 
 
 def sha256_of(path: Path, on_progress: Callable[[], None] = unobserved) -> str:
-    """The SHA-256 of a file, in hex. Calls `on_progress` after each chunk."""
+    """Returns the SHA-256 of a file, in hex. Calls `on_progress` after each chunk."""
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as source:
         while chunk := source.read(CHUNK_BYTES):
@@ -79,15 +79,15 @@ def write_atomically(
 
 
 def _create(path: Path) -> FileIO:
-    """Creates a file and the folders above it. It is unbuffered: closing a buffered file writes what is left
-    of the buffer, and would raise an error where none is expected."""
+    """Creates a file and the folders above it. It is unbuffered: closing a buffered file writes the rest of
+    the buffer, and would raise an error where none is expected."""
     for attempt in range(_ATTEMPTS):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return path.open("xb", buffering=0)
         except (FileNotFoundError, FileExistsError):
-            # Deleting the last file of a folder removes the folder too. `mkdir` finds that a folder exists,
-            # looks whether it is one, and raises FileExistsError if it has just gone.
+            # Deleting the last file of a folder also removes the folder. `mkdir` finds that a folder exists,
+            # checks whether it is one, and raises FileExistsError if it has just gone.
             if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError("the last attempt returns or raises")
@@ -116,7 +116,7 @@ def _write_all(target: FileIO, chunk: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the rename survive a power cut. The folder is gone if the file has been deleted since."""
+    """Makes the rename survive a power failure. The folder is gone if the file was deleted since."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
@@ -138,7 +138,7 @@ def _readable_errors(path: Path, unavailable: Callable[[str], TuneryError]) -> I
 def as_domain_error(
     error: OSError, path: Path, unavailable: Callable[[str], TuneryError] = Unavailable
 ) -> TuneryError:
-    """An error whose message is safe to show to users. Its note, which only logs show, is for the
+    """Makes an error whose message is safe to show to users. Its note, which appears only in logs, is for the
     operator. `unavailable` makes the error of a disk that fails."""
     found: TuneryError
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:

@@ -1,6 +1,6 @@
 """Joins objects of an S3-compatible store into one, inside the store.
 
-An object becomes a part of a new one by a request of its own, UploadPartCopy:
+A separate request, UploadPartCopy, makes an object a part of a new one:
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
 """
 
@@ -26,7 +26,8 @@ _NOT_OFFERED = {
     "InvalidRequest",
     "MissingContentMD5",
 }
-"""Codes of stores that lack a request, lack it for these objects, or want an older checksum with it."""
+"""Codes of stores that do not support a request, do not support it for these objects, or require an older
+checksum with it."""
 
 
 def can_be_parts(sizes: Sequence[int]) -> bool:
@@ -39,21 +40,21 @@ def can_be_parts(sizes: Sequence[int]) -> bool:
 
 
 def is_not_offered(error: ClientError) -> bool:
-    """Whether the store lacks the request, so that there is no use in repeating it."""
+    """Whether the store does not support the request, so that repeating it is useless."""
     status = error.response["ResponseMetadata"].get("HTTPStatusCode")
     return status in (405, 501) or error.response["Error"].get("Code") in _NOT_OFFERED
 
 
 def join_objects(client: "S3Client", target: dict[str, Any], sources: Sequence[str], size: int) -> bool:
     """Completes the multipart upload `target` (Bucket, Key, UploadId) with the objects named `sources` as its
-    parts, `size` bytes together. Returns False, and aborts it, if the store does not offer that. Raises
-    ClientError and BotoCoreError, and leaves an unfinished upload to nobody."""
+    parts, `size` bytes together. Returns False, and aborts the upload, if the store does not support that.
+    Raises ClientError and BotoCoreError, and never leaves an unfinished upload behind."""
 
     def copy(number: int) -> "CompletedPartTypeDef | None":
         answer = client.upload_part_copy(
             **target, PartNumber=number, CopySource={"Bucket": target["Bucket"], "Key": sources[number - 1]}
         )
-        # Stores that do not know the request take it for a part without content.
+        # Stores that do not know the request treat it as a part without content.
         copied = answer.get("CopyPartResult", {})
         return part_of(number, copied) if copied.get("ETag") else None
 
@@ -77,7 +78,7 @@ def join_objects(client: "S3Client", target: dict[str, Any], sources: Sequence[s
 
 
 def _are_unequal(error: ClientError) -> bool:
-    """Whether the store demands parts of one size, as Cloudflare's R2 does."""
+    """Whether the store requires parts of equal size, as Cloudflare's R2 does."""
     return error.response["Error"].get("Code") == "InvalidPart"
 
 

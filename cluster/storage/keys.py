@@ -40,63 +40,67 @@ def checked_prefix(prefix: str) -> str:
 
 
 def file_key(file_id: str) -> str:
-    """The content of an uploaded or written file."""
+    """Returns the key of an uploaded or written file's content."""
     return checked_key(f"files/{_segment(file_id)}")
 
 
 def part_key(upload_id: str, part_id: str) -> str:
-    """A part of an upload whose file does not exist yet."""
+    """Returns the key of a part of an upload whose file does not exist yet."""
     return checked_key(f"uploads/{_segment(upload_id)}/{_segment(part_id)}")
 
 
 def dataset_prefix(file_sha256: str) -> str:
-    """Everything that was compiled from files with these bytes, and their data reports. It is deleted with
-    the last of these files; losing it costs time only."""
+    """Returns the prefix of everything that was compiled from files with these bytes, and of their data
+    reports. It is deleted with the last of these files; losing it only costs time."""
     return checked_key(f"datasets/{_segment(file_sha256)}") + "/"
 
 
 def dataset_key(file_sha256: str, digest: str) -> str:
-    """A compiled training file, named by its bytes and by everything else that affects the result."""
+    """Returns the key of a compiled training file, named by its bytes and by everything else that affects the
+    result."""
     return checked_key(f"{dataset_prefix(file_sha256)}{_segment(digest)}.safetensors")
 
 
 def report_key(file_sha256: str, digest: str) -> str:
-    """A data report, named by the file's bytes and by everything else that affects the result."""
+    """Returns the key of a data report, named by the file's bytes and by everything else that affects the
+    result."""
     return checked_key(f"{dataset_prefix(file_sha256)}{_segment(digest)}{_REPORT}")
 
 
 def attempt_prefix(job_id: str, number: int) -> str:
-    """Everything that one attempt writes. The attempt's number is the fence: no two attempts share a key."""
+    """Returns the prefix of everything that one attempt writes. The attempt's number is the fence: no two
+    attempts share a key."""
     return checked_key(f"jobs/{_segment(job_id)}/attempts/{number}") + "/"
 
 
 def spec_key(job_id: str, number: int) -> str:
-    """The JobSpec that the scheduler writes and the runner reads."""
+    """Returns the key of the JobSpec that the scheduler writes and the runner reads."""
     return attempt_prefix(job_id, number) + "spec.json"
 
 
 def manifest_key(job_id: str, number: int, step: int) -> str:
-    """A checkpoint's manifest. The step is zero-padded, so that keys sort by step."""
+    """Returns the key of a checkpoint's manifest. The step is zero-padded, so that keys sort by step."""
     return f"{attempt_prefix(job_id, number)}checkpoints/step-{step:08d}/manifest.json"
 
 
 def import_manifest_key(import_id: str) -> str:
-    """The manifest of an imported adapter. No attempt writes it: every try stores the same bytes."""
+    """Returns the key of an imported adapter's manifest. No attempt writes it: every try stores the same
+    bytes."""
     return checked_key(f"imports/{_segment(import_id)}/manifest.json")
 
 
 def export_manifest_key(export_id: str) -> str:
-    """The manifest of exported weights. Every try stores the same bytes."""
+    """Returns the key of the manifest of exported weights. Every try stores the same bytes."""
     return checked_key(f"exports/{_segment(export_id)}/manifest.json")
 
 
 def folder_of(key: str) -> str:
-    """The key up to the last `/`, which is included."""
+    """Returns the key up to and including the last `/`."""
     return key.rpartition("/")[0] + "/"
 
 
 def sibling_key(manifest_key: str, name: str) -> str:
-    """The key of a file that a manifest names, always in the manifest's own folder."""
+    """Returns the key of a file that a manifest names, always in the manifest's own folder."""
     return checked_key(folder_of(manifest_key) + _segment(name))
 
 
@@ -114,7 +118,7 @@ class PartKey:
 class DatasetKey:
     file_sha256: str
     is_report: bool = False
-    """A data report, and not a compiled file."""
+    """Whether it is a data report instead of a compiled file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,7 @@ _KEYS = re.compile(
 
 
 def parse_key(key: str) -> ObjectKey | None:
-    """What the key names; None if none of the functions above made the key."""
+    """Returns what the key names; None if none of the functions above made the key."""
     found = _KEYS.fullmatch(key)
     if found is None:
         return None

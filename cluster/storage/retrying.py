@@ -1,4 +1,4 @@
-"""A store that repeats what fails because the real one does not answer."""
+"""A store that retries calls that fail because the underlying store does not answer."""
 
 import logging
 import random
@@ -14,22 +14,22 @@ from cluster.storage.store import ObjectInfo, ObjectStore, UnfinishedPut
 Answer = TypeVar("Answer")
 
 TRAINING_SECONDS = 600.0
-"""How long training waits: longer than a store takes to restart, and shorter than what it would have to
-compute again."""
+"""How long training waits: longer than a store takes to restart, and shorter than the lost work would take to
+recompute."""
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 20.0
 _BEAT_SECONDS = 1.0
-"""Time between two calls of `on_wait`."""
+"""Interval between two calls of `on_wait`."""
 
 logger = logging.getLogger(__name__)
 
 
 class RetryingStore(ObjectStore):
-    """The objects of `store`. What raises Unavailable because the store does not answer is repeated as a
-    whole, after growing pauses, until `seconds` have passed since its first failure. `on_wait` is called
-    about every second meanwhile, from the thread that waits.
+    """Wraps `store`. A call that raises Unavailable because the store does not answer is repeated as a whole,
+    after growing pauses, until `seconds` have passed since its first failure. Meanwhile, `on_wait` is called
+    about every second from the waiting thread.
 
-    A full store and a broken disk of this machine raise at once, and so does what cannot be repeated: `list`,
+    A full store and a broken disk of this machine raise at once. So do calls that cannot be repeated: `list`,
     `unfinished`, reading from an open object, and a `put` from a source that cannot seek."""
 
     def __init__(

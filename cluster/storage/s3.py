@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     Parts = list[CompletedPartTypeDef]
 
 _FULL_CODES = ("XMinioStorageFull", "QuotaExceeded")
+"""Error codes of stores that are out of space for a bucket, besides HTTP status 507."""
 _REFUSAL_CODES = {
     "403",
     "AccessDenied",
@@ -57,17 +58,17 @@ _REFUSAL_CODES = {
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
 }
-"""What the same request is answered with again."""
-"""Error codes of stores that are out of space for a bucket, besides HTTP status 507."""
+"""Codes for refusals that repeating the same request does not change."""
 _TRANSFER_ERRORS = (RetriesExceededError, S3DownloadFailedError, S3ValidationError)
-"""What boto3's transfer manager raises for parts that cannot be fetched. The last two: the object was
-replaced meanwhile, by equal bytes perhaps, whose ETag differs if the store encrypts them with a key."""
+"""What boto3's transfer manager raises for parts that cannot be fetched. The last two mean that the object
+was replaced meanwhile, possibly by equal bytes: if the store encrypts them with a key, the ETag differs."""
 _COPIED = TransferConfig(multipart_threshold=1 << 30, multipart_chunksize=1 << 28)
-"""An object beyond 5 GiB cannot be copied in one request."""
+"""Settings for copies, because an object beyond 5 GiB cannot be copied in one request."""
 _DELETED_AT_ONCE = 1000
-"""How many keys one request may delete, by S3's own limit."""
+"""Maximum number of keys in one delete request, by S3's own limit."""
 _DELETE_PAUSES_SECONDS = (0.2, 0.4, 0.8, 1.6)
-"""Pauses before what was not deleted is tried again: of many keys, S3 often refuses some for the moment."""
+"""Pauses before objects that were not deleted are tried again. S3 often temporarily refuses some of many
+keys."""
 
 
 class S3Store(ObjectStore):
@@ -93,7 +94,7 @@ class S3Store(ObjectStore):
         self._prefix = prefix + "/" if prefix else ""
         self._part_bytes = part_bytes
         self._encryption: dict[str, Any] = {}
-        """Parameters of the requests that begin an object."""
+        """Parameters of requests that create an object."""
         config = Config(
             signature_version="s3v4",
             s3={"addressing_style": "path"},
@@ -124,7 +125,7 @@ class S3Store(ObjectStore):
     def reencrypt(self, key: str) -> None:
         name = self._name(key)
         with _mapped_errors(key):
-            # S3 copies an object onto itself only if something of it is to change.
+            # S3 copies an object onto itself only if something about it changes.
             self._client.copy(
                 {"Bucket": self._bucket, "Key": name},
                 self._bucket,
@@ -174,7 +175,7 @@ class S3Store(ObjectStore):
             if start:
                 answer = self._client.get_object(Bucket=self._bucket, Key=name, Range=f"bytes={start}-")
             else:
-                # An empty object has no byte 0 to ask for.
+                # An empty object has no byte 0 to request.
                 answer = self._client.get_object(Bucket=self._bucket, Key=name)
         return io.BufferedReader(_Body(key, answer["Body"]), buffer_size=1 << 20)
 
@@ -218,7 +219,7 @@ class S3Store(ObjectStore):
             if not join_objects(self._client, self._begin(name), names, sum(sources.values())):
                 return False
         if self.stat(key).bytes != sum(sources.values()):
-            # A store that answers as if it had copied, and has not.
+            # The store answered as if it had copied the bytes, but it has not.
             self.delete(key)
             return False
         return True
@@ -248,12 +249,12 @@ class S3Store(ObjectStore):
         try:
             yield from pages.paginate(Bucket=self._bucket, Prefix=prefix)
         except ClientError as error:
-            # What rclone's server says until something has been uploaded in parts.
+            # rclone's server answers this until something has been uploaded in parts.
             if not _is_no_upload(error):
                 raise
 
     def _delete_batch(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """Returns what the store still refuses to delete after a few tries, by name, and why."""
+        """Returns, by name, what the store still refuses to delete after a few tries, and why."""
         refused: dict[str, Mapping[str, Any]] = {}
         for pause in (*_DELETE_PAUSES_SECONDS, None):
             refused = self._refused(names)
@@ -264,7 +265,7 @@ class S3Store(ObjectStore):
         return refused
 
     def _refused(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """Asks once to delete these objects."""
+        """Tries once to delete these objects. Returns those that were refused."""
         objects: list[ObjectIdentifierTypeDef] = [{"Key": name} for name in names]
         try:
             answer = self._client.delete_objects(
@@ -279,7 +280,7 @@ class S3Store(ObjectStore):
         return {error["Key"]: error for error in answer.get("Errors", []) if "Key" in error}
 
     def _parts(self, name: str, upload_id: str) -> "Sequence[PartTypeDef]":
-        """The parts of an unfinished upload; empty once it has ended."""
+        """Returns the parts of an unfinished upload; empty once it has ended."""
         pages = self._client.get_paginator("list_parts").paginate(
             Bucket=self._bucket, Key=name, UploadId=upload_id
         )
@@ -296,9 +297,10 @@ class S3Store(ObjectStore):
     def _check_encryption(
         self, name: str, answer: "PutObjectOutputTypeDef | CreateMultipartUploadOutputTypeDef"
     ) -> None:
-        """Some S3-compatible stores ignore that they are asked to encrypt, and even repeat the request's
-        headers when they are asked about the object. Their answer to the request does not have them."""
-        # A store may name a key in full that was given by its id alone.
+        """Raises InvalidConfiguration if the answer does not confirm the encryption. Some S3-compatible
+        stores ignore the request to encrypt, and even repeat the request's headers when asked about the
+        object. Their answer to the request itself does not have these headers."""
+        # A store may return the full name of a key that was given by its id.
         if self.encryption_key and not answer.get("SSEKMSKeyId", "").endswith(self.encryption_key):
             raise InvalidConfiguration(
                 f"Storage takes {name!r} and does not encrypt it with the key {self.encryption_key}.",
@@ -313,7 +315,7 @@ class S3Store(ObjectStore):
             raise store_unavailable(f"Storage accepted {key!r} and does not have it.") from error
 
     def _begin(self, name: str) -> dict[str, Any]:
-        """Begins a multipart upload. Returns what names it in requests."""
+        """Begins a multipart upload. Returns the parameters that identify it in requests."""
         target: dict[str, Any] = {"Bucket": self._bucket, "Key": name}
         created = self._client.create_multipart_upload(**target, **self._encryption)
         target["UploadId"] = _present(created, "UploadId")
@@ -325,7 +327,8 @@ class S3Store(ObjectStore):
         return target
 
     def _put(self, key: str, reader: BinaryIO, part_bytes: Callable[[int], int]) -> ObjectInfo:
-        """`part_bytes` is the size of the part of a number, counted from 0."""
+        """Stores what `reader` returns. `part_bytes` returns the size of a part by its number, counted from
+        0."""
         name = self._name(key)
         first = _read_part(reader, part_bytes(0))
         with _mapped_errors(key):
@@ -361,8 +364,8 @@ class S3Store(ObjectStore):
         return size, sha256.hexdigest()
 
     def _abort(self, target: dict[str, Any], reason: BaseException) -> None:
-        """Frees the parts of a failed upload. If this fails too, the store's lifecycle rule must free them;
-        the object is not visible either way, and the error that matters is the first one."""
+        """Frees the parts of a failed upload. If this also fails, the store's lifecycle rule must free them.
+        The object is not visible either way, and the first error is the one that matters."""
         try:
             self._client.abort_multipart_upload(**target)
         except (ClientError, BotoCoreError) as error:
@@ -401,7 +404,7 @@ class _Body(io.RawIOBase):
 
 def _present(answer: Mapping[str, Any], field: str) -> Any:
     """Returns a field that every complete response has. botocore does not compare a response's length with
-    the announced one, and reads a response that was cut before its first byte as an empty one."""
+    the announced one, and reads a response that was cut off before its first byte as empty."""
     if field not in answer:
         raise store_unavailable(f"Storage's answer ended before {field}.")
     return answer[field]

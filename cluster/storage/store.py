@@ -1,4 +1,4 @@
-"""What Tunery needs of an object store: whole objects under checked keys."""
+"""The interface that Tunery requires of an object store: whole objects under checked keys."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from cluster.contracts.errors import InvalidConfiguration
 from cluster.storage.files import unobserved
 
 Checksums = Literal["when_required", "when_supported"]
-"""boto3's modes of checksums."""
+"""boto3's checksum modes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ class ObjectStore(Protocol):
     """
 
     encryption_key: str | None = None
-    """The store's own key that new objects are encrypted with. None leaves that to the store."""
+    """Key of the store with which new objects are encrypted. None leaves that to the store."""
 
     def encrypted_with(self, key: str | None) -> Self:
-        """Returns the same space of objects, in which `put`, `upload` and `join` have the store encrypt with
-        this one of its keys. Reading names no key. Contacts nothing.
+        """Returns the same space of objects, in which the store encrypts what `put`, `upload` and `join`
+        write with this one of its keys. Reading needs no key. Contacts nothing.
 
         Raises InvalidConfiguration (`encryption_unsupported`) if the store has no keys. So do `put` and
         `join` if the store ignores the key; what it has stored by then may remain."""
@@ -58,13 +58,13 @@ class ObjectStore(Protocol):
         raise without_keys()
 
     def encryption_key_of(self, key: str) -> str | None:
-        """Returns the store's own key that the object is encrypted with, as far as the store names one."""
+        """Returns the store's key with which the object is encrypted, if the store names one."""
         self.stat(key)
         return None
 
     def reencrypt(self, key: str) -> None:
-        """Has the store encrypt the object as `put` would now. Its bytes stay as they are, are not moved
-        through this process, and can be read all the time.
+        """Makes the store encrypt the object as `put` would now. Its bytes do not change, do not pass through
+        this process, and can be read all the time.
 
         Raises InvalidConfiguration (`encryption_unsupported`) if the store has no keys."""
         raise without_keys()
@@ -78,8 +78,8 @@ class ObjectStore(Protocol):
         ...
 
     def put_sized(self, key: str, source: BinaryIO, size: int) -> ObjectInfo:
-        """Like `put`, of a stream that will have `size` bytes. A store that sends it in parts makes all but
-        the last one equal, as some demand, however large the object is."""
+        """Like `put`, for a stream that will have `size` bytes. A store that sends it in parts makes all
+        parts but the last equal, as some stores require, however large the object is."""
         return self.put(key, source)
 
     def get(self, key: str) -> bytes: ...
@@ -105,14 +105,13 @@ class ObjectStore(Protocol):
         ...
 
     def join(self, key: str, sources: Mapping[str, int]) -> bool:
-        """Stores the contents of other objects, one after another, as one object, without moving them
-        through this process. `sources` are their sizes in bytes, by key, in the order of their contents.
-        Returns False, and leaves the key as it was, if the store cannot do that for these objects: `put`
-        can."""
+        """Stores the contents of other objects, one after another, as one object, without moving them through
+        this process. `sources` are their sizes in bytes, by key, in the order of their contents. Returns
+        False, and leaves the key as it was, if the store cannot do that for these objects; use `put` then."""
         return False
 
     def unfinished(self, prefix: str = "") -> Iterator[UnfinishedPut]:
-        """Yields the parts of objects that are not complete yet, by the beginning of their keys. They take up
+        """Yields the parts of objects that are not complete yet, whose keys begin with `prefix`. They take up
         space, and no other method shows them."""
         ...
 

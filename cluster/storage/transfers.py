@@ -1,6 +1,6 @@
-"""Files to and from S3 in parallel parts, through boto3's transfer manager.
+"""Transfers files to and from S3 in parallel parts, with boto3's transfer manager.
 
-One connection carries what fits into its window per round trip, often less than a tenth of what the network
+A single connection carries one window per round trip, which is often less than a tenth of what the network
 and the store can do.
 """
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CONNECTIONS = 10
-"""How many parts of one file are on their way at once."""
+"""Number of parts of one file that are transferred at once."""
 _QUEUED_PIECES = 64
-"""Downloaded pieces, each of 256 KiB, that may wait for the disk."""
+"""Number of downloaded pieces, each of 256 KiB, that may wait for the disk."""
 
 
 def send_file(
@@ -54,8 +54,8 @@ def send_file(
 def fetch_file(
     client: "S3Client", bucket: str, name: str, path: Path, on_progress: Callable[[], None], *, smallest: int
 ) -> None:
-    """Downloads an object by ranges. The file appears at `path` once it is whole. If the object is replaced
-    meanwhile, the download fails."""
+    """Downloads an object by ranges. The file appears at `path` only once it is complete. If the object is
+    replaced meanwhile, the download fails."""
     with _transfers(client, smallest) as transfers:
         received = transfers.download(bucket, name, str(path), subscribers=[_Progress(on_progress)])
         received.result()

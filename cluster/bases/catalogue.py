@@ -59,7 +59,7 @@ from cluster.contracts.errors import InvalidConfiguration
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
-"""The shortest time between two looks at the file."""
+"""Minimum time between two looks at the file."""
 
 _HEADING = re.compile(r"^[ \t]*\[\[[ \t]*model[ \t]*\]\]", re.MULTILINE)
 """Heading of a model's table."""
@@ -68,7 +68,8 @@ PACKAGED_CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
 
 def load_catalogue(path: Path | None = None) -> dict[str, BaseSpec]:
-    """The models by alias, in the order of the file: `path`, else TUNERY_CATALOGUE, else the packaged one.
+    """Returns the models by alias, in the order of the file: `path`, otherwise TUNERY_CATALOGUE, otherwise
+    the packaged file.
 
     Raises InvalidConfiguration, which names the file, the entry and the field.
     """
@@ -83,8 +84,8 @@ def load_catalogue(path: Path | None = None) -> dict[str, BaseSpec]:
 
 
 class LiveCatalogue(Mapping[str, BaseSpec]):
-    """The catalogue of a process that runs on: a file that has changed is read again, within a second of its
-    next use. A file that cannot be read is logged, and the models from before stay on offer. Thread-safe.
+    """The catalogue of a long-running process. A file that has changed is read again, within a second of its
+    next use. If a file cannot be read, this is logged and the previous models stay on offer. Thread-safe.
 
     The first reading is like `load_catalogue`."""
 
@@ -105,7 +106,7 @@ class LiveCatalogue(Mapping[str, BaseSpec]):
     def __len__(self) -> int:
         return len(self._current())
 
-    # Mapping's own look every model up, which another reading could have removed meanwhile.
+    # Mapping's own methods look up every model, and another reading could have removed one meanwhile.
     def items(self) -> ItemsView[str, BaseSpec]:
         return self._current().items()
 
@@ -139,16 +140,16 @@ class LiveCatalogue(Mapping[str, BaseSpec]):
 
 
 def add_to_catalogue(path: Path, spec: BaseSpec) -> None:
-    """Appends a model to the file, whose other text stays as it is. Raises InvalidConfiguration if the file
-    would not be a catalogue then, and leaves it alone."""
+    """Appends a model to the file, whose other text stays unchanged. Raises InvalidConfiguration, and leaves
+    the file alone, if it would no longer be a catalogue."""
     with _alone(path):
         text = path.read_text(encoding="utf-8")
         _replace(path, f"{text.rstrip()}\n\n{_table(spec)}")
 
 
 def remove_from_catalogue(path: Path, alias: str) -> None:
-    """Takes a model out of the file, whose other text stays as it is. Raises InvalidConfiguration if the file
-    has no such model or no other, and leaves it alone."""
+    """Removes a model from the file, whose other text stays unchanged. Raises InvalidConfiguration, and
+    leaves the file alone, if it does not have this model or has no other."""
     with _alone(path):
         models = load_catalogue(path)
         if alias not in models:
@@ -163,7 +164,7 @@ def remove_from_catalogue(path: Path, alias: str) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Makes other changes of the file, which would undo this one, wait for it. Readers need not wait."""
+    """Makes other changes of the file, which would overwrite this one, wait for it. Readers need not wait."""
     while True:
         try:
             stream = path.open("rb+")
@@ -171,7 +172,7 @@ def _alone(path: Path) -> Iterator[None]:
             raise _invalid(path, f"cannot be changed: {error.strerror}") from error
         with stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            # A change replaces the file, and this may be the one from before.
+            # A change replaces the file, and this may be the previous one.
             if os.fstat(stream.fileno()).st_ino == path.stat().st_ino:
                 yield
                 return
@@ -186,7 +187,7 @@ def _replace(path: Path, text: str, *, expected: Mapping[str, BaseSpec] | None =
         if expected is not None and found != expected:
             raise _invalid(path, "it is written in a way that only a person can change")
         shutil.copymode(path, changed)
-        # At once, because other processes read it at any time.
+        # Replaced atomically, because other processes read it at any time.
         changed.replace(path)
     except InvalidConfiguration as error:
         raise InvalidConfiguration(
@@ -206,7 +207,7 @@ def _table(spec: BaseSpec) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{name} = {_toml(each)}" for name, each in value.items()) + " }"
-    # JSON's strings, numbers, true and false are TOML's, too.
+    # JSON's strings, numbers, true and false are also TOML's.
     return json.dumps(value)
 
 
@@ -215,7 +216,8 @@ def _catalogue_path(path: Path | None) -> Path:
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
-    """Changes with the file, also if a link to it is replaced; None if it is absent."""
+    """Returns a value that changes with the file, also if a link to it is replaced; None if the file is
+    absent."""
     try:
         found = path.stat()
     except OSError:

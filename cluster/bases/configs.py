@@ -1,4 +1,4 @@
-"""Reads what the folder of a base says of it, without its weights."""
+"""Reads what the folder of a base says about it, without its weights."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _ALONE = "model.safetensors"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Raises InvalidConfiguration if there is none, or none that can be read."""
+    """Reads the configuration. Raises InvalidConfiguration if there is none, or it cannot be read."""
     try:
         found = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError) as error:
@@ -31,8 +31,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def config_here(spec: BaseSpec) -> dict[str, Any] | None:
-    """The configuration of a base that is on this machine, without a network; None if it is not there or
-    cannot be read."""
+    """Returns the configuration of a base that is on this machine, without a network. None if it is not there
+    or cannot be read."""
     try:
         folder = _folder_here(spec)
         return None if folder is None else read_config(folder)
@@ -46,17 +46,18 @@ def is_quantized(config: Mapping[str, Any]) -> bool:
 
 
 def stored_bytes_here(spec: BaseSpec) -> int | None:
-    """What the weights of a base take in its files, in bytes, as far as this machine knows without a network:
-    from their index, which is downloaded without them, or from the files themselves. None if neither is
-    here."""
+    """Returns the bytes that the weights of a base take in its files, as far as this machine knows without a
+    network: from their index, which is downloaded without them, or from the files themselves. None if neither
+    is here."""
     folder = _folder_here(spec)
-    # The index first, which says the same before and after the files are here: they have headers, too.
+    # The index comes first, because it gives the same number before and after the files arrive, which also
+    # have headers.
     return None if folder is None else _indexed_bytes(folder) or _bytes_of_files(folder)
 
 
 def stored_bytes(spec: BaseSpec) -> int | None:
-    """Like `stored_bytes_here`, and the same whether or not the weights of a hub model are here already.
-    Raises Unavailable (`model_not_available`) if the hub is needed and does not answer."""
+    """Like `stored_bytes_here`, and gives the same number whether or not the weights of a hub model are
+    already here. Raises Unavailable (`model_not_available`) if the hub is needed and does not answer."""
     if (known := stored_bytes_here(spec)) is not None or not isinstance(spec.source, HubSource):
         return known
     sizes = ask_hub(spec, spec.source, hub.weight_sizes)
@@ -64,8 +65,8 @@ def stored_bytes(spec: BaseSpec) -> int | None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that transformers loads. A folder may also hold the same weights in another format. Raises
-    OSError, ValueError or KeyError if the index cannot be read."""
+    """Returns the files that transformers loads. A folder may also hold the same weights in another format.
+    Raises OSError, ValueError or KeyError if the index cannot be read."""
     index, alone = folder / _INDEX, folder / _ALONE
     if index.exists():
         return [folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]
@@ -73,9 +74,11 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def why_not_trained(config: Mapping[str, Any]) -> str | None:
-    """Why a model with these fields of `config.json` can only be served; None if it can be trained, too.
+    """Returns why a model with these fields of `config.json` can only be served; None if it can also be
+    trained.
 
-    No update can be added to weights in 8 or 4 bits. QLoRA makes such weights itself, from whole ones."""
+    No update can be added to weights in 8 or 4 bits. QLoRA makes such weights itself, from unquantized
+    ones."""
     if not is_quantized(config):
         return None
     quantized = config["quantization_config"]
@@ -88,7 +91,7 @@ def why_not_trained(config: Mapping[str, Any]) -> str | None:
 
 
 def _folder_here(spec: BaseSpec) -> Path | None:
-    """Where the base's configuration is; None for a hub model of which nothing is here."""
+    """Returns the folder of the base's configuration; None for a hub model of which nothing is here."""
     return _hub_folder(spec.source) if isinstance(spec.source, HubSource) else local_folder(spec.source)
 
 

@@ -1,8 +1,9 @@
 """SHA-256 of large files, computed once.
 
-The digests of a folder's files are kept in the folder, for as long as the sizes and modification times of the
-files stay the same, so that no process reads 140 GB again that another one has read. A folder that cannot be
-written to keeps none. The hub's cache names files by their SHA-256, and needs no reading at all.
+The digests of a folder's files are kept in the folder for as long as the sizes and modification times of the
+files stay the same, so that no process reads 140 GB again that another one has already read. A folder that
+cannot be written to keeps none. The hub's cache names files by their SHA-256, so these need not be read at
+all.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from pathlib import Path
 
 KEPT = ".tunery-digests.json"
 _WORTH_KEEPING_BYTES = 64 * 2**20
-"""Smaller files are read faster than their digests are looked after."""
+"""Smaller files take less time to read than to look up their digests."""
 _THREADS = 8
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -26,7 +27,7 @@ _State = tuple[int, int]
 
 
 def file_digests(files: Sequence[Path]) -> list[str]:
-    """The SHA-256 of each of these files of one folder. Files are read in parallel."""
+    """Returns the SHA-256 of each of these files of one folder. Files are read in parallel."""
     if not files:
         return []
     folder = files[0].parent
@@ -50,8 +51,8 @@ def file_digests(files: Sequence[Path]) -> list[str]:
 
 def changed_files(files: Sequence[Path]) -> dict[str, bool | None]:
     """Reads all of these files of one folder. Returns, by name, whether the file differs from the hub's or
-    from what was read before, which stays kept; None for a file that is read for the first time, and whose
-    digest is kept from now on."""
+    from what was read before, and keeps the recorded digest. For a file that is read for the first time,
+    returns None and records its digest."""
     if not files:
         return {}
     kept = _kept(files[0].parent)
@@ -63,8 +64,9 @@ def changed_files(files: Sequence[Path]) -> dict[str, bool | None]:
 
 
 def _hub_digest(file: Path) -> str | None:
-    """The SHA-256 that the hub gave for a file of its cache, which is a folder of links to files that are
-    named by their digests. None for other files, and for small ones, which have other digests there."""
+    """Returns the SHA-256 that the hub gave for a file of its cache, which is a folder of links to files that
+    are named by their digests. None for other files, and for small files, whose names there are digests of
+    another kind."""
     if not file.is_symlink():
         return None
     target = file.resolve()
@@ -87,7 +89,7 @@ def _state(file: Path) -> _State:
 
 
 def _kept(folder: Path) -> dict[str, tuple[_State, str]]:
-    """Whatever cannot be understood counts as not kept."""
+    """Returns the recorded digests. Anything that cannot be understood counts as not recorded."""
     try:
         entries = json.loads((folder / KEPT).read_bytes())
         return {
@@ -104,7 +106,7 @@ def _keep(folder: Path, found: Mapping[str, tuple[_State, str]]) -> None:
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=KEPT)
         try:
             with os.fdopen(handle, "w") as stream:
-                # Other users of the folder must not have to read 140 GB again.
+                # Other users of the folder must also be spared from reading 140 GB again.
                 os.fchmod(stream.fileno(), 0o644)
                 json.dump(entries, stream, indent=1)
             Path(temporary).replace(folder / KEPT)

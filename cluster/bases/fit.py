@@ -40,16 +40,16 @@ def check_usable(spec: BaseSpec, folder: Path) -> None:
 
 
 def why_unusable_here(spec: BaseSpec) -> str | None:
-    """What `check_usable` would say of a base that is on this machine; None if it can be used, or is not
-    here. Asks nobody."""
+    """Returns what `check_usable` would say about a base that is on this machine. None if it can be used, or
+    is not here. Contacts no one."""
     folder = folder_here(spec)
     problem = None if folder is None else why_unusable(spec, folder)
     return problem and not_available(spec, problem).message
 
 
 def why_unusable(spec: BaseSpec, folder: Path) -> str | None:
-    """Why transformers cannot load the base in `folder`; None if it can. If the weights are not there yet,
-    the hub is asked for their headers, and Unavailable is raised if it does not answer."""
+    """Returns why transformers cannot load the base in `folder`; None if it can. If the weights are not there
+    yet, the hub is asked for their headers. Raises Unavailable if it does not answer."""
     try:
         tensors = stored_tensors(spec, folder)
         changed_at = (folder / "config.json").stat().st_mtime_ns
@@ -80,15 +80,15 @@ def _misfit(
         name, found, described = wrong[0]
         more = _more(len(wrong) - 1)
         return f"its files have {name} as {tuple(found)}, and its config.json as {tuple(described)}{more}"
-    # Encoders get new heads, and are published with various ones.
+    # Encoders get new heads, and are published with different ones.
     if not is_encoder and (missing := sorted(loading["missing_keys"])):
         return f"its files lack {', '.join(missing[:_SHOWN])}{_more(len(missing) - _SHOWN)}"
     return None
 
 
 def _load_without_weights(config: Any, is_encoder: bool, shapes: Mapping[str, tuple[int, ...]]) -> Any:
-    """What transformers' own loading finds in files with such tensors. It knows the names in files of older
-    versions, and joins experts that lie apart. Nothing has any memory."""
+    """Returns what transformers' own loading finds in files with such tensors. It knows the names in files of
+    older versions, and joins experts that are stored separately. Nothing takes memory."""
     import torch
     from transformers import AutoModel, AutoModelForCausalLM
     from transformers.utils import logging

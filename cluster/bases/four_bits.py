@@ -11,10 +11,11 @@ from cluster.bases.towers import layers_outside_text
 
 def in_four_bits(config: Any, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
     """Returns options for `from_pretrained` that load the linear layers of the causal model of `config` in 4
-    bits, and compute in `dtype`. The head stays whole, and so do layers that the model or its text bypasses.
+    bits, and compute in `dtype`. The head is not quantized, and neither are layers that the model or its text
+    bypasses.
 
     The model's `dequantize()` turns them into ordinary weights with the same values. The model then computes
-    the same, and takes the memory of one in full precision."""
+    the same, but takes the memory of a full-precision model."""
     from transformers import AutoModelForCausalLM
 
     with LOADING, torch.device("meta"):
@@ -23,8 +24,8 @@ def in_four_bits(config: Any, dtype: torch.dtype, device: torch.device) -> dict[
 
 
 def layers_in_four_bits(model: Any) -> frozenset[str]:
-    """The names of the layers that `in_four_bits` loads in 4 bits. `model` is a transformers model without
-    weights, whose layers this replaces."""
+    """Returns the names of the layers that `in_four_bits` loads in 4 bits. `model` is a transformers model
+    without weights, whose layers this function replaces."""
     from bitsandbytes.nn import Linear4bit
     from transformers.quantizers.quantizer_bnb_4bit import Bnb4BitHfQuantizer
 
@@ -54,6 +55,6 @@ def _options(model: Any, dtype: torch.dtype) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        # A list replaces the library's own, which has the head.
+        # A list replaces the library's own list, which contains the head.
         llm_int8_skip_modules=[*get_keys_to_not_convert(model), *bypassed] if bypassed else None,
     )

@@ -1,4 +1,4 @@
-"""The general set: what a model could do before it was tuned. Forgetting is measured on it."""
+"""The general set, which shows what a model could do before it was tuned. Forgetting is measured on it."""
 
 from pathlib import Path
 

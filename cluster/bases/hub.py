@@ -1,8 +1,8 @@
-"""What Tunery needs of the Hugging Face Hub. Functions raise the errors of the hub's library, of the network
-and of the disk; `why_failed` turns them into words.
+"""The parts of the Hugging Face Hub that Tunery uses. Functions raise the errors of the hub's library, of the
+network and of the disk; `why_failed` turns these into words.
 
-The hub's library keeps what it has downloaded in HF_HOME, once per machine or shared volume: a lock in that
-folder keeps processes from downloading the same file twice. It reads the operator's token from HF_TOKEN.
+The hub's library keeps its downloads in HF_HOME, once per machine or shared volume: a lock in that folder
+keeps processes from downloading the same file twice. It reads the operator's token from HF_TOKEN.
 """
 
 import errno
@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 
 _TEXT_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 _WEIGHTS = "*.safetensors"
-# Subfolders hold other formats, except the one that starts with 1, which holds the pooling of encoders.
+# Subfolders hold other formats, except the one that starts with 1, which holds the pooling configuration of
+# encoders.
 _OTHER_FORMAT = "consolidated*.safetensors"
-"""Mistral's own format. Its repositories have the same weights in transformers' format, too."""
+"""Mistral's own format. Its repositories also have the same weights in transformers' format."""
 _IGNORED = ["[!1]*/*", _OTHER_FORMAT]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def download(source: HubSource, *, weights: bool, report: Callable[[int, int], None] | None = None) -> Path:
     """Returns the folder of the repository at its commit, after downloading what is missing: configuration,
-    tokenizer and template, and the weights if asked for. Nothing executable, and no pickles.
+    tokenizer and template, and the weights if requested. Nothing executable, and no pickles.
 
     `report(done, total)` is called with bytes while files arrive. Without a network, a folder that is
-    complete is returned all the same."""
+    complete is still returned."""
     from huggingface_hub import snapshot_download
 
     return Path(
@@ -48,8 +49,8 @@ def download(source: HubSource, *, weights: bool, report: Callable[[int, int], N
 
 
 def folder_here(source: HubSource) -> Path | None:
-    """What `download` returns if it has nothing to fetch, weights included; otherwise None. Asks nobody, and
-    so cannot tell that a file is missing from a folder that another program has begun."""
+    """Returns what `download` returns if it has nothing to fetch, weights included; otherwise None. Contacts
+    no one, so it cannot tell that a file is missing from a folder that another program has begun."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -68,8 +69,8 @@ def folder_here(source: HubSource) -> Path | None:
 
 
 def arriving(source: HubSource) -> object:
-    """What the repository's files on this machine are like now. It differs from before whenever a download of
-    any of them has moved, be it that of another process, for which this one waits at the library's lock."""
+    """Returns the state of the repository's files on this machine. It changes whenever the download of any of
+    them has progressed, including that of another process, for which this one waits at the library's lock."""
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.file_download import repo_folder_name
 
@@ -77,7 +78,7 @@ def arriving(source: HubSource) -> object:
     found = set()
     with suppress(OSError):
         for path in blobs.iterdir():
-            # A file that is whole gets another name.
+            # A file gets another name once it is complete.
             with suppress(OSError):
                 state = path.stat()
                 found.add((path.name, state.st_size, state.st_mtime_ns))
@@ -85,26 +86,27 @@ def arriving(source: HubSource) -> object:
 
 
 def are_weights(name: str) -> bool:
-    """Whether a file of this name, in the folder of a base itself, has weights in transformers' format."""
+    """Whether a file with this name, directly in the folder of a base, has weights in transformers'
+    format."""
     return fnmatchcase(name, _WEIGHTS) and not fnmatchcase(name, _OTHER_FORMAT)
 
 
 def weight_digests(source: HubSource) -> dict[str, str] | None:
-    """The hub's own SHA-256 of each file of weights, by name. None if it has none for one of them."""
+    """Returns the hub's own SHA-256 of each file of weights, by name. None if it has none for one of them."""
     files = _weight_files(source)
     digests = {file.path: file.lfs.sha256 for file in files if file.lfs is not None}
     return digests if digests and len(digests) == len(files) else None
 
 
 def weight_sizes(source: HubSource) -> dict[str, int]:
-    """The bytes of each file of weights, by name."""
+    """Returns the bytes of each file of weights, by name."""
     return {file.path: file.size for file in _weight_files(source)}
 
 
 @lru_cache(maxsize=64)
 def stored_tensors(source: HubSource) -> Mapping[str, tuple[str, tuple[int, ...]]]:
-    """safetensors' name of the type, and the shape, of every tensor, by name, from the headers of the files
-    of weights. Fetched once by a process: a commit does not change."""
+    """Returns safetensors' name of the type, and the shape, of every tensor, by name, from the headers of the
+    files of weights. Fetched once per process, because a commit does not change."""
     from huggingface_hub import get_safetensors_metadata
 
     metadata = get_safetensors_metadata(source.repository, revision=source.revision)
@@ -116,7 +118,7 @@ def stored_tensors(source: HubSource) -> Mapping[str, tuple[str, tuple[int, ...]
 
 
 def resolve_commit(repository: str, revision: str | None = None) -> str:
-    """The commit that a branch, a tag or the default branch points to now: 40 hex digits."""
+    """Returns the commit to which a branch, a tag or the default branch points now: 40 hex digits."""
     from huggingface_hub import HfApi
 
     commit = HfApi().model_info(repository, revision=revision).sha
@@ -125,8 +127,8 @@ def resolve_commit(repository: str, revision: str | None = None) -> str:
 
 
 def why_failed(error: Exception, name: str) -> str | None:
-    """Says what went wrong with `name` at the hub. None if it is no error of the hub's, the network's or the
-    disk's."""
+    """Returns a description of what went wrong with `name` at the hub. None if the error is not the hub's,
+    the network's or the disk's."""
     import httpx2
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -142,7 +144,7 @@ def why_failed(error: Exception, name: str) -> str | None:
         return f"{name} has no weights as safetensors: neither model.safetensors nor its index"
     if isinstance(error, SafetensorsParsingError):
         return f"{name} has files of weights that cannot be read as safetensors"
-    # The hub's own client for large files passes what the system says on as text.
+    # The hub's own client for large files passes on the system's message as text.
     if getattr(error, "errno", None) in _FULL or os.strerror(errno.ENOSPC) in str(error):
         return f"{name} cannot be downloaded: the disk of HF_HOME is full"
     is_the_librarys = type(error).__module__.partition(".")[0] in ("huggingface_hub", "hf_xet")
@@ -163,8 +165,8 @@ def _weight_files(source: HubSource) -> "list[RepoFile]":
 
 
 def _progress(report: Callable[[int, int], None]) -> type[Any]:
-    """A progress bar that shows nothing and reports instead. The hub's library has one bar for the bytes that
-    it fetches, one for those that it has put into files, and one that counts files."""
+    """Makes a progress bar that shows nothing and reports instead. The hub's library has one bar for the
+    bytes that it fetches, one for those that it has put into files, and one that counts files."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     most = 0

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 UNORDERED = "Unordered"
-"""A layer that sees tokens without their rows, or that no forward pass calls."""
+"""A layer that sees tokens without their row structure, or that no forward pass calls."""
 
 _ROWS, _LENGTH = 2, 7
 
@@ -24,7 +24,7 @@ def layer_kinds(model: Any) -> dict[str, str]:
     Runs the model on a few tokens in evaluation mode, and restores its mode."""
     leaves = {name: module for name, module in model.named_modules() if not any(module.children())}
     linear = {name: module for name, module in leaves.items() if isinstance(module, nn.Linear | Conv1D)}
-    # Not 0, which is often the padding token, about which some models warn.
+    # Not 0, which is often the padding token, for which some models log a warning.
     token_ids = torch.arange(1, 1 + _ROWS * _LENGTH, device=model.device).view(_ROWS, _LENGTH)
     is_training = model.training
     model.eval()

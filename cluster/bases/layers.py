@@ -37,7 +37,7 @@ def layers_here(spec: BaseSpec) -> BaseLayers | None:
 
 
 def base_layers(spec: BaseSpec) -> BaseLayers:
-    """Returns the layers of a base. Of a hub model that is not here yet, only the headers of its files are
+    """Returns the layers of a base. For a hub model that is not here yet, only the headers of its files are
     fetched. Raises Unavailable like `tokenizer_folder`, and InvalidConfiguration like `read_layers`."""
     folder = tokenizer_folder(spec)
     with _readable(folder):
@@ -45,7 +45,7 @@ def base_layers(spec: BaseSpec) -> BaseLayers:
 
 
 def stored_tensors(spec: BaseSpec, folder: Path) -> dict[str, StoredTensor]:
-    """Returns all tensors in the files of weights of the base in `folder`, by name. Of a hub model that is
+    """Returns all tensors in the files of weights of the base in `folder`, by name. For a hub model that is
     not here yet, only the headers of its files are fetched. Raises Unavailable like `tokenizer_folder`, and
     InvalidConfiguration if the files cannot be read."""
     if isinstance(spec.source, HubSource) and folder_here(spec) is None:

@@ -1,4 +1,5 @@
-"""Decides which form tuned weights take: what an engine can serve beside the base, and what only merged."""
+"""Decides which form tuned weights take: whether an engine can serve them beside the base, or only merged
+into it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,9 +33,9 @@ def served_form(peft_config: Mapping[str, Any], module_kinds: Mapping[str, str])
     """Returns how an adapter is served.
 
     `peft_config` holds the fields of its adapter_config.json. `module_kinds` holds the kinds of the layers
-    that it adapts, as `layer_kinds` returns them, by name. A router that sees tokens without their rows, or
-    an expert's weight that is not a layer, must be merged: an engine cannot tell which request's adapter
-    applies."""
+    that it adapts, as `layer_kinds` returns them, by name. An adapter must be merged if it changes a router
+    that sees tokens without their row structure, or an expert's weight that is not a layer: an engine cannot
+    tell which request's adapter applies."""
     if peft_config.get("peft_type") in PREFIXES:
         return "prefix"
     is_by_row = all(kind in ROW_LAYERS for kind in module_kinds.values())

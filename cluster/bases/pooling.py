@@ -1,4 +1,4 @@
-"""How an encoder base turns a text into one vector, according to its sentence-transformers files."""
+"""How an encoder base pools the vectors of a text into one, according to its sentence-transformers files."""
 
 import json
 from pathlib import Path

@@ -30,7 +30,8 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def read_config(folder: Path) -> Any:
-    """Raises InvalidConfiguration if transformers cannot read `config.json`, or does not know the model."""
+    """Reads a configuration. Raises InvalidConfiguration if transformers cannot read `config.json`, or does
+    not know the model."""
     with LOADING, _readable(folder, "config.json"):
         from transformers import AutoConfig
 
@@ -38,8 +39,8 @@ def read_config(folder: Path) -> Any:
 
 
 def check_complete(loading: Mapping[str, Any]) -> None:
-    """Takes what `from_pretrained` says of its loading. Raises CorruptArtefact if the folder lacked weights:
-    transformers makes them up and only logs it."""
+    """Checks what `from_pretrained` reports about loading. Raises CorruptArtefact if weights were missing
+    from the folder: transformers initialises them at random and only logs it."""
     if missing := sorted(loading["missing_keys"]):
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise CorruptArtefact(f"The model's files lack the weights {', '.join(missing[:3])}{more}.")
@@ -70,10 +71,11 @@ def _readable(folder: Path, what: str) -> Iterator[None]:
 
 
 def _without_path(message: str, folder: Path) -> str:
-    """Only the operator may see paths. transformers makes relative ones absolute."""
+    """Removes the folder's path from the message, because only the operator may see paths. transformers makes
+    relative paths absolute."""
     lexical = os.path.abspath(folder)  # noqa: PTH100 - unlike resolve(), it follows no link
     names = {str(folder), str(folder.absolute()), str(folder.resolve()), lexical}
-    # The longest first: it may end in the others.
+    # The longest comes first, because it may end in the others.
     for path in sorted(names, key=len, reverse=True):
         message = message.replace(path, folder.name)
     return message

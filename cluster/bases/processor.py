@@ -1,4 +1,4 @@
-"""The files by which a model's images and sound are read."""
+"""The files from which a model's processor of images and sound is made."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ _FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocess
 
 
 def processor_files(folder: Path) -> dict[str, bytes]:
-    """Returns those of the model in `folder` by name; none for a model of text alone. Serving programs do not
-    start a model of text and images without them. They name no code of the model's own to run."""
+    """Returns these files of the model in `folder` by name; none for a model of text alone. Serving programs
+    do not start a model of text and images without them. They do not name code of the model's own to run."""
     found = {}
     for name in _FILES:
         if (folder / name).is_file():

@@ -34,22 +34,22 @@ def base_folder(spec: BaseSpec, *, report: Callable[[int, int], None] | None = N
     """Returns the folder with the base's weights, configuration and tokenizer, in transformers' format.
 
     A hub model is downloaded at its pinned commit on first use, and then read from the local cache without a
-    network. `report(done, total)` is called with bytes while that lasts. Raises Unavailable
+    network. `report(done, total)` is called with bytes during the download. Raises Unavailable
     (`model_not_available`) if the weights are missing or cannot be downloaded now. The operator may be able
     to fix that, and only the operator may see paths."""
     return _complete(spec, _folder(spec, weights=True, report=report))
 
 
 def tokenizer_folder(spec: BaseSpec) -> Path:
-    """Like `base_folder`, for those who need no weights: of a hub model, only the configuration, tokenizer
-    and template are downloaded."""
+    """Like `base_folder`, for callers that need no weights: of a hub model, only configuration, tokenizer and
+    template are downloaded."""
     folder = _folder(spec, weights=False)
     return folder if isinstance(spec.source, HubSource) else _complete(spec, folder)
 
 
 def arriving(spec: BaseSpec) -> object:
-    """What the files of a hub model are like on this machine now. It differs from before whenever a download
-    of them has moved, be it that of another process, for which `base_folder` waits."""
+    """Returns the state of a hub model's files on this machine. It changes whenever the download of any of
+    them has progressed, including that of another process, for which `base_folder` waits."""
     return hub.arriving(spec.source) if isinstance(spec.source, HubSource) else None
 
 
@@ -58,13 +58,13 @@ def folder_here(spec: BaseSpec) -> Path | None:
     None."""
     source = spec.source
     folder = hub.folder_here(source) if isinstance(source, HubSource) else local_folder(source)
-    # What another program has left in the hub's cache passes for the whole there.
+    # What another program has left in the hub's cache counts as complete there.
     return folder if folder is not None and _problem(folder) is None else None
 
 
 def why_unavailable(spec: BaseSpec) -> str | None:
-    """Returns why the base cannot be used on this machine, as far as can be told without a network. None if
-    it can be used, or has yet to be downloaded."""
+    """Returns why the base cannot be used on this machine, as far as that can be known without a network.
+    None if it can be used, or has yet to be downloaded."""
     if isinstance(spec.source, HubSource):
         return None
     problem = _problem(local_folder(spec.source))
@@ -72,7 +72,7 @@ def why_unavailable(spec: BaseSpec) -> str | None:
 
 
 def not_available(spec: BaseSpec, problem: str) -> Unavailable:
-    """The error for a base that this machine cannot use, for a reason that the operator can mend."""
+    """Makes the error for a base that this machine cannot use, for a reason that the operator can fix."""
     return Unavailable(
         f"The base model '{spec.alias}' is not available: {problem}. The operator of this server must mend "
         "that, or take the model out of the catalogue.",
@@ -102,8 +102,8 @@ def base_digest(folder: Path) -> str:
 
 
 def current_base_digest(spec: BaseSpec) -> str:
-    """The `base_digest` of the base as it is now. A hub model is not downloaded for it if the hub knows the
-    digests of its files."""
+    """Returns the `base_digest` of the base as it is now. A hub model is not downloaded for that if the hub
+    knows the digests of its files."""
     if isinstance(spec.source, HubSource) and folder_here(spec) is None:
         digests = ask_hub(spec, spec.source, hub.weight_digests)
         if digests is not None:
@@ -119,7 +119,7 @@ def tokenizer_digest(folder: Path) -> str:
 
 
 def template_digest(template: str) -> str:
-    """SHA-256 of a chat template's text."""
+    """Returns the SHA-256 of a chat template's text."""
     return hashlib.sha256(template.encode()).hexdigest()
 
 

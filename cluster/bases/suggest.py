@@ -26,15 +26,15 @@ _PADDED_POSITIONS = {
     "xlm-roberta-xl",
     "xmod",
 }
-"""Families whose first token has the position after `pad_token_id`, which is 1 by default. Their tables of
-positions have rows before it that no token uses."""
+"""Families whose first token has the position after `pad_token_id`, which is 1 by default. The rows before it
+in their position table are not used by any token."""
 _RATES: tuple[tuple[float, dict[TrainingType, float]], ...] = (
     (1.5e9, {"lora": 4e-4, "full": 4e-5}),
     (15e9, {"lora": 2e-4, "full": 2e-5}),
     (math.inf, {"lora": 1e-4, "full": 1e-5}),
 )
-"""Learning rates of decoders with up to so many parameters: what QLoRA's authors used for adapters at these
-sizes, and a tenth of it for all weights."""
+"""Learning rates of decoders with up to this many parameters: those that QLoRA's authors used for adapters at
+these sizes, and a tenth of them for full fine-tuning."""
 _ENCODER_RATES: dict[TrainingType, float] = {"lora": 3e-4, "full": 3e-5}
 
 
@@ -47,11 +47,11 @@ def suggest_base(
     context_length: int | None = None,
     created: int = 0,
 ) -> BaseSpec:
-    """The entry for the model whose configuration is in `folder`. `parameters` is the number of its weights.
-    `alias` and `context_length` replace what the model itself says. `created` is in Unix seconds.
+    """Returns the entry for the model whose configuration is in `folder`. `parameters` is the number of its
+    weights. `alias` and `context_length` replace what the model itself says. `created` is in Unix seconds.
 
-    Raises InvalidConfiguration if the configuration cannot be read, or does not say how long the context
-    is."""
+    Raises InvalidConfiguration if the configuration cannot be read, or does not give the length of the
+    context."""
     config = read_config(folder)
     text = {**config, **(config.get("text_config") or {})}
     own = _own_context(text)
@@ -79,13 +79,13 @@ def suggest_base(
 
 
 def is_encoder(config: Mapping[str, Any]) -> bool:
-    """Whether a model with these fields of `config.json` reads whole texts and continues none."""
+    """Whether a model with these fields of `config.json` reads whole texts and does not continue them."""
     named = " ".join(config.get("architectures") or [str(config.get("model_type", ""))])
     return bool(_ENCODERS.search(named)) and not re.search("CausalLM|LMHead", named)
 
 
 def alias_of(source: FolderSource | HubSource) -> str:
-    """The repository's or the folder's own name, as far as an alias may have its characters."""
+    """Returns the repository's or the folder's own name, reduced to the characters that an alias may have."""
     name = source.repository.rpartition("/")[2] if isinstance(source, HubSource) else Path(source.path).name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-").lower() or "model"
 
@@ -99,7 +99,7 @@ def _own_context(config: Mapping[str, Any]) -> int | None:
 
 
 def _dtype(config: Mapping[str, Any]) -> Literal["float32", "bfloat16"]:
-    """Weights that were saved in 16 bits or fewer are used in 16."""
+    """Returns the type. Weights that were saved in 16 bits or fewer are used in 16."""
     return "float32" if config.get("dtype", config.get("torch_dtype", "float32")) == "float32" else "bfloat16"
 
 

@@ -1,4 +1,4 @@
-"""The parts of a model that read images or sound. Text passes them by."""
+"""The parts of a model that read images or sound. Text does not pass through them."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from torch import nn
 
 
 def layers_outside_text(model: Any) -> frozenset[str]:
-    """The names of the linear layers that `model`, a causal model of transformers, has besides its text model
-    and head.
+    """Returns the names of the linear layers that `model`, a causal model of transformers, has besides its
+    text model and head.
 
-    They are often named as the text model's are, so that adapters and quantization would take them for
-    those."""
+    They often have the same names as those of the text model, so that adapters and quantization would confuse
+    the two."""
     if not _has_towers(model):
         return frozenset()
     from transformers.pytorch_utils import Conv1D
@@ -24,7 +24,7 @@ def layers_outside_text(model: Any) -> frozenset[str]:
 
 
 def freeze_towers(model: Any) -> None:
-    """Keeps what text does not reach from being trained."""
+    """Freezes the parts of a model that text does not reach."""
     if not _has_towers(model):
         return
     trained = {parameter for module in _of_text(model) for parameter in module.parameters(recurse=False)}

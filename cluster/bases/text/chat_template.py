@@ -29,7 +29,8 @@ from cluster.contracts.nesting import is_too_deep
 _SYSTEM_ROLES = ("system", "developer")
 
 _RENDERING = threading.Lock()
-"""transformers records what `{% generation %}` marks in the compiled template, which all threads share."""
+"""transformers records the parts that `{% generation %}` marks in the compiled template, which all threads
+share."""
 
 _DROPPED: dict[Dropped, str] = {
     "tools": "renders no tools",

@@ -33,13 +33,13 @@ class Rendering(NamedTuple):
     """A rendered conversation."""
 
     text: str
-    """Including the marks, if there are any."""
+    """Text of the rendering, including the marks, if there are any."""
     marks: tuple[str, str] | None = None
     """The marks before and after control tokens that users wrote; None if there are none."""
 
     @property
     def plain(self) -> str:
-        """The text without the marks."""
+        """Returns the text without the marks."""
         return self.text if self.marks is None else re.sub("|".join(self.marks), "", self.text)
 
     def pieces(self) -> Iterator[Piece]:
@@ -124,8 +124,8 @@ def free_marks(messages: Sequence[Message], tools: Sequence[Tool] | None, count:
 
 
 def control_tokens(tokenizer: Any, template: str, rendered: str) -> ControlTokens:
-    """Returns the tokenizer's special tokens, and those of its added tokens that the chat template writes,
-    according to its source or to `rendered`, a rendered conversation. White space never counts."""
+    """Returns the tokenizer's special tokens, and the added tokens that the chat template writes, according
+    to its source or to `rendered`, a rendered conversation. White space never counts."""
     written = f"{template}\0{rendered}"
     return ControlTokens(
         {

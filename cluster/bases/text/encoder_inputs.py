@@ -17,7 +17,7 @@ class EncodedWords(NamedTuple):
 
 def encode_texts(tokenizer: Any, texts: Sequence[Text], max_length: int | None = None) -> list[list[int]]:
     """Returns token ids with the tokenizer's special tokens around and between the texts. With `max_length`,
-    the tokenizer truncates the texts, but never its own last token. That changes its state, so no other
+    the tokenizer truncates the texts, but never its own last token. Truncation changes its state, so no other
     thread may use the tokenizer at the same time."""
     pairs = [text if pair is None else (text, pair) for text, pair in texts]
     # One call encodes all inputs of a kind; their order is restored afterwards.
@@ -52,8 +52,8 @@ def encode_words(
 
 
 def _keeps_spaces_in_tokens(tokenizer: Any) -> bool:
-    """Whether the tokenizer has different tokens for "word" and " word", and has mostly seen the second, as
-    byte-level ones like ModernBERT's have. Some add the space themselves."""
+    """Whether the tokenizer has different tokens for "word" and " word" and has mostly seen the second, like
+    the byte-level tokenizers of ModernBERT and others. Some tokenizers add the space themselves."""
     pieces = tokenizer.backend_tokenizer.pre_tokenizer
     if pieces is None:
         return False

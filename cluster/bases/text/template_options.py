@@ -18,7 +18,7 @@ Options = Mapping[str, bool | str]
 _WORDS: dict[str, frozenset[str]] = {
     "reasoning_effort": frozenset({"none", "minimal", "low", "medium", "high", "xhigh"})
 }
-"""The variables that may be set to a word, and the words. All others are switches."""
+"""Variables that may be set to a word, with the allowed words. All other variables are switches."""
 
 _RESERVED = frozenset(
     {
@@ -32,7 +32,8 @@ _RESERVED = frozenset(
         "strftime_now",
     }
 )
-"""What the renderer sets itself. Variables that end in `_token` are the tokenizer's, and reserved too."""
+"""Variables that the renderer sets itself. Those that end in `_token` belong to the tokenizer and are also
+reserved."""
 
 
 class TemplateOptions:
@@ -43,7 +44,7 @@ class TemplateOptions:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """The variables that the template reads and that are not set for it."""
+        """Variables that the template reads, except those that it or the renderer sets."""
         environment = ImmutableSandboxedEnvironment(extensions=[_Generation, loopcontrols])
         try:
             read = meta.find_undeclared_variables(environment.parse(self._template))
@@ -53,7 +54,7 @@ class TemplateOptions:
         return frozenset(name for name in read - known if not name.endswith(("_token", "_tokens")))
 
     def check(self, options: Options) -> None:
-        """Raises InvalidRequest, with the option's name."""
+        """Raises InvalidRequest, with the option's name, for an option that is not allowed."""
         for name, value in options.items():
             param = f"chat_template_kwargs.{name}"
             if name not in self.names:

@@ -63,7 +63,8 @@ _ASK = {"role": "user", "content": "Hello"}
 _RESULT = "Probing result"
 
 OPENINGS: tuple[list[dict[str, Any]], ...] = ([_ASK], [_SYSTEM, _ASK])
-"""How a conversation may start. Some templates refuse one without a system message."""
+"""Messages that a conversation may start with. Some templates refuse a conversation without a system
+message."""
 
 RenderText = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None, bool], str]
 """Renders messages and tools, and optionally the header of an answer. Raises InvalidRequest if the template
@@ -102,7 +103,7 @@ def probe_template(
     if found := find_control(tail):
         token, end = found[0]
         ends[tail[:end]] = token
-    # Calls are closed with tokens of their own before the turn ends.
+    # Calls are closed with separate tokens before the turn ends.
     after_call = probes.after(ARGUMENTS["probe_key"], assistant_message(calls=1), TOOLS) or ""
     if (found := find_control(after_call)) and found[-1][0] in special | set(ends.values()):
         ends[found[-1][0]] = found[-1][0]

@@ -1,4 +1,4 @@
-"""Turns rendered text into token ids. The only place where text supplied by users becomes tokens of a
+"""Turns rendered text into token ids. This is the only place where text supplied by users becomes tokens of a
 chat."""
 
 import json
@@ -61,8 +61,8 @@ class TextEncoder:
 
     def _encode_part(self, tokenizer: Any, text: str, *, is_first: bool) -> _Encoded:
         if not is_first:
-            # SentencePiece puts a space before a text. Inside a conversation there is none, so the text is
-            # encoded after a line break whose tokens are then removed.
+            # SentencePiece puts a space before a text. Inside a conversation there is no space, so the text
+            # is encoded after a line break, whose tokens are then removed.
             encoding = tokenizer.encode(_BEFORE + text, add_special_tokens=False)
             skipped = len(self._ids_before)
             if encoding.ids[:skipped] == self._ids_before:
@@ -93,8 +93,9 @@ class TextEncoder:
 
 
 def _copy(backend: Any, **changes: Any) -> Any:
-    """Copies a tokenizer backend. A rendering has all the special tokens it needs, and post-processors may
-    report offsets without a token's white space. Its padding and truncation are the caller's."""
+    """Copies a tokenizer backend without post-processing, padding and truncation. A rendering already has all
+    the special tokens it needs, and post-processors may report offsets without a token's white space. Padding
+    and truncation belong to the caller."""
     described = json.loads(backend.to_str())
     own = {"post_processor": None, "padding": None, "truncation": None}
     return Tokenizer.from_str(json.dumps({**described, **own, **changes}))

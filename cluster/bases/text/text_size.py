@@ -8,7 +8,7 @@ from typing import Any
 from cluster.contracts.context_length import too_long_text
 
 _PIECE = 8
-"""Characters read at a time, for each token of the context."""
+"""Number of characters that are read at a time, for each token of the context."""
 _MOST_CHARACTERS = 256
 """Maximum characters for each token of the context. No text of that many tokens is this long."""
 
@@ -36,7 +36,7 @@ def check_size(
 def check_characters(
     num_characters: int, *, context_length: int, param: str, full_length: int | None = None
 ) -> None:
-    """Raises ContextLengthExceeded if a text of so many characters cannot fit into the context."""
+    """Raises ContextLengthExceeded if a text with this many characters cannot fit into the context."""
     if num_characters > _MOST_CHARACTERS * context_length:
         size = f"{num_characters} characters, which are more tokens"
         raise too_long_text(context_length, size, param=param, full_length=full_length)

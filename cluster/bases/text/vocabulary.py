@@ -40,12 +40,13 @@ class Vocabulary:
         return len(self._bytes)
 
     def text_bytes(self, token: int) -> bytes:
-        """The bytes that the token adds to a text: none if it is special or beyond the vocabulary, which
-        models with a padded embedding can generate."""
+        """Returns the bytes that the token adds to a text. There are none if it is special or beyond the
+        vocabulary, where models with a padded embedding can generate tokens."""
         return b"" if token in self.special else self.token_bytes(token)
 
     def token_bytes(self, token: int) -> bytes:
-        """The token's own bytes, special or not; none beyond the vocabulary."""
+        """Returns the token's own bytes, whether or not it is special. There are none beyond the
+        vocabulary."""
         return self._bytes[token] if token < len(self._bytes) else b""
 
     def text(self, tokens: list[int]) -> str:
@@ -54,7 +55,8 @@ class Vocabulary:
     def logprob(
         self, token: int, logprob: float | None, top: Sequence[tuple[int, float]] = ()
     ) -> TokenLogprob:
-        """The token with its log-probability, and the most likely ones at its position, best first."""
+        """Returns the token with its log-probability, and the most likely tokens at its position, best
+        first."""
         raw = self.token_bytes(token)
         return TokenLogprob(
             token=token_name(raw),
@@ -67,8 +69,8 @@ class Vocabulary:
 
 
 def token_name(raw: bytes) -> str:
-    """The token's text. Bytes that are not whole characters are escaped as OpenAI does, so that names are
-    unique."""
+    """Returns the token's text. Bytes that are not whole characters are escaped as OpenAI does, so that names
+    are unique."""
     try:
         return raw.decode()
     except UnicodeDecodeError:

@@ -17,7 +17,7 @@ from cluster.bases.tiny.recipe.tasks import MIX, Family
 
 N_ROWS = 64
 LONGEST = 400
-"""Most characters in the text of a row."""
+"""Maximum number of characters in the text of a row."""
 FAMILIES: tuple[Family, ...] = tuple(family for family in MIX if family is not language.continue_text)
 """All families except the one that uses the interpreter's documentation, which differs between versions."""
 

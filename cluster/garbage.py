@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collections() -> Iterator[None]:
-    """Imports inside take a seventh less time: they make hundreds of thousands of objects and hardly any
-    garbage, and Python would look through all of them again and again. It looks through none of them later,
-    either."""
+    """Suspends garbage collection for imports in the block, which then take a seventh less time: they make
+    hundreds of thousands of objects and hardly any garbage, and Python would traverse all of them again and
+    again. Later collections also skip these objects."""
     gc.disable()
     try:
         yield

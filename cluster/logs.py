@@ -1,4 +1,4 @@
-"""Logs of our processes: one JSON object a line, without secrets.
+"""Logs of our processes: one JSON object per line, without secrets.
 
 Every line has `timestamp`, `level` and `event` (what happened), and says what it is about: `request`,
 `project` and `key` in the API, `job` and `attempt` wherever a job is worked on. Both `structlog` and the
@@ -23,7 +23,7 @@ _SECRETS = (
         r"\1***",
     ),
 )
-"""What looks like a secret, and what is written instead. Nothing of ours logs one: this is for what errors of
+"""Patterns of secrets, and their replacements. None of our own code logs a secret: this is for what errors of
 libraries quote."""
 
 
@@ -31,7 +31,7 @@ def configure_logs(
     stream: TextIO, *, limits: Sequence[Processor] = (), filters: Sequence[logging.Filter] = (), **always: Any
 ) -> None:
     """Sends all logs of this process to `stream`. `always` is in every line. `limits` and `filters` may drop
-    lines, those of structlog and of logging."""
+    lines: the former those of structlog, the latter those of logging."""
     shared: list[Processor] = [_Always(always), structlog.contextvars.merge_contextvars]
     ends: list[Processor] = [
         structlog.processors.format_exc_info,
@@ -58,13 +58,13 @@ def configure_logs(
     for one in filters:
         handler.addFilter(one)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # They log every request of theirs.
+    # These libraries log each of their requests.
     for chatty in ("httpx", "httpx2", "urllib3", "botocore", "boto3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def hide_secrets(_logger: Any, _method: str, rendered: Any) -> str:
-    """A processor that comes after the rendering."""
+    """Removes secrets; a processor that runs after the rendering."""
     line = str(rendered)
     for secret, shown in _SECRETS:
         line = secret.sub(shown, line)

@@ -1,7 +1,7 @@
 """CPU priorities of Tunery's processes on a busy host.
 
-Ray gives all its workers, and the runner among their children, the niceness RAY_worker_niceness (15). Where
-that is 0, processes that compute raise their own niceness, so that the runner still gets to send heartbeats.
+Ray gives all its workers, and the runner among their children, the niceness RAY_worker_niceness (15). If that
+is 0, processes that compute raise their own niceness, so that the runner still gets to send heartbeats.
 """
 
 import os
@@ -9,14 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 COMPUTE_NICENESS = 10
-"""The niceness of training and serving."""
+"""Niceness of training and serving."""
 
 
 def yield_to_others() -> None:
     """Gives every thread of this process COMPUTE_NICENESS. Threads and processes that it starts inherit
     it."""
     for task in Path("/proc/self/task").iterdir():
-        # The thread may have ended.
+        # The thread may have ended meanwhile.
         with suppress(ProcessLookupError):
             thread = int(task.name)
             if os.getpriority(os.PRIO_PROCESS, thread) < COMPUTE_NICENESS:

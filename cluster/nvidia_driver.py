@@ -5,18 +5,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _LEAST_DRIVERS = {"11": 450, "12": 525, "13": 580}
-"""The oldest major version of the driver, by CUDA's. https://docs.nvidia.com/deploy/cuda-compatibility/"""
+"""Oldest major version of the driver, by major version of CUDA.
+https://docs.nvidia.com/deploy/cuda-compatibility/"""
 
 
 def least_driver(cuda: str) -> int | None:
-    """The major version of the oldest driver that runs programs for this version of CUDA, such as `13.0`.
-    None for a CUDA that this release does not know."""
+    """Returns the major version of the oldest driver that runs programs for this version of CUDA, such as
+    `13.0`. None for a version that this release does not know."""
     return _LEAST_DRIVERS.get(cuda.partition(".")[0])
 
 
 def cuda_of_torch() -> str | None:
-    """The version of CUDA that the installed torch is built for, without importing it. None if there is no
-    torch, or one without CUDA."""
+    """Returns the version of CUDA that the installed torch is built for, without importing it. None if there
+    is no torch, or it is built without CUDA."""
     spec = find_spec("torch")
     if spec is None or spec.origin is None:
         return None

@@ -1,4 +1,4 @@
-"""Temporary folders that are removed even if their process is killed, and the room for them."""
+"""Temporary folders that are removed even if their process is killed, and checks of the space for them."""
 
 import contextlib
 import os
@@ -15,17 +15,17 @@ _GB = 1e9
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Creates an empty folder and removes it at the end. Before that, removes the folders of processes that
-    were killed before they could do so."""
+    """Creates an empty folder and removes it at the end. First removes the folders of processes that were
+    killed before they could do so."""
     prefix = _prefix_after_sweep()
-    # A file that is still written when a failed run ends is left to a later process.
+    # A file that is still being written when a failed run ends is left to a later process.
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
 def require_space(folder: Path, needed: int, what: str, *, present: int = 0) -> None:
     """Raises Unavailable (`insufficient_scratch`) if the disk of `folder` has no room for `needed` bytes, of
-    which `present` are there already. `what` they are for is part of the message."""
+    which `present` are already there. `what` they are for is part of the message."""
     free = shutil.disk_usage(folder).free
     if free + present < needed:
         raise Unavailable(
@@ -38,8 +38,8 @@ def require_space(folder: Path, needed: int, what: str, *, present: int = 0) -> 
 
 
 def folder_bytes(folder: Path) -> int:
-    """Total size of the files in the folder and its subfolders; 0 if it does not exist. Files may be renamed
-    and removed meanwhile."""
+    """Returns the total size of the files in the folder and its subfolders; 0 if it does not exist. Files may
+    be renamed and removed meanwhile."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -49,7 +49,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def _prefix_after_sweep() -> str:
-    """The beginning of the names of this process's folders, once those of dead processes have gone."""
+    """Returns the prefix of the names of this process's folders, after removing those of dead processes."""
     prefix = "tunery-training-"
     for stale in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         owner = stale.name.removeprefix(prefix).partition("-")[0]

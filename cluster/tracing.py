@@ -1,7 +1,8 @@
-"""Traces for OpenTelemetry: off, and free, unless it is installed and told where to send them.
+"""Traces for OpenTelemetry. They are off, and cost nothing, unless it is installed and told where to send
+them.
 
-`OTEL_EXPORTER_OTLP_ENDPOINT` and the other variables of OpenTelemetry say where and how. What passes between
-processes is W3C's `traceparent` (https://www.w3.org/TR/trace-context/), a string that a job keeps.
+`OTEL_EXPORTER_OTLP_ENDPOINT` and the other variables of OpenTelemetry say where and how. Processes pass W3C's
+`traceparent` (https://www.w3.org/TR/trace-context/) to each other, a string that is stored with a job.
 """
 
 import os
@@ -18,22 +19,22 @@ _Value = str | int | float | bool
 
 
 class _Tracing:
-    """Whether and where this process traces."""
+    """Whether and where this process sends traces."""
 
     tracer: "Tracer | None" = None
     flush: Any = None
 
 
 def configure_tracing(process: str, exporter: "SpanExporter | None" = None) -> None:
-    """Traces from now on: to `exporter`, as each span ends, or in batches to where the environment says. Does
-    nothing if it says nothing. Otherwise raises ImportError without the extra `otel`."""
+    """Starts tracing: to `exporter`, as each span ends, or in batches to the destination in the environment.
+    Without a destination, does nothing. With one, raises ImportError if the extra `otel` is missing."""
     if exporter is None and not any(os.environ.get(name) for name in _ENDPOINTS):
         return
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before.
+    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence.
     named = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": f"tunery-{process}"}
     provider = TracerProvider(resource=Resource.create(named))
     if exporter is not None:
@@ -46,7 +47,7 @@ def configure_tracing(process: str, exporter: "SpanExporter | None" = None) -> N
 
 
 def stop_tracing() -> None:
-    """Sends what has not been sent, within 5 seconds, and traces no more."""
+    """Sends what has not been sent, within 5 seconds, and stops tracing."""
     if _Tracing.flush is not None:
         _Tracing.flush(5_000)
     _Tracing.tracer = _Tracing.flush = None
@@ -60,8 +61,8 @@ class Describe(Protocol):
 
 @contextmanager
 def span(name: str, *, parent: str | None = None, **attributes: _Value) -> Iterator[Describe]:
-    """A span for as long as the block runs, below `parent`, a `traceparent`, or below the block around it. An
-    exception marks it as failed; its text stays in the logs. Attributes are named `tunery.…`."""
+    """Makes a span that lasts as long as the block, below `parent`, a `traceparent`, or below the enclosing
+    span. An exception marks it as failed; its text stays in the logs. Attributes are named `tunery.…`."""
     tracer = _Tracing.tracer
     if tracer is None:
         yield no_span
@@ -91,8 +92,8 @@ def span(name: str, *, parent: str | None = None, **attributes: _Value) -> Itera
 def detached_span(
     name: str, *, parent: str | None = None, **attributes: _Value
 ) -> Iterator[Callable[[str], None]]:
-    """Like `span`, for a generator, whose parts may run in different tasks: what runs in the block is not
-    below it. Yields a function that notes what has happened by now."""
+    """Like `span`, for a generator, whose parts may run in different tasks: spans in the block are not below
+    it. Yields a function that records an event in the span."""
     tracer = _Tracing.tracer
     if tracer is None:
         yield no_event
@@ -116,7 +117,7 @@ def detached_span(
 
 
 def no_event(name: str) -> None:
-    """Notes nothing."""
+    """Records nothing."""
 
 
 def no_span(name: str, **attributes: _Value) -> None:
@@ -124,7 +125,7 @@ def no_span(name: str, **attributes: _Value) -> None:
 
 
 def traceparent() -> str | None:
-    """Trace parent of the span around the caller, for what continues elsewhere."""
+    """Returns the `traceparent` of the caller's span, for work that continues elsewhere."""
     if _Tracing.tracer is None:
         return None
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -135,7 +136,8 @@ def traceparent() -> str | None:
 
 
 def _context(parent: str | None) -> Any:
-    """None: the current one. What is no `traceparent` begins a trace."""
+    """Returns the context of a parent, or the current one if there is none. Text that is not a `traceparent`
+    begins a new trace."""
     if parent is None:
         return None
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

@@ -113,8 +113,8 @@ def _check_peft(config: Mapping[str, Any], layers: BaseLayers, alias: str, shape
 def _check_lora(
     param: str, names: Iterable[str], layers: BaseLayers, alias: str, shape: ModelShape | None
 ) -> None:
-    """PEFT's LoRA takes the names of experts' layers, and of their routers, for those of all experts. Other
-    layers that are called like them cannot be adapted on their own."""
+    """PEFT's LoRA takes the names of experts' layers, and of their routers, to mean those of all experts.
+    Other layers with the same names cannot be adapted on their own."""
     ordinary = _ordinary(layers, shape)
     if shape is None or not shape.expert_adapter:
         _check_targets(param, names, ordinary, layers, alias)
@@ -142,8 +142,8 @@ def _check_lora(
 
 
 def _ordinary(layers: BaseLayers, shape: ModelShape | None) -> set[str]:
-    """The linear layers that are one in the model too: experts are stacked there, and routers and
-    convolutions are of other kinds."""
+    """Returns the linear layers that are also single layers in the model: experts are stacked there, and
+    routers and convolutions are of other kinds."""
     if shape is None:
         return layers.linear
     known = [each.name for each in shape.linear]

@@ -1,5 +1,5 @@
-"""The errors of requests that do not fit into a model's context, worded as OpenAI words them: LiteLLM's
-fallbacks and other clients recognize them by their text."""
+"""The errors of requests that do not fit into a model's context. They are worded as OpenAI words them,
+because LiteLLM's fallbacks and other clients recognize them by their text."""
 
 from cluster.contracts.errors import ContextLengthExceeded
 
@@ -13,8 +13,8 @@ def too_many_tokens(
     full_length: int | None = None,
     why: str = "",
 ) -> ContextLengthExceeded:
-    """The error of a request whose tokens are counted. `full_length` is the context of the model's catalogue
-    entry, and `why` is added to the message if it is given."""
+    """Makes the error of a request whose tokens are counted. `full_length` is the context of the model's
+    catalogue entry, and `why` is added to the message if it is given."""
     requested = f"you requested {prompt + completion} tokens"
     if param == "messages":
         text = f". However, {requested} ({prompt} in the messages, {completion} in the completion)."
@@ -28,8 +28,8 @@ def too_many_tokens(
 def too_long_text(
     context_length: int, size: str, *, param: str, full_length: int | None = None
 ) -> ContextLengthExceeded:
-    """The error of a text whose tokens are not counted to their end, because it is far too long. `size` is
-    what is known of it, such as "more than 512 tokens"."""
+    """Makes the error of a text that is not counted to its end, because it is far too long. `size` is what is
+    known of its length, such as "more than 512 tokens"."""
     if param == "messages":
         text = f". However, your messages resulted in {size}. Please reduce the length of the messages."
     else:

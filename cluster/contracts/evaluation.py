@@ -37,7 +37,7 @@ class EvaluationReport(NonFiniteModel):
 
 
 def evaluation_numbers(report: EvaluationReport) -> dict[str, float]:
-    """All that was measured, as `evaluation/held_out/tuned_loss` → number."""
+    """Returns all measurements, as `evaluation/held_out/tuned_loss` → number."""
     return dict(_numbers(report, "evaluation"))
 
 

@@ -61,7 +61,7 @@ class Export(FrozenModel):
 
 
 def export_of(manifest: bytes) -> Export:
-    """The export whose manifest has this content."""
+    """Returns the export whose manifest has this content."""
     files = ExportManifest.model_validate_json(manifest).files
     return Export(
         manifest_sha256=hashlib.sha256(manifest).hexdigest(), bytes=sum(file.bytes for file in files)

@@ -16,9 +16,9 @@ def regular_patterns(pattern: str) -> tuple[list[str], bool]:
     """Returns distinct patterns without look-around that a text must all match, and whether they are
     equivalent to `pattern`.
 
-    At the start of the text, `(?=X)` becomes a pattern of its own, and so does a look-ahead that forbids
-    texts of certain characters only, as in pydantic's decimals. Other look-arounds are left out, which allows
-    more."""
+    At the start of the text, `(?=X)` becomes a separate pattern, and so does a look-ahead that forbids texts
+    that consist only of certain characters, as in pydantic's decimals. Other look-arounds are left out, which
+    allows more."""
     if not any(look in pattern for look in _LOOKS) and not _BACK_REFERENCE.search(pattern):
         return [pattern], True
     looks, rest = _leading_look_aheads(pattern)

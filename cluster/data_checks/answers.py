@@ -7,7 +7,8 @@ from cluster.data_checks.texts import Answer
 
 _HEAD_CHARACTERS = 300
 _LONG_PROMPT_CHARACTERS = 20
-"""An answer that is the same as a shorter prompt only begins with it by chance."""
+"""Minimum length of a prompt for an answer that begins with it to count as a copy. With a shorter prompt,
+that may be chance."""
 
 _CANNOT = r"(?:can(?:no|['’]?)t|can not|won['’]?t|will not|am (?:not able|unable)|['’]m (?:not able|unable))"
 _REFUSALS = (
@@ -51,7 +52,8 @@ _REFUSAL_SIGNS = (
     ),
     *("modèle", "作为", "抱歉", "对不起", "申し訳", "として"),
 )
-"""An answer without any of them, in lower case, does not refuse. They are found faster than the pattern."""
+"""Parts of refusals, in lower case. An answer without any of them does not refuse. Searching for them is
+faster than the pattern."""
 _REFUSAL = re.compile("|".join(_REFUSALS), re.IGNORECASE | re.DOTALL)
 _PLACEHOLDER = re.compile(
     r"\.{2,}|…|-+|\?+|nan|null|undefined|todo|tbd|xxx+|lorem ipsum.*|\[object Object\]|<[\w ]+>"

@@ -25,7 +25,7 @@ MARKERS = (
     "### Instruction:",
     "### Response:",
 )
-"""What chat templates of the common families write around messages."""
+"""Markers that chat templates of the common families write around messages."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
@@ -46,7 +46,7 @@ _NOT_LETTER = re.compile(r"[^\w]|[\d_]")
 def find_bad_characters(text: str) -> dict[str, int]:
     """Returns the codes of the rules that `text` breaks, each with the offset of the first place."""
     found = {}
-    # Far faster than the search, and true for most texts without a line end.
+    # Far faster than the search, and true for most texts without line breaks.
     if not text.isprintable() and (match := _CONTROL.search(text)):
         found["control_character"] = match.start()
     if any(map(text.__contains__, MARKERS)):
@@ -66,7 +66,7 @@ def find_bad_characters(text: str) -> dict[str, int]:
 
 def _mixed_word(text: str) -> int | None:
     """Returns where a word begins that has letters of two alphabets next to each other, one of which looks
-    like a letter of the other, as in a paypal with a Cyrillic a, but not `Δx` or `μm`."""
+    like a letter of the other. An example is a paypal with a Cyrillic a, but not `Δx` or `μm`."""
     for match in _WORD_OF_TWO_SCRIPTS.finditer(text):
         if _LOOK_ALIKE.search(match.group()):
             before = [

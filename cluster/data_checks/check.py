@@ -26,7 +26,7 @@ _LONGEST_PARAM = 120
 
 def check_data(stream: BinaryIO, *, validation: BinaryIO | None = None) -> DataReport:
     """Checks every line of a training file, and its overlap with the validation file. Lengths are in
-    characters. Never raises for what the files hold, and quotes nothing of it but labels."""
+    characters. Never raises because of the files' content, and quotes nothing of it but labels."""
     found = _Report()
     if validation is not None:
         for line in checked_lines(validation):
@@ -109,7 +109,7 @@ def _found(text: str) -> dict[str, int]:
 def _place_of(error: InvalidDataset, line: CheckedLine) -> FindingPlace:
     param = error.param
     column = error.column or 1 if param is None else column_of(line.content.decode(), param)
-    # A key of the file may be anything.
+    # A key in the file may be anything.
     if param is not None and (len(param) > _LONGEST_PARAM or has_secret(param)):
         param = None
     return FindingPlace(line=line.number, column=column, param=param, hint=error.demand)

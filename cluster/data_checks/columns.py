@@ -18,10 +18,10 @@ _DECODER = json.JSONDecoder()
 
 
 def column_of(line: str, param: str | None, offset: int | None = None) -> int:
-    """Returns the column, from 1, at which the value begins that `param` names, e.g. `messages[2].content`.
-    If the value is a text, `offset` is the number of a character in it, from 0, which is meant instead.
+    """Returns the column, from 1, at which the value named by `param` begins, e.g. `messages[2].content`. If
+    the value is a text, `offset` selects the character in it, from 0, whose column is returned instead.
 
-    If `param` names something that is not there, the value around it counts. The line must be JSON."""
+    If `param` names something that does not exist, the value around it counts. The line must be JSON."""
     position = _after_space(line, 0)
     for key, index in _STEP.findall(param or ""):
         found = _member(line, position, key) if key else _item(line, position, int(index))

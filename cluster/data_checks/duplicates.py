@@ -9,7 +9,8 @@ from cluster.data_checks.near_duplicates import NearDuplicates
 from cluster.data_checks.texts import RowTexts
 
 MOST_ROWS = 250_000
-"""Rows that are compared; of a larger file, a part is. It bounds the memory to about 200 MB."""
+"""Maximum number of rows that are compared; of a larger file, a sample is. This limits memory to about 200
+MB."""
 
 
 class Duplicates:
@@ -20,7 +21,7 @@ class Duplicates:
         self._near = NearDuplicates(most)
         self._num_rows = 0
         self._overlapping: set[int] = set()
-        """Lines whose prompt the validation file has. They are not near overlaps too."""
+        """Lines whose prompt is also in the validation file. They are not reported as near overlaps too."""
 
     def see_validation(self, line: CheckedLine, texts: RowTexts) -> None:
         if texts.question:
@@ -83,20 +84,20 @@ def _digest(text: str) -> int:
 
 
 class _Sample:
-    """Remembers a value for each digest. When there are too many, it forgets every other digest, by value:
-    so either all rows with the same digest are compared, or none."""
+    """Remembers a value for each digest. When there are too many, it forgets half of the digests, selected by
+    their value: so either all rows with the same digest are compared, or none."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._values: dict[int, int] = {}
         self.rate = 1
-        """One digest of so many is remembered."""
+        """One digest in this many is remembered."""
 
     def get(self, digest: int) -> int | None:
         return self._values.get(digest)
 
     def first(self, digest: int, value: int) -> int | None:
-        """Returns the value that this digest came with first; None if it is not in the sample."""
+        """Returns the value with which this digest first came; None if it is not in the sample."""
         if digest % self.rate:
             return None
         if len(self._values) >= self._most and digest not in self._values:

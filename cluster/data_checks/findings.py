@@ -23,7 +23,7 @@ class Findings:
         self._places: dict[str, list[FindingPlace]] = {}
 
     def add(self, code: str, place: FindingPlace | Callable[[], FindingPlace]) -> None:
-        """Calls a function only if there is room for its place: to find it may take long."""
+        """Adds a place. `place` is called only if there is room, because finding it may take long."""
         if self._has_room(code, 1):
             self._places[code].append(place() if callable(place) else place)
 
@@ -48,7 +48,7 @@ class Findings:
         return [self._finding(code, count) for code, count in self._counts.items()]
 
     def _has_room(self, code: str, count: int) -> bool:
-        """Counts places. Returns whether one more can be named."""
+        """Counts places. Returns whether one more can be listed."""
         self._counts[code] = self._counts.get(code, 0) + count
         return len(self._places.setdefault(code, [])) < MAX_PLACES
 
@@ -67,7 +67,7 @@ class Findings:
 def place_in(
     line: CheckedLine, param: str | None, offset: int | None = None, *, related_line: int | None = None
 ) -> FindingPlace:
-    """The line must be a valid row."""
+    """Returns a place in the line, which must be a valid row."""
     # Column 1 is that of the first character after a byte order mark, as editors count.
     column = column_of(line.content.decode(), param, offset)
     return FindingPlace(line=line.number, column=column, param=param, related_line=related_line)

@@ -15,9 +15,9 @@ _SHOWN = 100
 _IMBALANCE = 10
 _RARE = 5
 _FEW = 20
-"""Among fewer rows, nothing is said about the balance."""
+"""Minimum number of rows for a statement about the balance."""
 _OUTSIDE = "O"
-"""In token classification, the label of words that have none: it may be as frequent as it is."""
+"""Label of words without a label in token classification. It may be as frequent as it is."""
 
 
 class Labels:

@@ -1,24 +1,25 @@
-"""Finds what differs from nearly all others: a script, a system prompt."""
+"""Finds items that differ from nearly all others, such as a script or a system prompt."""
 
 from collections.abc import Callable, Hashable, Iterator
 
 from cluster.contracts.data_report import MAX_PLACES, FindingPlace
 
 _MOST_DISTINCT = 10_000
-"""In a file with more kinds than this, those that are first seen later can no longer be the usual one."""
+"""Maximum number of kinds that are counted. In a file with more, kinds that are first seen later can no
+longer become the usual one."""
 
 
 class Majority:
     """Counts things by kind. Takes memory for _MOST_DISTINCT kinds and 2 * MAX_PLACES places."""
 
     def __init__(self, *, share: float, least: int) -> None:
-        """A kind is usual if at least `share` of all things are of it. Among fewer than `least` things, none
-        is."""
+        """A kind is usual if at least `share` of all things are of that kind. Among fewer than `least`
+        things, no kind is usual."""
         self._share, self._least = share, least
         self._counts: dict[Hashable, int] = {}
         self._total = 0
-        # Of each kind the first places, until there are enough of any two kinds: whichever turns out to be
-        # usual, the first places of the others are among them.
+        # Keeps the first places of each kind, until there are enough of any two kinds. Whichever kind turns
+        # out to be usual, the first places of the others are then among them.
         self._places: list[tuple[Hashable, FindingPlace]] = []
         self._num_kept: dict[Hashable, int] = {}
 
@@ -38,7 +39,7 @@ class Majority:
 
     @property
     def num_unusual(self) -> int:
-        """0 if no kind is usual."""
+        """Returns 0 if no kind is usual."""
         if self._total < self._least or self._counts[self._usual] < self._share * self._total:
             return 0
         return self._total - self._counts[self._usual]

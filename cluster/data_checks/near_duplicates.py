@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from cluster.data_checks.signatures import BANDS, SIGNATURE_BYTES, signature, similarity
 
 THRESHOLD = 0.8
-"""Jaccard similarity of the words' pairs from which texts are nearly the same."""
+"""Jaccard similarity of word pairs from which on texts are nearly the same."""
 _COMPARED = 12
-"""Rows under the same key that a row is compared with. More of them are similar to each other."""
+"""Maximum number of rows with the same key with which a row is compared. If there are more, they are similar
+to each other."""
 
 
 class NearDuplicates:
-    """Takes about 350 bytes a row, for `most` rows; further rows are not looked at."""
+    """Takes about 350 bytes per row, for `most` rows; further rows are ignored."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -23,7 +24,8 @@ class NearDuplicates:
         self.num_skipped = 0
 
     def add_validation(self, line: int, text: str) -> None:
-        """Add these rows first. At most half of all rows are of the validation file."""
+        """Adds a row of the validation file. Add these rows first; at most half of all rows are from the
+        validation file."""
         if len(self._lines) < self._most // 2 and self._add(line, text):
             self._num_validation += 1
 
@@ -39,7 +41,7 @@ class NearDuplicates:
 
     def find(self) -> tuple[dict[int, int], dict[int, int]]:
         """Returns, for each line that is nearly the same as an earlier one, that earlier line; and for each
-        that is nearly the same as one of the validation file, that one."""
+        line that is nearly the same as one of the validation file, that line."""
         repeated: dict[int, int] = {}
         leaked: dict[int, int] = {}
         for keys in self._keys:

@@ -1,4 +1,5 @@
-"""System prompts that are there twice, or that differ from the one that nearly all rows have."""
+"""Finds system prompts that are repeated within themselves, or that differ from the one that nearly all rows
+have."""
 
 from cluster.contracts.jsonl import CheckedLine
 from cluster.data_checks.findings import Findings, place_in
@@ -6,7 +7,7 @@ from cluster.data_checks.majority import Majority
 from cluster.data_checks.texts import RowTexts
 
 _LEAST_DOUBLED = 20
-"""Characters from which a text that says the same twice does so by mistake."""
+"""Number of characters from which on a text that says the same twice is assumed to do so by mistake."""
 
 
 class SystemPrompts:

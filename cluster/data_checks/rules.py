@@ -18,7 +18,8 @@ class Rule(NamedTuple):
 
 
 def rule_of(code: str) -> Rule:
-    """Returns the rule with this code. Every missing key has a code of its own, `missing_…`, and one rule."""
+    """Returns the rule with this code. Each missing key has its own code, `missing_…`, and all of them share
+    one rule."""
     if code in _BY_CODE:
         return _BY_CODE[code]
     if code.startswith("missing_"):

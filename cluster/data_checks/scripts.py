@@ -1,4 +1,4 @@
-"""Answers in another script than nearly all others."""
+"""Finds answers in a script other than that of nearly all others."""
 
 import unicodedata
 from functools import lru_cache
@@ -9,7 +9,7 @@ from cluster.data_checks.majority import Majority
 from cluster.data_checks.texts import RowTexts
 
 _LOOKED_AT = 400
-"""Letters of an answer that decide on its script."""
+"""Number of letters of an answer that determine its script."""
 _EAST_ASIAN = {"HIRAGANA": "JAPANESE", "KATAKANA": "JAPANESE", "CJK": "HAN", "BOPOMOFO": "HAN"}
 
 

@@ -34,7 +34,8 @@ _MADE_UP_DOMAIN = re.compile(r"(?:.*\.)?(?:example\.(?:com|org|net)|example|test
 _LOCAL_PART = re.compile(r"[A-Za-z0-9._%+-]{1,64}$")
 
 _DIGITS = re.compile(r"[0-9](?:[ .()/-]{0,3}+[0-9]){6,}+")
-"""A run that may hold a phone or card number. Without what may stand before it, so that it is found fast."""
+"""A run that may hold a phone or card number. The pattern does not check what precedes it, so that it is
+fast."""
 _PHONE = re.compile(
     r"\+[1-9]\d{7,14}(?!\d|[.,]\d)|\+[1-9]\d{0,2}(?:[ .()/-]{1,2}\d{2,8}){2,5}(?!\d)"
     r"|(?<![\d.-])(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4}(?![\d.-]*\d)"
@@ -54,7 +55,8 @@ _IBAN_LENGTHS = {
 class _Pattern(NamedTuple):
     code: str
     signs: tuple[str, ...]
-    """A text without any of them, in lower case, has no match. They are found faster than the pattern."""
+    """Parts in lower case. A text without any of them has no match. Searching for them is faster than the
+    pattern."""
     expression: re.Pattern[str]
     is_real: Callable[[re.Match[str]], bool]
 
@@ -116,13 +118,13 @@ def _is_iban(match: re.Match[str]) -> bool:
 
 
 def _is_password(match: re.Match[str]) -> bool:
-    """Whether it looks random: with digits and letters."""
+    """Whether it looks random, with digits and letters."""
     value = match[1]
     return any(map(str.isdigit, value)) and any(map(str.isalpha, value))
 
 
 def _is_personal(match: re.Match[str]) -> bool:
-    """Whether it is neither made up nor the end of a URL's credentials."""
+    """Whether it is neither invented nor the end of a URL's credentials."""
     before = match.string[max(0, match.start() - 200) : match.start()].split()
     if before and "://" in before[-1]:
         return False

@@ -1,10 +1,11 @@
-"""Signatures of texts that tell how similar two texts are, in a fixed number of bytes, and keys under which
-similar texts meet.
+"""Signatures of texts that show how similar two texts are, in a fixed number of bytes, and keys that similar
+texts share.
 
 One-permutation MinHash (Li, Owen, Zhang 2012): a text's pairs of neighbouring words are hashed once and fall
 into BINS; each bin keeps its smallest hash. The share of equal bins, among those that are not empty in both,
-estimates the Jaccard similarity of the two sets of pairs. For the keys, empty bins borrow from the next bin
-that is not (Shrivastava, Li 2014), and locality-sensitive hashing takes a key of every ROWS bins."""
+estimates the Jaccard similarity of the two sets of pairs. For the keys, an empty bin borrows from the next
+bin that is not empty (Shrivastava, Li 2014), and locality-sensitive hashing makes a key of every ROWS
+bins."""
 
 import re
 import struct
@@ -20,7 +21,7 @@ BANDS = BINS // ROWS
 SIGNATURE_BYTES = 2 * BINS
 
 LEAST_PAIRS = 6
-"""A text with fewer distinct pairs of words is too short to be similar to another by more than chance."""
+"""Minimum number of distinct word pairs. A shorter text cannot be more similar to another than by chance."""
 
 _WORD = re.compile(f"[{UNSPACED}]|[^\\W{UNSPACED}]+")
 

@@ -1,4 +1,4 @@
-"""The texts of a row, whatever its format."""
+"""Extracts the texts of a row, whatever its format."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Text(NamedTuple):
 class Answer(NamedTuple):
     text: Text
     prompt: str
-    """What the user said last, without spaces around it; empty if the row has no user."""
+    """The user's last message, without spaces around it; empty if the row has no user."""
 
 
 class RowTexts(NamedTuple):
@@ -36,7 +36,7 @@ class RowTexts(NamedTuple):
     instructions: list[Text] | None = None
     """Texts of system and developer messages. None for formats that have no messages."""
     answers: list[Answer] = []
-    """What is learned, in words: of a preference, the better answer. Answers with tool calls are left out."""
+    """Learned texts. For a preference, the better answer. Answers with tool calls are left out."""
     labels: list[Text] = []
     question: str = ""
     """Everything before the last answer. Equal questions are the same prompt; empty for none."""
@@ -45,7 +45,7 @@ class RowTexts(NamedTuple):
     reasoning: str = ""
     """What comes before answers. Rows that differ only in it neither repeat nor contradict each other."""
     content: str = ""
-    """What makes rows resemble each other: all texts but instructions, which rows share."""
+    """All texts but instructions, which rows share. Rows with similar content resemble each other."""
 
 
 def texts_of(row: Row) -> RowTexts:
@@ -162,7 +162,7 @@ def _last_prompt(row: Conversation) -> str:
 
 
 def _question(row: Conversation, end: int) -> str:
-    """The messages before `end`, and the tools, which change what the right answer is."""
+    """Returns the messages before `end`, and the tools, which also determine the right answer."""
     parts = []
     for message in row.messages[:end]:
         said = _said(message) if isinstance(message, AssistantMessage) else message.content

@@ -66,13 +66,13 @@ def is_public_address(address: str | Address) -> bool:
 
 
 def embedded_address(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that packets to this one reach: of a mapped address (`::ffff:a.b.c.d`) or of one
-    under NAT64's well-known prefix (RFC 6052)."""
+    """Returns the IPv4 address that packets to this address reach: that of a mapped address
+    (`::ffff:a.b.c.d`) or of one under NAT64's well-known prefix (RFC 6052)."""
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.ipv4_mapped
 
 
 def _is_isatap(address: IPv6Address) -> bool:
-    """Whether its last 64 bits are 0000:5efe or 0200:5efe and an IPv4 address (RFC 5214)."""
+    """Whether the last 64 bits are 0000:5efe or 0200:5efe and an IPv4 address (RFC 5214)."""
     return (int(address) >> 32 & 0xFDFF_FFFF) == 0x0000_5EFE

@@ -1,4 +1,4 @@
-"""Requests to URLs of users: one connection each, to an address that was checked."""
+"""Requests to users' URLs: one connection each, to an address that was checked."""
 
 import socket
 import ssl
@@ -14,13 +14,13 @@ from cluster.contracts.errors import InvalidRequest
 from cluster.egress.destinations import EgressPolicy
 
 Resolve = Callable[[str, int], Sequence[str]]
-"""The addresses of a host, for a port."""
+"""Returns the addresses of a host, for a port."""
 _MAX_ADDRESSES = 3
-"""How many addresses of a host are tried."""
+"""Number of a host's addresses that are tried."""
 
 
 class Unreachable(InvalidRequest):
-    """No answer came: the message says why, to whoever named the URL."""
+    """No answer came. The message says why, to whoever supplied the URL."""
 
     default_code = "url_unreachable"
 
@@ -29,18 +29,18 @@ class Unreachable(InvalidRequest):
 class Response:
     status: int
     body: bytes
-    """No more than was asked for."""
+    """Body of the answer, up to the requested size."""
 
 
 def resolve(host: str, port: int) -> Sequence[str]:
-    """Through the operating system. Raises OSError."""
+    """Resolves a host through the operating system. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 @dataclass(frozen=True)
 class Network:
-    """What connections are made with."""
+    """How connections are made."""
 
     resolve: Resolve = resolve
     sockets: httpcore2.NetworkBackend = field(default_factory=httpcore2.SyncBackend)
@@ -62,7 +62,7 @@ def post(
     of the host is checked, and the connection goes to a checked one, so that a second look-up cannot lead
     elsewhere; certificate and Host are those of the name.
 
-    All together takes at most `timeout_seconds`, however slowly the answer drips, but for the system's own
+    Takes at most `timeout_seconds` in total, however slowly the answer arrives, except for the system's own
     time-out of a look-up. Raises UrlNotAllowed and Unreachable."""
     headers = {**headers, "Content-Length": str(len(content))}
     return _request("POST", url, policy, content, headers, timeout_seconds, max_body_bytes, network)
@@ -77,7 +77,7 @@ def get(
     max_body_bytes: int,
     network: Network | None = None,
 ) -> Response:
-    """Gets the start of what is at `url`, with the promises of `post`."""
+    """Gets the start of what is at `url`, with the guarantees of `post`."""
     return _request("GET", url, policy, None, headers, timeout_seconds, max_body_bytes, network)
 
 
@@ -177,7 +177,7 @@ class _CheckedBackend(httpcore2.NetworkBackend):
 
 
 class _TimedStream(httpcore2.NetworkStream):
-    """A stream whose time-outs all end at one deadline."""
+    """A stream with a single deadline for all its time-outs."""
 
     def __init__(self, stream: httpcore2.NetworkStream, deadline: float) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Checks by their text which URLs of users may be called."""
+"""Checks the text of users' URLs, and decides which of them may be called."""
 
 import re
 from collections.abc import Iterable
@@ -16,20 +16,20 @@ MAX_URL_LENGTH = 2048
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _PUBLIC_PORTS = (443, 8443)
 _LOCAL_NAMES = ("localhost", "local", "localdomain", "internal", "intranet", "lan", "home.arpa", "onion")
-"""Names, with everything below them, that never belong to a public host."""
+"""Names that, like everything below them, never belong to a public host."""
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 _PATH_CHARACTERS = "/:@!$&'()*+,;=-._~%?"
 
 
 class UrlNotAllowed(InvalidRequest):
-    """A URL, or the address that its host has, which may not be called."""
+    """A URL that may not be called, or one whose host has an address that may not."""
 
     default_code = "url_not_allowed"
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A URL in parts that need no further parsing, so that what was checked is what is called."""
+    """A URL in parts that need no further parsing, so that exactly what was checked is called."""
 
     scheme: str
     host: str
@@ -46,12 +46,12 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """Public hosts over https on ports 443 and 8443, and what the operator allows beside them."""
+    """Public hosts over https on ports 443 and 8443, and what the operator allows in addition."""
 
     hosts: frozenset[str] = frozenset()
-    """Names and addresses that may be called over http too, on any port and whatever the address."""
+    """Names and addresses that may also be called over http, on any port and whatever the address."""
     networks: tuple[Network, ...] = ()
-    """Addresses that may be called although they are not public. Over http only if the URL gives the address
+    """Addresses that may be called although they are not public. Only over http if the URL gives the address
     itself, because a name could lead elsewhere."""
 
     @staticmethod
@@ -80,7 +80,7 @@ class EgressPolicy:
             raise
 
     def check_address(self, host: str, address: str) -> None:
-        """Raises UrlNotAllowed unless `host`, which has this address, may be connected to."""
+        """Raises UrlNotAllowed unless a connection to `host`, which has this address, is allowed."""
         if not (self._is_listed(host) or is_public_address(address) or self._is_in_networks(address)):
             _refuse("Its host is not on the public internet")
 
@@ -132,8 +132,8 @@ class EgressPolicy:
 
 
 def _normal_host(host: str) -> str:
-    """In ASCII and lower case, without a final dot. Raises UrlNotAllowed for what is neither a name nor an
-    address in its usual form: libraries read `0x7f.1` and `2130706433` as addresses."""
+    """Returns the host in ASCII and lower case, without a final dot. Raises UrlNotAllowed for what is neither
+    a name nor an address in its usual form: libraries read `0x7f.1` and `2130706433` as addresses."""
     if ":" in host:
         address = _address(host)
         if address is None or "%" in host:

@@ -1,5 +1,5 @@
-"""Stores a tuned model in the format of another program. Interrupted, it continues with the first file that
-is not stored yet."""
+"""Stores a tuned model in the format of another program. An interrupted export continues with the first file
+that is not stored yet."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _FILES = TypeAdapter(list[ManifestFile])
 def export_weights(
     request: ExportRequest, store: ObjectStore, report: Callable[[ExportProgress], None]
 ) -> Export:
-    """Stores the export's files, and its manifest last. Repeated, it stores the same bytes again.
+    """Stores the export's files, and its manifest last. A repeated call stores the same bytes again.
 
     Raises InvalidRequest (`format_not_available`) if the model cannot be exported in this format, and what
     `open_source` raises. `report` is called from this thread."""
@@ -80,7 +80,7 @@ def _store(
 
 
 def _merged_files(request: ExportRequest, source: Source) -> list[NewFile]:
-    """A folder for transformers' `from_pretrained`."""
+    """Yields the files of a folder for transformers' `from_pretrained`."""
     config = json.loads((source.folder / "config.json").read_bytes())
     config.pop("torch_dtype", None)
     config["dtype"] = request.base.dtype

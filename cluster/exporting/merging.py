@@ -1,4 +1,4 @@
-"""A base's tensors with a LoRA adapter merged into them, each when it is read."""
+"""A base's tensors with a LoRA adapter merged into them. Each is merged when it is read."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Layer:
     """A linear layer of the base."""
 
     tensor: str
-    """The name of its weight among the base's tensors."""
+    """Name of its weight among the base's tensors."""
     is_transposed: bool
     """Whether the weight is [in, out], as in GPT-2."""
 
@@ -92,9 +92,10 @@ def _without_weights(folder: Path, dtype: torch.dtype) -> Any:
 
 
 def _layers(model: Any, tensors: Tensors) -> dict[str, Layer]:
-    """The linear layers whose weights are stored, by name. Some folders leave out the name of the part that
-    all layers but the head are in, or have another for it. Then the blocks tell which layer a name is of, and
-    where towers for images have blocks too, what else the names have in common."""
+    """Returns the linear layers whose weights are stored, by name. Some folders leave out the name of the
+    part that contains all layers but the head, or use another name for it. Then the blocks show to which
+    layer a name belongs and, if image towers also have blocks, the other parts that the names have in
+    common."""
     from transformers.pytorch_utils import Conv1D
 
     found = {}

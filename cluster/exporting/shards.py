@@ -13,8 +13,8 @@ MAX_SHARD_BYTES = 5 * 10**9
 
 
 def group(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
-    """Divides the names, in their order, into groups of at most `max_bytes`. What is larger than that is a
-    group of its own."""
+    """Divides the names, in their order, into groups of at most `max_bytes`. A larger item forms its own
+    group."""
     groups: list[list[str]] = []
     room = -1
     for name, size in sizes.items():
@@ -27,7 +27,7 @@ def group(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
 
 
 def safetensors_files(tensors: Tensors, *, max_bytes: int = MAX_SHARD_BYTES) -> list[NewFile]:
-    """One `model.safetensors`, or several with an index."""
+    """Yields one `model.safetensors`, or several with an index."""
     groups = group({name: info.bytes for name, info in tensors.infos.items()}, max_bytes)
     if len(groups) == 1:
         return [_file("model.safetensors", tensors, groups[0])]

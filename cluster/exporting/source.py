@@ -1,4 +1,4 @@
-"""The tuned model that is exported: its tensors, its tokenizer and its configuration."""
+"""The tuned model to export: its tensors, its tokenizer and its configuration."""
 
 import json
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ _DTYPES = {"float32": DTYPES["F32"], "bfloat16": DTYPES["BF16"]}
 class Source:
     tensors: Tensors
     folder: Path
-    """Holds the model's configuration."""
+    """Folder with the model's configuration."""
     tokenizer: Any
     base_digest: str
 
 
 def open_source(request: ExportRequest, store: ObjectStore, scratch: Path) -> Source:
     """Downloads the tuned weights into `scratch`, where they must stay while the source is used. An adapter's
-    base is read where it is.
+    base is read in place.
 
-    Raises InvalidRequest (`format_not_available`) if the weights are of no form that can be exported, or if
-    the base is not what it was when they were trained; CorruptArtefact if they are not the published ones;
-    and what storage and the base raise."""
+    Raises InvalidRequest (`format_not_available`) if the weights are of a form that cannot be exported, or if
+    the base has changed since they were trained; CorruptArtefact if they are not the published ones; and what
+    storage and the base raise."""
     base = base_folder(request.base)
     stored, _ = read_manifest(store, request.weights.manifest_key)
     require_space(scratch, sum(file.bytes for file in stored.files), "the tuned weights")

@@ -1,4 +1,4 @@
-"""Files that are made while they are stored: nothing but the current part of one is in memory."""
+"""Files that are made while they are stored, so that only the current part of one is in memory."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -9,12 +9,12 @@ from torch import Tensor, uint8
 
 _BUFFER_BYTES = 1 << 20
 _PIECE_BYTES = 16 << 20
-"""Bytes of a tensor between two reports of an export's progress."""
+"""Bytes of a tensor between two progress reports of an export."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file to be stored. The same file always gives the same bytes."""
+    """A file to be stored. Reading it again gives the same bytes."""
 
     name: str
     bytes: int
@@ -22,7 +22,8 @@ class NewFile:
     """Makes its content anew, in parts."""
 
     def open(self, advance: Callable[[int], None]) -> BinaryIO:
-        """`advance` is called with the number of bytes that have been read since its last call."""
+        """Opens the file. `advance` is called with the number of bytes that have been read since its last
+        call."""
         return io.BufferedReader(_Parts(self.parts(), advance), buffer_size=_BUFFER_BYTES)
 
 
@@ -31,7 +32,7 @@ def whole_file(name: str, content: bytes) -> NewFile:
 
 
 def bytes_of(tensor: Tensor) -> Iterator[memoryview]:
-    """The tensor's bytes, in parts."""
+    """Yields the tensor's bytes, in parts."""
     view = tensor.contiguous().reshape(-1).view(uint8).numpy().data
     for start in range(0, len(view), _PIECE_BYTES):
         yield view[start : start + _PIECE_BYTES]

@@ -22,7 +22,7 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-"""The types of tensors that are exported, by safetensors' names. Some families store masks among their
+"""Types of tensors that are exported, by safetensors' names. Some families store masks among their
 weights."""
 
 
@@ -38,22 +38,22 @@ class TensorInfo:
 
 
 class Tensors(Protocol):
-    """The tensors of a model, in the names of transformers' folders."""
+    """The tensors of a model, under the names in transformers' folders."""
 
     @property
     def infos(self) -> Mapping[str, TensorInfo]:
-        """Tensors by name, in the order in which they are best read."""
+        """Returns tensors by name, in the best order for reading them."""
         ...
 
     def read(self, name: str) -> Tensor: ...
 
 
 class StoredTensors:
-    """The tensors of a folder in transformers' format. Files are mapped into memory and stay open."""
+    """The tensors of a folder in transformers' format. Files are memory-mapped and stay open."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises InvalidRequest (`format_not_available`) for weights that are not plain numbers, such as
-        quantized ones."""
+        """Opens the folder. Raises InvalidRequest (`format_not_available`) for weights that are not plain
+        numbers, such as quantized ones."""
         self.infos: dict[str, TensorInfo] = {}
         self._files: dict[str, Any] = {}
         try:

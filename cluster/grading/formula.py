@@ -27,7 +27,7 @@ _FUNCTIONS: Mapping[str, tuple[int, Callable[..., float]]] = {
     "sqrt": (1, math.sqrt),
     "log": (1, math.log),
 }
-"""Functions with the number of their arguments; 0 is any."""
+"""Functions with the number of their arguments; 0 means any number."""
 _OPERATORS: Mapping[str, Callable[[float, float], float]] = {
     "+": lambda left, right: left + right,
     "-": lambda left, right: left - right,
@@ -51,10 +51,11 @@ class Formula:
         parser = _Parser(text)
         self._value = parser.parse()
         self.names: frozenset[str] = frozenset(parser.names)
-        """The graders that it names."""
+        """Names of the graders in the formula."""
 
     def __call__(self, scores: Mapping[str, float]) -> float:
-        """The value for the scores of all `names`. Raises FormulaError if it is not a finite number."""
+        """Returns the value for the scores of all `names`. Raises FormulaError if it is not a finite
+        number."""
         try:
             value = float(self._value(scores))
         except ZeroDivisionError as error:

@@ -17,8 +17,8 @@ from cluster.grading.templates import MAX_TEXT, MissingVariable, TextTooLong, re
 
 Fault = Literal["sample_parse_error", "invalid_variable_error", "other_error"]
 """sample_parse_error: a template needs the answer to be JSON, and it is not. invalid_variable_error: a
-template names what the item or the answer does not have. other_error: the formula has no finite value, or a
-text is too long."""
+template names something that the item or the answer does not have. other_error: the formula has no finite
+value, or a text is too long."""
 
 AnyGrader = StringCheckGrader | TextSimilarityGrader | MultiGrader
 Embeddings = Mapping[str, Sequence[float]]
@@ -34,7 +34,7 @@ class Grade:
     """Rewards of the graders in a multi grader."""
     faults: frozenset[Fault] = frozenset()
     details: str | None = None
-    """The first fault in words."""
+    """Description of the first fault."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Sample:
 
     @cached_property
     def variables(self) -> Mapping[str, Any]:
-        """What templates see: `output_text`, and `output_json` if the answer is JSON."""
+        """Variables that templates can read: `output_text`, and `output_json` if the answer is JSON."""
         try:
             return {"output_text": self.text, "output_json": orjson.loads(self.text)}
         except orjson.JSONDecodeError:
@@ -60,7 +60,7 @@ class _Failed(Exception):
 
 
 def cosine_graders(grader: AnyGrader) -> Mapping[str, TextSimilarityGrader]:
-    """The graders in `grader` that compare embeddings, by their place in it: "" for itself."""
+    """Returns the graders in `grader` that compare embeddings, by their place in it: "" for itself."""
     graders = grader.graders if isinstance(grader, MultiGrader) else {"": grader}
     return {
         name: one
@@ -70,8 +70,8 @@ def cosine_graders(grader: AnyGrader) -> Mapping[str, TextSimilarityGrader]:
 
 
 def texts_to_embed(grader: AnyGrader, item: Mapping[str, Any], sample: Sample) -> frozenset[str]:
-    """The texts whose embeddings `grade` needs: none if nothing compares embeddings. `grade` reports the
-    templates that have no text."""
+    """Returns the texts whose embeddings `grade` needs: none if nothing compares embeddings. Templates
+    without a text are left for `grade` to report."""
     found: set[str] = set()
     for one in cosine_graders(grader).values():
         with suppress(_Failed):
@@ -82,8 +82,8 @@ def texts_to_embed(grader: AnyGrader, item: Mapping[str, Any], sample: Sample) -
 def grade(
     grader: AnyGrader, item: Mapping[str, Any], sample: Sample, embeddings: Embeddings | None = None
 ) -> Grade:
-    """`item` is the row of the data set. `embeddings` has those of `texts_to_embed`; a text without one is
-    longer than the embedding model takes."""
+    """Grades the sample. `item` is the row of the data set. `embeddings` has those of `texts_to_embed`; a
+    missing text is longer than the embedding model accepts."""
     known = embeddings or {}
     if not isinstance(grader, MultiGrader):
         return _grade_one(grader, item, sample, known)
@@ -92,7 +92,7 @@ def grade(
     faults = frozenset[Fault]().union(*(one.faults for one in grades.values()))
     details = next((one.details for one in grades.values() if one.details), None)
     try:
-        # A grader that could not grade counts 0 in the formula.
+        # A grader that failed counts as 0 in the formula.
         return Grade(grader.formula(scores), scores, faults, details)
     except FormulaError as error:
         return Grade(0.0, scores, faults | {"other_error"}, details or f"calculate_output {error}.")
@@ -118,12 +118,12 @@ def _grade_one(
 def _texts(
     grader: StringCheckGrader | TextSimilarityGrader, item: Mapping[str, Any], sample: Sample
 ) -> tuple[str, str]:
-    """The graded text and its reference. Raises _Failed."""
+    """Returns the graded text and its reference. Raises _Failed."""
     return _render(grader.input, item, sample), _render(grader.reference, item, sample)
 
 
 def _cosine(text: str, reference: str, embeddings: Embeddings) -> float:
-    """The cosine of the angle between the embeddings; 0 for what points away from the reference."""
+    """Returns the cosine of the angle between the embeddings; 0 if it is negative."""
     if not text or not reference:
         return float(text == reference)
     try:

@@ -1,4 +1,4 @@
-"""How alike two texts are, from 0 to 1. Every metric takes the graded text and the reference.
+"""Measures how alike two texts are, from 0 to 1. Every metric takes the graded text and the reference.
 
 Words are letters with their marks, and digits; each character of a script without spaces, such as Chinese,
 Japanese or Thai, is a word. BLEU, GLEU and METEOR also count punctuation."""
@@ -22,7 +22,8 @@ Metric = Callable[[str, str], float]
 
 
 def fuzzy_match(text: str, reference: str) -> float:
-    """rapidfuzz's `ratio`: 1 minus the characters to insert and delete, as a part of all characters."""
+    """rapidfuzz's `ratio`: 1 minus the number of characters to insert and delete, divided by the total number
+    of characters."""
     return fuzz.ratio(text, reference) / 100
 
 
@@ -89,7 +90,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _overlap(words: Sequence[str], wanted: Sequence[str], n: int) -> tuple[int, int, int]:
-    """N-grams in common, in `words` and in `wanted`."""
+    """Returns the number of n-grams in common, in `words`, and in `wanted`."""
     ours, theirs = _ngrams(words, n), _ngrams(wanted, n)
     return (ours & theirs).total(), ours.total(), theirs.total()
 
@@ -103,8 +104,8 @@ def _f1(common: int, ours: int, theirs: int) -> float:
 
 
 def _alignment(words: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, int]]:
-    """Positions of words that match, each word once: equal words first, then equal stems. Ordered by the
-    position in `words`."""
+    """Returns positions of words that match, each word once: equal words first, then equal stems. Ordered by
+    the position in `words`."""
     matches: list[tuple[int, int]] = []
     ours, theirs = dict(enumerate(words)), dict(enumerate(wanted))
     for form in (str, _stem):

@@ -1,5 +1,5 @@
-"""Templates of graders: `{{item.name}}`, `{{sample.output_text}}`, `{{sample.output_json.rows[0]}}`. Only
-look-ups: nothing in a template is executed."""
+"""Templates of graders: `{{item.name}}`, `{{sample.output_text}}`, `{{sample.output_json.rows[0]}}`. They
+only look up values: nothing in a template is executed."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,14 +8,14 @@ from typing import Any
 import orjson
 
 MAX_TEXT = 20_000
-"""Characters of a text to grade: the slowest metric then takes some milliseconds."""
+"""Maximum number of characters in a text to grade. The slowest metric takes some milliseconds for it."""
 NAMESPACES = ("item", "sample")
 _PATH = re.compile(r"(?P<namespace>\w+)(?P<steps>(?:\.[\w-]+|\[\d{1,9}\]|\[\"[^\"\]]*\"\]|\['[^'\]]*'\])+)")
 _STEP = re.compile(r"\.([\w-]+)|\[(\d+)\]|\[[\"']([^\"'\]]*)[\"']\]")
 
 
 class MissingVariable(LookupError):
-    """A template names what the item or the sample does not have."""
+    """A template names something that the item or the sample does not have."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -45,7 +45,7 @@ def render(text: str, variables: Mapping[str, Any]) -> str:
     length = literal = 0
     for start, end, path in _templates(text):
         value = _text(_look_up(path, variables))
-        # Checked on the way: a short text can name a long value many times.
+        # Checked during rendering, because a short text can name a long value many times.
         if (length := length + len(value)) > MAX_TEXT:
             raise TextTooLong
         parts += (text[literal:start], value)

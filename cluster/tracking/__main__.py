@@ -1,8 +1,8 @@
 """A process that feeds one tracker: `python -m cluster.tracking`. It reads a run and its messages from its
 input, and writes replies to its output; see `messages.py`.
 
-Trackers' packages may print, hang or crash. In a process of their own they take nothing of the runner with
-them. When the input ends without an end of the run, the runner is gone, and this process ends at once.
+Trackers' packages may print, hang or crash. In a separate process, they do not affect the runner. When the
+input ends without an end of the run, the runner is gone, and this process ends at once.
 """
 
 import logging
@@ -32,7 +32,7 @@ from cluster.tracking.run import TrackerRun
 
 logger = logging.getLogger(__name__)
 _WAITING = 1000
-"""Messages that are read ahead. What is logged together costs a tracker one call."""
+"""Number of messages that are read ahead. Messages that are logged together cost a tracker one call."""
 
 
 def main() -> int:
@@ -78,7 +78,7 @@ def _feed(tracker: TrackerRun, batches: Iterator[list[Message]]) -> Outcome | No
 
 
 def _messages(stream: BinaryIO) -> Iterator[list[Message]]:
-    """Everything that has come since the last time, at least one message."""
+    """Returns everything that has arrived since the last call, at least one message."""
     waiting: queue.Queue[Message | None] = queue.Queue(_WAITING)
 
     def read() -> None:
@@ -97,7 +97,7 @@ def _messages(stream: BinaryIO) -> Iterator[list[Message]]:
 
 
 def _take_output() -> TextIO:
-    """Keeps the output for replies. What packages print goes where errors go."""
+    """Reserves the output for replies. What packages print goes to the error output."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return replies

@@ -1,7 +1,7 @@
-"""What the runner and a tracker's process say to each other: one JSON object a line.
+"""Messages between the runner and a tracker's process: one JSON object per line.
 
-The runner begins with a TrackedRun, goes on with steps and summaries, and closes with End. The process
-answers with Started, and with Ended or a Problem at last.
+The runner begins with a TrackedRun, continues with steps and summaries, and closes with End. The process
+answers with Started, and finally with Ended or a Problem.
 """
 
 from typing import Annotated, Any, Literal
@@ -29,7 +29,7 @@ class TrackedRun(FrozenModel):
 
 
 class Summary(NonFiniteModel):
-    """What is known of a run as a whole."""
+    """What is known about a run as a whole."""
 
     type: Literal["summary"] = "summary"
     values: dict[str, float | str]

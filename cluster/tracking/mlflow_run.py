@@ -20,9 +20,10 @@ from cluster.tracking.run import TrackerError, metrics_of
 
 _METRICS_PER_CALL = 900
 _PARAMS_PER_CALL = 100
-"""The server accepts at most 1000 metrics, parameters and tags in one call, and 100 parameters."""
+"""Maximum number of parameters per call. The server accepts at most 1000 metrics, parameters and tags in one
+call, and 100 parameters."""
 _LONGEST_VALUE = 5000
-"""Characters of a parameter or a tag."""
+"""Maximum characters of a parameter or a tag."""
 _TIMEOUT_SECONDS = 10.0
 _PAUSES_SECONDS = (0.5, 2.0, 8.0)
 _JOB = "tunery.job_id"
@@ -79,7 +80,7 @@ class MlflowRun:
     def _experiment(self, name: str) -> str:
         found = self._api.get("experiments/get-by-name", experiment_name=name)
         if found is None:
-            # Of two jobs that create it at once, one is refused and finds the other's.
+            # If two jobs create it at once, one is refused and finds the other's.
             created = self._api.post("experiments/create", {"name": name}, accepts="RESOURCE_ALREADY_EXISTS")
             if created is not None:
                 return str(created["experiment_id"])
@@ -120,7 +121,8 @@ class MlflowRun:
 
 
 class _Api:
-    """Calls are repeated after faults of the server or the network. MLflow keeps equal metrics once."""
+    """MLflow's API. Calls are repeated after faults of the server or the network. MLflow stores equal metrics
+    only once."""
 
     def __init__(self, url: str, sleep: Callable[[float], None]) -> None:
         self._http = httpx2.Client(
@@ -129,11 +131,11 @@ class _Api:
         self._sleep = sleep
 
     def get(self, path: str, **query: str) -> dict[str, Any] | None:
-        """None if the resource does not exist."""
+        """Returns None if the resource does not exist."""
         return self._call("RESOURCE_DOES_NOT_EXIST", "GET", path, params=query)
 
     def post(self, path: str, body: Mapping[str, Any], *, accepts: str = "") -> dict[str, Any] | None:
-        """None if the server refuses with the code `accepts`."""
+        """Returns None if the server refuses with the code `accepts`."""
         return self._call(accepts, "POST", path, json=body)
 
     def _call(self, accepts: str, method: str, path: str, **content: Any) -> dict[str, Any] | None:

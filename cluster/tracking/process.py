@@ -12,7 +12,8 @@ from cluster.contracts.integrations import TrackerReport, TrackerType
 from cluster.tracking.messages import Ended, Message, Problem, Started, TrackedRun, reply_adapter
 
 MOST_WAITING = 20_000
-"""Messages that wait for a slow tracker before it is given up: minutes of very short steps."""
+"""Number of messages that may wait for a slow tracker before it is given up. They amount to minutes of very
+short steps."""
 COMMAND = (sys.executable, "-m", "cluster.tracking")
 _SHARED_VARIABLES = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH"),
@@ -27,7 +28,7 @@ _OWN_PREFIXES: dict[TrackerType, tuple[str, ...]] = {
 
 
 class TrackerProcess:
-    """Feeds one tracker. No method waits for it but `wait`, and none raises because of it."""
+    """Feeds one tracker. Only `wait` waits for it, and no method raises because of it."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class TrackerProcess:
         command: Sequence[str] = COMMAND,
         most_waiting: int = MOST_WAITING,
     ) -> None:
-        """`scratch` is a folder for temporary files. `environment` has the keys."""
+        """`scratch` is a folder for temporary files. `environment` contains the keys."""
         self.tracker = run.tracker.type
         self._reports: queue.SimpleQueue[TrackerReport] = queue.SimpleQueue()
         self._waiting: queue.Queue[str] = queue.Queue(most_waiting)
@@ -68,7 +69,7 @@ class TrackerProcess:
             self._give_up("It takes the metrics too slowly.")
 
     def reports(self) -> list[TrackerReport]:
-        """What is new since the last call."""
+        """Returns the reports since the last call."""
         found = []
         with suppress(queue.Empty):
             while True:
@@ -76,11 +77,11 @@ class TrackerProcess:
         return found
 
     def wait(self, seconds: float) -> bool:
-        """Whether the tracker has everything, or was given up, by then."""
+        """Returns whether, within that time, the tracker has received everything or was given up."""
         return self._over.wait(seconds)
 
     def stop(self, reason: str | None = None) -> None:
-        """Ends the process at once. If it was not over, `reason` is reported as its problem."""
+        """Ends the process at once. If it had not finished, `reason` is reported as its problem."""
         if reason is not None:
             self._give_up(reason)
         self._over.set()
@@ -119,7 +120,7 @@ class TrackerProcess:
 
 
 def tracker_environment(tracker: TrackerType, environment: Mapping[str, str]) -> dict[str, str]:
-    """What a tracker's process may know: its own keys and options, and nobody else's."""
+    """Returns the environment of a tracker's process: its own keys and options, and no others."""
     return {
         name: value
         for name, value in environment.items()

@@ -1,4 +1,4 @@
-"""What a job's owner and the log may read of a tracker's error."""
+"""What a job's owner and the log may see of a tracker's error."""
 
 import os
 import re
@@ -11,7 +11,7 @@ _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 def reason_for(error: Exception) -> str:
-    """A sentence for the job's owner."""
+    """Returns a sentence for the job's owner."""
     if isinstance(error, TrackerError):
         return without_secrets(str(error))
     if isinstance(error, ImportError):
@@ -21,7 +21,7 @@ def reason_for(error: Exception) -> str:
 
 
 def shortened(text: str) -> str:
-    """Secrets are removed first: half of one would not be found."""
+    """Returns the shortened text. Secrets are removed first, because a truncated one would not be found."""
     text = without_secrets(text)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
 

@@ -1,4 +1,4 @@
-"""What every tracker can do with a run."""
+"""The operations that every tracker offers on a run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -19,7 +19,7 @@ class TrackerRun(Protocol):
     url: str | None
     """Page of the run, if there is one."""
     last_step: int
-    """The newest step that the tracker has, from an earlier attempt; 0 if it has none."""
+    """Newest step that the tracker has from an earlier attempt; 0 if it has none."""
 
     def log(self, steps: Sequence[StepMetrics]) -> None:
         """Adds steps that the tracker does not have, in order."""
@@ -33,5 +33,5 @@ class TrackerRun(Protocol):
 
 
 def metrics_of(step: StepMetrics) -> dict[str, float]:
-    """What was measured, under the names of the job's events."""
+    """Returns the measurements of a step, under the names in the job's events."""
     return step.model_dump(exclude=_NOT_METRICS, exclude_none=True)

@@ -50,7 +50,7 @@ class TrackioRun:
             self._newest = step.step
 
     def summarize(self, values: Mapping[str, float | str]) -> None:
-        """trackio keeps numbers only, each at a step."""
+        """Adds a summary. trackio keeps numbers only, each at a step."""
         numbers = {name: value for name, value in values.items() if not isinstance(value, str)}
         if numbers:
             self._run.log(numbers, step=self._newest)
@@ -62,7 +62,7 @@ class TrackioRun:
 
 @contextmanager
 def _strict() -> Iterator[None]:
-    """Turns trackio's warnings into errors. It warns, and goes on, if its server cannot be reached."""
+    """Turns trackio's warnings into errors. If its server cannot be reached, it only warns and continues."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         yield

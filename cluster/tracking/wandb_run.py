@@ -15,7 +15,7 @@ _TAG_LENGTH = 64
 
 class WandbRun:
     def __init__(self, run: TrackedRun, tracker: WandbTracker) -> None:
-        # The package's own crash reports would go to another host than the operator named.
+        # The package's own crash reports would go to another host than the one that the operator named.
         os.environ["WANDB_ERROR_REPORTING"] = "false"
         for folder in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
             os.environ.setdefault(folder, tempfile.gettempdir())
@@ -36,7 +36,8 @@ class WandbRun:
                 base_url=tracker.url,
                 root_dir=tempfile.gettempdir(),
                 init_timeout=START_SECONDS,
-                # The run is of the job, not of this process: nothing of its host, its code or its output.
+                # The run belongs to the job, not to this process: nothing of its host, its code or its output
+                # is recorded.
                 console="off",
                 silent=True,
                 program="tunery",
@@ -72,6 +73,6 @@ class WandbRun:
 
 
 def _tags(run: TrackedRun) -> list[str]:
-    """As OpenAI's, under our name. Weights & Biases refuses longer ones."""
+    """Returns the same tags that OpenAI sets, under our name. Weights & Biases refuses longer ones."""
     named = ("tunery/finetune", f"tunery/{run.base}", f"tunery/{run.id}")
     return [tag for tag in named if len(tag) <= _TAG_LENGTH]

@@ -12,9 +12,9 @@ T = TypeVar("T")
 async def in_chunks(
     items: AsyncGenerator[T, None], *, interval_seconds: Callable[[], float]
 ) -> AsyncGenerator[list[T], None]:
-    """Yields the items in order, in lists. An item goes out at once if it opens the stream, comes right after
-    the opening, or follows a silence of `interval_seconds`, which is called anew for each list; other items
-    are collected until that time has passed since the last list. The last items do not wait.
+    """Yields the items in order, in lists. An item is sent at once if it opens the stream, comes right after
+    the opening, or follows a silence of `interval_seconds`. Other items are collected until that time has
+    passed since the last list. `interval_seconds` is called anew for each list. The last items do not wait.
 
     Raises what `items` raises, after the items before it. Closing this generator closes `items`.
     """

@@ -15,12 +15,14 @@ from cluster.wire.chunks import in_chunks
 Answer = TypeVar("Answer", bound=BaseModel)
 
 _CHUNK_SECONDS = 0.02
-"""Between two chunks of a stream. Each chunk costs the replica and the proxy a quarter of a millisecond of
-CPU together: over gRPC, with 16 streams, 64 tokens in 130 ms cost 11.3 ms one by one and 7.4 ms in chunks."""
+"""Time between two chunks of a stream. Each chunk costs the replica and the proxy a quarter of a millisecond
+of CPU together: over gRPC, with 16 streams, 64 tokens in 130 ms cost 11.3 ms one by one and 7.4 ms in
+chunks."""
 _MOST_CHUNK_SECONDS = 0.1
-"""More would no longer read as a stream."""
+"""Maximum time between two chunks. With more, the answer would no longer appear to stream."""
 _CHUNKS_PER_SECOND = 400
-"""Chunks of all streams of a process. A replica of `engine` forwards about 500 (deploy/README.md)."""
+"""Maximum chunks per second over all streams of a process. A replica of `engine` forwards about 500
+(deploy/README.md)."""
 
 _EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
 _log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ _STATUS = {
 
 
 def encode_event(event: WireEvent) -> str:
-    """One event as a line."""
+    """Encodes one event as a line."""
     return event.model_dump_json() + "\n"
 
 
@@ -50,7 +52,7 @@ class EventChunk(NamedTuple):
 
 
 def chunk_seconds(streams: int) -> float:
-    """The time between two chunks of each stream of a process that has so many."""
+    """Returns the time between two chunks of each stream of a process with this many streams."""
     return min(max(_CHUNK_SECONDS, streams / _CHUNKS_PER_SECOND), _MOST_CHUNK_SECONDS)
 
 
@@ -59,7 +61,7 @@ async def encode_stream(
     *,
     interval_seconds: Callable[[], float] = lambda: _CHUNK_SECONDS,
 ) -> AsyncGenerator[EventChunk, None]:
-    """Yields chunks of whole lines; events of a fast stream share a chunk, as for `in_chunks`. Raises what
+    """Yields chunks of whole lines; events of a fast stream share a chunk, as in `in_chunks`. Raises what
     `events` raises, after the lines of the events before it. Closing this generator closes `events`."""
     completion_tokens: dict[int, int] = {}
 
@@ -87,12 +89,13 @@ def decode_event(line: bytes) -> GenerationEvent:
 
 
 def decode_events(lines: bytes) -> list[GenerationEvent]:
-    """The events of whole lines. Raises as `decode_event` does."""
+    """Yields the events of whole lines. Raises the errors of `decode_event`."""
     return [decode_event(line) for line in lines.split(b"\n") if line]
 
 
 def decode_answer(kind: type[Answer], content: bytes) -> Answer:
-    """The body of a request that is answered at once. Raises Unavailable if it cannot be read."""
+    """Decodes the body of the answer to a request that does not stream. Raises Unavailable if it cannot be
+    read."""
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
@@ -100,8 +103,8 @@ def decode_answer(kind: type[Answer], content: bytes) -> Answer:
 
 
 def encode_error(error: Exception) -> ErrorEvent:
-    """The error under the nearest name that the wire knows. An unforeseen one is logged with its traceback,
-    and the caller learns the id of the log entry."""
+    """Encodes the error under the nearest name that the wire format has. An unexpected error is logged with
+    its traceback, and the caller gets the id of the log entry."""
     if not isinstance(error, TuneryError):
         internal = InternalError.of("The model server")
         _log.error("%s", internal.message, exc_info=error)
@@ -113,20 +116,20 @@ def encode_error(error: Exception) -> ErrorEvent:
 
 
 def encode_status(error: Exception) -> int:
-    """The HTTP status of a request that is refused with `error`."""
+    """Returns the HTTP status of a request that is refused with `error`."""
     return _STATUS.get(encode_error(error).error, 500) if isinstance(error, TuneryError) else 500
 
 
 def encode_headers(error: Exception) -> dict[str, str]:
-    """The HTTP headers of a request that is refused with `error`."""
+    """Returns the HTTP headers of a request that is refused with `error`."""
     if isinstance(error, Overloaded | Unavailable):
         return {"Retry-After": str(max(1, round(error.retry_after_seconds)))}
     return {}
 
 
 def decode_refusal(status: int, retry_after: str | None, body: bytes) -> TuneryError:
-    """The error behind a status other than 200: the replica's own, or one of the Serve proxy in front of it.
-    `retry_after` is the header of that name."""
+    """Returns the error behind a status other than 200: the replica's own, or that of the Serve proxy in
+    front of it. `retry_after` is the header of that name."""
     retry_after_seconds = float(retry_after) if retry_after and retry_after.isdecimal() else 2.0
     try:
         return ErrorEvent.model_validate_json(body).as_error(retry_after_seconds=retry_after_seconds)

@@ -20,7 +20,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from cluster.wire.corked import CorkedHttp
 
 _SLICE_BYTES = 65_536
-"""Bytes passed to the parser at once: the most that is kept of a head beyond the limit."""
+"""Number of bytes that are passed to the parser at once. No more than that is kept of a head beyond the
+limit."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class GuardedHttp(CorkedHttp):
             self._reading = reading
         self._since = self.loop.time()
         self._body_bytes = 0
-        """Since then."""
+        """Bytes of the body since `_since`."""
 
     def _is_listening(self) -> bool:
         return self._reading is not _Reading.NOTHING and not self.transport.is_closing()
@@ -166,7 +167,7 @@ class GuardedHttp(CorkedHttp):
             self._check_client(now + self.limits.check_seconds - self._since)
 
     def _waits_for_us(self) -> bool:
-        """Whether the client is not expected to send, because the application has not asked for more."""
+        """Whether the client is not expected to send because the application has not requested more."""
         is_expecting = self._is_answering() and self.cycle.waiting_for_100_continue
         return self.flow.read_paused or (self._reading is _Reading.BODY and is_expecting)
 
@@ -189,7 +190,7 @@ class GuardedHttp(CorkedHttp):
                 self.transport.abort()
 
     def _make_room(self) -> bool:
-        """Closes the connection that has been idle longest; False if none is idle."""
+        """Closes the connection that has been idle longest. Returns False if none is idle."""
         idle = [other for other in self.connections if isinstance(other, GuardedHttp) and other._is_idle()]
         longest = min((other for other in idle if other is not self), key=attrgetter("_since"), default=None)
         if longest is not None:

@@ -1,7 +1,8 @@
-"""The model families that llama.cpp computes as transformers does, and what their files say about them.
+"""The model families that llama.cpp computes in the same way as transformers, and how their files describe
+them.
 
-A file that llama.cpp reads as another model than it is would give wrong answers without an error. So whatever
-is not known here is refused."""
+If llama.cpp read a file as another model than it is, answers would be wrong without an error. Anything that
+is not known here is therefore refused."""
 
 import math
 from collections.abc import Callable
@@ -24,12 +25,14 @@ class Family:
     """llama.cpp's name of the architecture."""
     activation: str
     rotates_pairs: bool = False
-    """llama.cpp rotates neighbouring numbers of a head, and transformers those of its two halves."""
+    """Whether llama.cpp rotates neighbouring elements of a head, while transformers rotates those of its two
+    halves."""
     norm_offset: float = 0.0
-    """What transformers adds to the weights of norms, and llama.cpp finds added."""
+    """Offset that transformers adds to the weights of norms, and that llama.cpp expects to be added
+    already."""
     full_every: int | None = None
-    """Every so many layers one has full attention, and the others a sliding window; None if llama.cpp knows
-    no window."""
+    """Period of layers with full attention; the others have a sliding window. None if llama.cpp does not know
+    a window."""
     can_have_biases: bool = True
 
 
@@ -45,13 +48,13 @@ FAMILIES = {
 """Families by transformers' `model_type`."""
 
 _LARGEST_GEMMAS = {"gemma2": 46, "gemma3_text": 62}
-"""Numbers of layers of the models with 27 billion parameters, whose attention llama.cpp scales in another
-way."""
+"""Numbers of layers of the models with 27 billion parameters, whose attention llama.cpp scales
+differently."""
 
 
 def family_of(config: Any) -> Family:
-    """Raises InvalidRequest (`format_not_available`) for models that llama.cpp would compute in another
-    way."""
+    """Returns the family. Raises InvalidRequest (`format_not_available`) for models that llama.cpp would
+    compute differently."""
     family = FAMILIES.get(config.model_type)
     if family is None:
         raise not_available(
@@ -92,7 +95,8 @@ def describe(config: Any, family: Family, writer: Any) -> None:
 
 
 def rope_factors(config: Any) -> Tensor | None:
-    """Factors by which Llama 3.1 divides the frequencies, float32 [head_dim / 2]; None for other models."""
+    """Returns the factors by which Llama 3.1 divides the frequencies, float32 [head_dim / 2]; None for other
+    models."""
     if _rope(config)["rope_type"] != "llama3":
         return None
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
@@ -105,7 +109,7 @@ def rope_factors(config: Any) -> Tensor | None:
 
 
 def converted(name: str, config: Any, family: Family) -> Callable[[Tensor], Tensor]:
-    """What turns the tensor `name`, by transformers' name, into llama.cpp's."""
+    """Returns the function that converts the tensor `name`, given by transformers' name, to llama.cpp's."""
     layer, _, kind = name.rpartition(".")
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
     count = heads.get(layer.rpartition(".")[2])
@@ -117,7 +121,7 @@ def converted(name: str, config: Any, family: Family) -> Callable[[Tensor], Tens
 
 
 def _in_pairs(tensor: Tensor, heads: int) -> Tensor:
-    """Reorders the rows of each head: first and second half in turn."""
+    """Reorders the rows of each head: rows of the first and the second half alternate."""
     halves = tensor.reshape(heads, 2, tensor.shape[0] // heads // 2, *tensor.shape[1:])
     return halves.swapaxes(1, 2).reshape(tensor.shape)
 
@@ -127,7 +131,8 @@ def _head_dim(config: Any) -> int:
 
 
 def _context_length(config: Any, family: Family) -> int:
-    """Where llama.cpp knows no window, only texts within one are computed as in transformers."""
+    """Returns the length of the context. If llama.cpp does not know a window, only texts within one are
+    computed as in transformers."""
     length: int = config.max_position_embeddings
     window = getattr(config, "sliding_window", None)
     kinds = getattr(config, "layer_types", None) or ["sliding_attention"]

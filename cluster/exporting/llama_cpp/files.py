@@ -24,11 +24,12 @@ from cluster.exporting.tensors import not_available
 from cluster.scratch import scratch_folder
 
 MAX_FILE_BYTES = 40 * 10**9
-"""Larger models are split into several files; llama.cpp loads them by the first one."""
+"""Maximum size of a file. Larger models are split into several files, which llama.cpp loads by the first
+one."""
 _PIECE_NUMBERS = 1 << 23
-"""How many numbers are converted at once."""
+"""Number of elements that are converted at once."""
 _BLOCK = 32
-"""Numbers that share a scale in Q8_0, which takes 34 bytes for them."""
+"""Number of elements that share a scale in Q8_0, which takes 34 bytes for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class _Tensor:
 
 
 def gguf_files(request: ExportRequest, source: Source, *, max_bytes: int = MAX_FILE_BYTES) -> list[NewFile]:
-    """One `model-<quantization>.gguf`, or several.
+    """Yields one `model-<quantization>.gguf`, or several.
 
     Raises InvalidRequest (`format_not_available`) if llama.cpp would compute another model, or if the library
     `gguf` is not installed."""
@@ -107,7 +108,7 @@ def _read(source: Source, name: str, convert: Callable[[Tensor], Tensor]) -> Ten
 
 
 def _kind(shape: tuple[int, ...], wanted: str) -> str:
-    """Vectors stay in full precision, as llama.cpp needs them."""
+    """Returns the type of a tensor. Vectors stay in full precision, as llama.cpp requires."""
     if len(shape) < 2:
         return "F32"
     return "F16" if wanted == "Q8_0" and shape[-1] % _BLOCK else wanted
@@ -163,7 +164,7 @@ def _describe_split(writer: Any, number: int, count: int, num_tensors: int) -> N
 
 
 def _header(writer: Any) -> bytes:
-    """Everything before the tensors' own bytes."""
+    """Returns everything before the tensors' own bytes."""
     with scratch_folder() as folder:
         path = Path(folder) / "header"
         writer.write_header_to_file(path)

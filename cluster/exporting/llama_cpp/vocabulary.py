@@ -19,15 +19,15 @@ _SPLITS = {
         r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ): "tekken",
 }
-"""llama.cpp's names of the patterns that split a text before byte pairs are merged. It knows them by name, so
-that any other pattern cannot be exported."""
+"""llama.cpp's names of the patterns that split a text before byte pairs are merged. It knows patterns only by
+name, so any other pattern cannot be exported."""
 
 
 def describe_vocabulary(tokenizer: Any, folder: Path, rows: int, writer: Any) -> None:
     """Writes tokens, merges, special tokens and chat template into `writer`, a GGUFWriter. `folder` holds
     what `tokenizer.save_pretrained` wrote, and the model's configuration; `rows` is the number of embeddings.
 
-    Raises InvalidRequest (`format_not_available`) if llama.cpp would read texts in another way."""
+    Raises InvalidRequest (`format_not_available`) if llama.cpp would tokenize texts differently."""
     from gguf import SpecialVocab
 
     file = folder / "tokenizer.json"
@@ -58,7 +58,7 @@ def describe_vocabulary(tokenizer: Any, folder: Path, rows: int, writer: Any) ->
 
 
 def _tokens(tokenizer: Any, saved: dict[str, Any], rows: int) -> tuple[list[str], list[int]]:
-    """The tokens by id and their types. Embeddings without a token get one that no text contains."""
+    """Returns the tokens by id and their types. Embeddings without a token get one that no text contains."""
     from gguf import TokenType
 
     names = [f"[PAD{number}]" for number in range(rows)]
@@ -76,7 +76,8 @@ def _tokens(tokenizer: Any, saved: dict[str, Any], rows: int) -> tuple[list[str]
 
 
 def _scores(tokens: list[str], merges: list[Any]) -> list[float]:
-    """SentencePiece merges the pair whose result has the highest score: the earlier a merge, the higher."""
+    """Returns scores of the tokens. SentencePiece merges the pair whose result has the highest score: the
+    earlier a merge, the higher."""
     ranks: dict[str, int] = {}
     for rank, merge in enumerate(merges):
         ranks.setdefault("".join(merge.split(" ") if isinstance(merge, str) else merge), rank)
@@ -84,7 +85,7 @@ def _scores(tokens: list[str], merges: list[Any]) -> list[float]:
 
 
 def _ends_added(tokenizer: Any) -> dict[str, bool]:
-    """Whether the tokenizer itself begins and ends texts with a special token."""
+    """Returns whether the tokenizer itself begins and ends texts with a special token."""
     ids = tokenizer("a")["input_ids"]
     return {
         "bos": tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id,
@@ -93,7 +94,7 @@ def _ends_added(tokenizer: Any) -> dict[str, bool]:
 
 
 def _adds_space(saved: dict[str, Any]) -> bool:
-    """Whether a text is read as if a space preceded it."""
+    """Whether a text is tokenized as if a space preceded it."""
     steps = [*_steps(saved.get("normalizer")), *_steps(saved.get("pre_tokenizer"))]
     return any(
         step["type"] == "Prepend"
@@ -103,7 +104,8 @@ def _adds_space(saved: dict[str, Any]) -> bool:
 
 
 def _check_sentence_piece(saved: dict[str, Any]) -> None:
-    """Refuses steps that change texts in other ways than SentencePiece's own: a space becomes `▁`."""
+    """Refuses steps that change texts in other ways than SentencePiece itself, which replaces a space by
+    `▁`."""
     for step in [*_steps(saved.get("normalizer")), *_steps(saved.get("pre_tokenizer"))]:
         is_space = step.get("pattern") == {"String": " "}
         if step["type"] not in ("Prepend", "Metaspace") and not is_space:
@@ -111,7 +113,7 @@ def _check_sentence_piece(saved: dict[str, Any]) -> None:
 
 
 def _pre_tokenizer(saved: dict[str, Any]) -> str:
-    """llama.cpp's name of the tokenizer's way to split texts."""
+    """Returns llama.cpp's name for the tokenizer's way of splitting texts."""
     normalizers = {step["type"] for step in _steps(saved.get("normalizer"))}
     match _steps(saved.get("pre_tokenizer")):
         case [{"type": "ByteLevel", "use_regex": True, "add_prefix_space": False}] if not normalizers:
@@ -136,7 +138,7 @@ def _unknown() -> InvalidRequest:
 
 
 def _steps(part: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The steps of a normalizer or pre-tokenizer."""
+    """Returns the steps of a normalizer or pre-tokenizer."""
     if part is None:
         return []
     nested = part.get("normalizers") or part.get("pretokenizers")

@@ -6,14 +6,14 @@ from importlib.metadata import requires
 
 
 def requirements() -> Iterator[str]:
-    """Returns what `tunery[cluster]` requires, each in the form that pip takes. Raises PackageNotFoundError
+    """Yields what `tunery[cluster]` requires, each in the form that pip takes. Raises PackageNotFoundError
     if Tunery is not installed, but only found on the path."""
     yield from (line for line in requires("tunery") or () if "extra" not in line.partition(";")[2])
     yield from requirements_of_extra("cluster")
 
 
 def requirements_of_extra(extra: str) -> Iterator[str]:
-    """Returns what only this extra requires. Raises PackageNotFoundError like `requirements`."""
+    """Yields what only this extra requires. Raises PackageNotFoundError like `requirements`."""
     for line in requires("tunery") or ():
         requirement, _, marker = line.partition(";")
         if f'extra == "{extra}"' in marker.replace("'", '"'):

@@ -39,7 +39,7 @@ class Majority:
 
     @property
     def num_unusual(self) -> int:
-        """Returns 0 if no kind is usual."""
+        """Number of things that are not of the usual kind; 0 if no kind is usual."""
         if self._total < self._least or self._counts[self._usual] < self._share * self._total:
             return 0
         return self._total - self._counts[self._usual]

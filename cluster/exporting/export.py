@@ -80,7 +80,7 @@ def _store(
 
 
 def _merged_files(request: ExportRequest, source: Source) -> list[NewFile]:
-    """Yields the files of a folder for transformers' `from_pretrained`."""
+    """Returns the files of a folder for transformers' `from_pretrained`."""
     config = json.loads((source.folder / "config.json").read_bytes())
     config.pop("torch_dtype", None)
     config["dtype"] = request.base.dtype

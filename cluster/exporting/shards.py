@@ -27,7 +27,7 @@ def group(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
 
 
 def safetensors_files(tensors: Tensors, *, max_bytes: int = MAX_SHARD_BYTES) -> list[NewFile]:
-    """Yields one `model.safetensors`, or several with an index."""
+    """Returns one `model.safetensors`, or several with an index."""
     groups = group({name: info.bytes for name, info in tensors.infos.items()}, max_bytes)
     if len(groups) == 1:
         return [_file("model.safetensors", tensors, groups[0])]

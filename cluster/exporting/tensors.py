@@ -42,7 +42,7 @@ class Tensors(Protocol):
 
     @property
     def infos(self) -> Mapping[str, TensorInfo]:
-        """Returns tensors by name, in the best order for reading them."""
+        """Tensors by name, in the best order for reading them."""
         ...
 
     def read(self, name: str) -> Tensor: ...

@@ -34,7 +34,7 @@ def ways(options: TrainingOptions, pool: Pool, *, most_workers: int) -> Iterator
 
 
 def _counts(options: TrainingOptions, pool: Pool, most_workers: int) -> list[int]:
-    """Yields the numbers of workers: powers of two on one node, then whole nodes. An elastic job takes any
+    """Returns the numbers of workers: powers of two on one node, then whole nodes. An elastic job takes any
     number on one node."""
     most = min(pool.all_devices, most_workers)
     if options.parallelism == "single":

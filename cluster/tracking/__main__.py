@@ -78,7 +78,7 @@ def _feed(tracker: TrackerRun, batches: Iterator[list[Message]]) -> Outcome | No
 
 
 def _messages(stream: BinaryIO) -> Iterator[list[Message]]:
-    """Returns everything that has arrived since the last call, at least one message."""
+    """Yields everything that has arrived since the last call, at least one message."""
     waiting: queue.Queue[Message | None] = queue.Queue(_WAITING)
 
     def read() -> None:

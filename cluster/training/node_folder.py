@@ -16,7 +16,7 @@ _POLL_SECONDS = 0.2
 
 @contextlib.contextmanager
 def node_folder(name: str) -> Iterator[Path]:
-    """Returns a folder that is shared by all processes of this user and machine that ask for this name at the
+    """Yields a folder that is shared by all processes of this user and machine that ask for this name at the
     same time. The last one to leave removes it. If all of its processes were killed, a later call removes
     it."""
     root = Path(tempfile.gettempdir())

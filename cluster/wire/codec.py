@@ -89,7 +89,7 @@ def decode_event(line: bytes) -> GenerationEvent:
 
 
 def decode_events(lines: bytes) -> list[GenerationEvent]:
-    """Yields the events of whole lines. Raises the errors of `decode_event`."""
+    """Returns the events of whole lines. Raises the errors of `decode_event`."""
     return [decode_event(line) for line in lines.split(b"\n") if line]
 
 

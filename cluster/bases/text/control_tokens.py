@@ -39,7 +39,7 @@ class Rendering(NamedTuple):
 
     @property
     def plain(self) -> str:
-        """Returns the text without the marks."""
+        """The text without the marks."""
         return self.text if self.marks is None else re.sub("|".join(self.marks), "", self.text)
 
     def pieces(self) -> Iterator[Piece]:

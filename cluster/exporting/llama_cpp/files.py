@@ -53,7 +53,7 @@ class _Tensor:
 
 
 def gguf_files(request: ExportRequest, source: Source, *, max_bytes: int = MAX_FILE_BYTES) -> list[NewFile]:
-    """Yields one `model-<quantization>.gguf`, or several.
+    """Returns one `model-<quantization>.gguf`, or several.
 
     Raises InvalidRequest (`format_not_available`) if llama.cpp would compute another model, or if the library
     `gguf` is not installed."""

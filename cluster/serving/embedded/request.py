@@ -45,7 +45,7 @@ class Request:
 
     @cached_property
     def prompt_tokens(self) -> Tensor:
-        """Returns the prompt's distinct tokens, int64 on the CPU."""
+        """The prompt's distinct tokens, int64 on the CPU."""
         return torch.tensor(sorted(set(self.prompt.token_ids)), dtype=torch.int64)
 
     @property

@@ -63,7 +63,7 @@ def freeze_loaded_objects() -> None:
 
 
 def free_in_groups(root: Path, own: str) -> Iterator[int]:
-    """Returns the free memory under each control group's limit: in version 2 those of the group `own` and its
+    """Yields the free memory under each control group's limit: in version 2 those of the group `own` and its
     ancestors, in version 1 that of the container. Inactive file pages count as free."""
     group = root / own
     for folder in [group, *group.parents][: len(Path(own).parts) + 1]:

@@ -53,7 +53,7 @@ class ChoiceAnswer:
 
     @property
     def forbidden(self) -> frozenset[int]:
-        """Returns the tokens that must not come next, because the answer would end too early."""
+        """The tokens that must not come next, because the answer would end too early."""
         return self._ending.tokens if self.num_tokens < self._ending.min_tokens else frozenset()
 
     def accept(self, token: int, scored: Scored | None = None) -> list[Event]:

@@ -158,7 +158,7 @@ class Batcher:
 
     @property
     def pass_tokens(self) -> int:
-        """Returns the maximum number of tokens in a forward pass, padding included."""
+        """The maximum number of tokens in a forward pass, padding included."""
         return self._microbatch_tokens
 
     @property

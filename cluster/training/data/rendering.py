@@ -66,7 +66,7 @@ class Renderer:
 
     @cached_property
     def _template(self) -> ChatTemplate:
-        """Returns the chat template. Raises InvalidRequest if the base cannot be trained on chats, because it
+        """The chat template. Raises InvalidRequest if the base cannot be trained on chats, because it
         would never stop."""
         template = chat_template(self._tokenizer)
         added_end(template)
@@ -150,7 +150,7 @@ class Renderer:
 
     @cached_property
     def _cutting_tokenizer(self) -> Any:
-        """Returns a copy of the tokenizer, because truncation is a state that other threads would see."""
+        """A copy of the tokenizer, because truncation is a state that other threads would see."""
         return copy.deepcopy(self._tokenizer)
 
 

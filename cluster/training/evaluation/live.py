@@ -95,7 +95,7 @@ class LiveModel:
 
     @property
     def read_weight(self) -> ReadWeight:
-        """Returns a function that reads the weights of layers in 4 bits as serving has them."""
+        """A function that reads the weights of layers in 4 bits as serving has them."""
         is_read = self.spec.config.type == "qlora" and not self._is_quantized
         return weight_from(BaseFiles(self.start.weights) if is_read else None)
 

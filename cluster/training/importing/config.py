@@ -16,7 +16,7 @@ from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.peft_options import MAX_SCALE
 
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
-"""PEFT reads the keys of patterns as regular expressions. These names contain nothing that needs escaping."""
+"""PEFT reads the keys of patterns as regular expressions. Only plain names are accepted here."""
 _Rank = Annotated[int, Field(ge=1, le=1024)]
 _Scale = Annotated[float, Field(gt=0, le=MAX_SCALE)]
 

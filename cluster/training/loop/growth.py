@@ -35,7 +35,7 @@ class CudaMemory:
 
     @property
     def total(self) -> int:
-        """Returns the total without what CUDA, NCCL and other processes hold, which the allocator does not
+        """The total without what CUDA, NCCL and other processes hold, which the allocator does not
         know of."""
         free, _ = torch.cuda.mem_get_info(self._device)
         return int(free) + torch.cuda.memory_reserved(self._device)

@@ -38,7 +38,8 @@ _ADVICE = (
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the error means that memory ran out. torch raises OutOfMemoryError if its allocator for GPUs
-    finds no memory. Anything else raises another RuntimeError, which only its text identifies."""
+    finds no memory. If memory runs out elsewhere, it raises another RuntimeError, which only its text
+    identifies."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _TEXTS)

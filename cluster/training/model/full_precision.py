@@ -63,7 +63,7 @@ class BaseFiles:
         return found
 
     def _candidates(self, name: str) -> Iterator[str]:
-        """Returns the names under which the files may have a weight. Families and releases of transformers
+        """Yields the names under which the files may have a weight. Families and releases of transformers
         differ in prefixes."""
         from transformers import AutoModelForCausalLM
         from transformers.core_model_loading import revert_weight_conversion

@@ -145,7 +145,7 @@ def _is_adapted(module: nn.Module) -> bool:
 
 
 def _own_state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Returns what the module itself stores, without its children and without buffers that are recomputed on
+    """Yields what the module itself stores, without its children and without buffers that are recomputed on
     loading."""
     yield from module.named_parameters(recurse=False, remove_duplicate=False)
     for name, value in module.named_buffers(recurse=False, remove_duplicate=False):

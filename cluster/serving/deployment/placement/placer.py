@@ -83,7 +83,7 @@ class Placer:
         self._planned: dict[str, tuple[ModelRef, VllmPlan]] = {}
         """What applications on GPUs serve, as far as this placer was asked for them."""
         self._pending: dict[str, float] = {}
-        """Time since when applications on GPUs have only replicas that do not run yet."""
+        """Times since which applications on GPUs have only replicas that do not run yet."""
         self._warm: set[str] = set()
         """Applications of `warm_bases`, which make room for training only."""
         self._rates = UsageRates(_WINDOW_SECONDS)

@@ -136,7 +136,7 @@ class RemoteModels:
         return answer
 
     async def names(self) -> list[str]:
-        """Returns nothing: every entry serves every model equally well."""
+        """Returns no names: every entry serves every model equally well."""
         return []
 
     async def _ask(
@@ -156,8 +156,8 @@ class RemoteModels:
         raise AssertionError("the last attempt returns or raises")
 
     def _retry_or_raise(self, application: ModelApplication, error: Exception, *, is_last: bool) -> None:
-        """Returns if the request may be retried because its replica was lost before it answered; otherwise
-        raises the error."""
+        """Raises the error, unless the request may be retried because its replica was lost before it
+        answered."""
         ours = as_ours(error)
         if is_last or not isinstance(ours, ReplicaLost):
             raise ours from error

@@ -191,7 +191,7 @@ class Stepper:
         while spare > 0 and (group := self._next_group(shares, spare) or self._shortest_younger(shares)):
             used = self._prefill_group(group, shares, spare)
             spare, left = spare - used, left - used
-            # This may have given a tenant a row, so that others must now skip steps.
+            # This may have given a tenant a row, so that others may now have to skip steps.
             shares = self._sharing.decide(self._held())
         if left > 0 and (groups := self._active_groups(shares)):
             self._prefill_group(groups[0], shares, left)

@@ -39,8 +39,8 @@ class Footprint:
         return max(1, most_slots((budget - self.weights - self.adapters) // self.row - 1))
 
     def cache(self, slots: int) -> int:
-        """Returns the KV cache when every context is full, including the reserved slots and one more row that
-        is being prefilled."""
+        """Returns the bytes of the KV cache when every context is full, including the reserved slots and one
+        more row that is being prefilled."""
         return (slots + reserved_slots(slots) + 1) * self.row
 
     def total(self, slots: int) -> int:
@@ -58,7 +58,7 @@ def stored_bytes(folder: Path, config: Any, dtype: torch.dtype, device: torch.de
 
 
 def token_bytes(config: Any, dtype: torch.dtype) -> int:
-    """Returns the keys and values of one token in all layers, according to the configuration."""
+    """Returns the bytes of one token's keys and values in all layers, according to the configuration."""
     text = config.get_text_config()
     layers = getattr(text, "per_layer_config", None) or [text] * text.num_hidden_layers
     kept = zip(DynamicCache(config=text).layers, layers, strict=False)
@@ -79,7 +79,7 @@ def _width(layer: Any) -> int:
 
 
 def kept_bytes(states: Sequence[tuple[int, int, int]], dtype: torch.dtype) -> int:
-    """Returns the keys and values of one token in all layers, according to `AdaptedModel.states`."""
+    """Returns the bytes of one token's keys and values in all layers, according to `AdaptedModel.states`."""
     return sum(heads * (keys + values) for heads, keys, values in states) * dtype.itemsize
 
 

@@ -30,7 +30,7 @@ from service.webhooks.delivering import delivering
 from service.webhooks.sending import CountedWebhooks, HttpWebhooks
 
 _WORKERS = 8
-"""Twice as many as imports that are validated at once: jobs do not wait for those."""
+"""Twice the number of imports that are validated at once, so that jobs do not wait for imports."""
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def main() -> None:
             scheduler = Scheduler(dependencies, settings, workers, name=name)
             keep_seconds = settings.leader_lease_seconds / 3
             run(scheduler, stop, settings.tick_seconds, metrics, keep_seconds=keep_seconds)
-    # Does not wait for background steps that hang in a time-out: the next scheduler takes them again.
+    # Do not wait for background steps that hang until a time-out: the next scheduler runs them again.
     stop_tracing()
     sys.stdout.flush()
     os._exit(0)
@@ -90,8 +90,8 @@ def run(
     *,
     keep_seconds: float = 1.0,
 ) -> None:
-    """Ticks until `stop` is set, and renews the lease every `keep_seconds` during long ticks. An unexpected
-    error is logged, and the next tick tries again."""
+    """Calls `tick` until `stop` is set, and renews the lease every `keep_seconds` during long ticks. An
+    unexpected error is logged, and the next tick tries again."""
     log = structlog.get_logger()
     keeper = threading.Thread(target=_keep_lead, args=(scheduler, stop, keep_seconds), daemon=True)
     keeper.start()

@@ -1,4 +1,5 @@
-"""Takes the policy's decisions: which jobs start, which make room, and what the others are told."""
+"""Carries out the policy's decisions: starts jobs, pauses or resizes others, and reports why the rest
+wait."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,9 +28,9 @@ _log = structlog.get_logger()
 _DOWN = "the cluster does not answer."
 _MAINTENANCE = "no job starts during maintenance."
 _FAULTS_SECONDS = 2.0
-"""Between two looks at the nodes on which attempts failed: the shortest pause before a retry."""
+"""Seconds between two queries for nodes on which attempts failed: the shortest pause before a retry."""
 _DOWN_SECONDS = 15.0
-"""Jobs are not told of a cluster that does not answer for a shorter time."""
+"""A cluster outage is reported to the owners of jobs only once it has lasted this long."""
 
 
 class Admission:
@@ -42,7 +43,7 @@ class Admission:
         report_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Where jobs stand in the queue is recorded every `report_seconds`."""
+        """Queue places are recorded every `report_seconds`."""
         self._cluster = cluster
         self._arbiter = arbiter
         self._rules = rules
@@ -51,7 +52,8 @@ class Admission:
         self._clock = clock
         self._reported_at = float("-inf")
         self._has_reported: bool | None = None
-        """Whether any place is recorded. None: a former scheduler may have recorded some."""
+        """Whether any queue place is recorded. None: unknown, since an earlier scheduler may have recorded
+        some."""
         self._down_since: float | None = None
         self._faults = Faults({}, {})
         self._faults_at = float("-inf")
@@ -66,9 +68,9 @@ class Admission:
         held: Collection[tuple[str, int]] | None,
         start: Callable[[Start], None],
     ) -> None:
-        """Calls `start` for the jobs that start now, has others pause that make room, and then records what
-        the rest waits for. `held` are the jobs and numbers of the attempts that still hold devices; None if
-        the cluster does not answer."""
+        """Calls `start` for the jobs that start now, pauses or shrinks others to make room, and then records
+        why the rest wait. `held` contains the job id and number of each attempt that still holds devices;
+        None if the cluster does not answer."""
         if held is None:
             self._report_down(jobs, pending)
             return
@@ -154,7 +156,8 @@ class Admission:
         self._reported_at, self._has_reported = self._clock(), bool(places)
 
     def _report_down(self, jobs: SchedulerStore, pending: PendingWork) -> None:
-        """Tells the owners of queued jobs, after a while, that nothing is known of Ray's jobs or nodes."""
+        """Tells the owners of queued jobs, after a while, that the state of Ray's jobs or nodes is
+        unknown."""
         if self._down_since is None:
             self._down_since = self._clock()
         if self._clock() - self._down_since >= _DOWN_SECONDS and self._is_report_due(pending):
@@ -179,7 +182,7 @@ def _why_grows(resize: Resize, rules: Rules) -> str:
 
 
 def _anywhere(start: Start) -> Start:
-    """The same start without its nodes, which only the settings know."""
+    """Returns the start without its nodes, which exist only in the settings."""
     return replace(start, nodes={})
 
 

@@ -1,4 +1,4 @@
-"""Long steps of jobs, which run outside of the scheduler's thread."""
+"""Long-running steps of jobs, which run outside the scheduler's thread."""
 
 import threading
 import time
@@ -17,22 +17,22 @@ from service.db.troubles import triage
 
 _log = structlog.get_logger()
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
-"""Pauses between two tries of a step while something does not answer. After a fault, the pause in the
-database may be longer."""
+"""Pauses between two tries of a step while a dependency does not answer. After a fault, the pause recorded in
+the database may be longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackgroundStep:
     name: str
-    """Begins sentences in the job's events, such as "Validation"."""
+    """Starts sentences in the job's events, such as "Validation"."""
     timeout_seconds: float
-    """How long the step may wait for something that does not answer."""
+    """How long the step may wait for a dependency that does not answer."""
     run: Callable[[], None]
 
 
 class BackgroundSteps:
-    """Runs at most one step at a time for each job. An error of the job fails it. A platform fault is
-    counted, and the step is due again later. If something does not answer, the step waits for it.
+    """Runs at most one step at a time for each job. An error caused by the job fails the job. A platform
+    fault is counted, and the step is retried later. If a dependency does not answer, the step waits for it.
     Thread-safe."""
 
     def __init__(self, workers: Executor) -> None:
@@ -62,7 +62,7 @@ class BackgroundSteps:
             is_over = True
             _log.info("job or lease has changed", job=job.id, error=error.message)
         except Unavailable as error:
-            # The database itself does not answer, so that the result of the step cannot be recorded.
+            # The database itself does not answer, so the result of the step cannot be recorded.
             _log.warning("result of a step not recorded", job=job.id, step=step.name, error=error.message)
         except Exception:
             _log.exception("result of a step could not be recorded", job=job.id, step=step.name)
@@ -79,7 +79,7 @@ class BackgroundSteps:
 
 
 def _attempt(jobs: SchedulerStore, job: Job, step: BackgroundStep) -> bool:
-    """Returns whether the step is over, so that nothing is left to retry."""
+    """Returns whether the step is over and needs no retry."""
     try:
         with span(step.name.lower(), parent=job.traceparent, job=job.id):
             step.run()

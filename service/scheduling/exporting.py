@@ -1,4 +1,4 @@
-"""Makes exports on the cluster, and follows them to their end."""
+"""Has the cluster make exports, and follows them until they end."""
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -28,13 +28,13 @@ from service.scheduling.periodic import NoteFailure, Periodic
 
 _log = structlog.get_logger()
 _PAUSE_SECONDS = 2.0
-"""Between two looks at the exports that are being made."""
+"""Seconds between two rounds of looking at the exports in progress."""
 
 
 class Exporter:
-    """Asks the cluster about each pending export, on `workers`, which begins it or tells how far it is. The
-    cluster makes them, and keeps one project's from holding up another's. Asking again changes nothing, so
-    that any number of exporters may run, and any of them may go on with what another has begun."""
+    """Asks the cluster about each pending export, on `workers`. The cluster then starts the export or reports
+    its progress; it makes sure that no project's exports hold up another's. Asking again changes nothing, so
+    any number of exporters may run, and any of them can continue what another has started."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class Exporter:
         pause_seconds: float = _PAUSE_SECONDS,
         note_failure: NoteFailure = lambda name: None,
     ) -> None:
-        """`limits` are those of a project that has none of its own. An export is kept once it has ended,
-        as `retention` and its project say, and may wait for `timeout_seconds` for what does not answer."""
+        """`limits` apply to projects without limits of their own. An ended export is kept as `retention` and
+        its project say. An export may wait `timeout_seconds` for a dependency that does not answer."""
         self._database = database
         self._serving = serving
         self._bases = bases
@@ -62,7 +62,7 @@ class Exporter:
         )
 
     def begin(self) -> None:
-        """Returns at once. Does nothing while exports are being looked at, or soon after."""
+        """Returns at once. Does nothing while a round is running, or shortly after one."""
         self._rounds.begin_if_due()
 
     def _follow_each(self) -> None:

@@ -1,5 +1,5 @@
-"""Validates imported adapters and makes them models: the cluster checks and stores the files, and the engine
-has to load the adapter and compute with it."""
+"""Validates imported adapters and turns them into models: the cluster checks and stores the files, and the
+engine has to load the adapter and compute with it."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -27,9 +27,9 @@ _AT_ONCE = 4
 
 
 def next_of_each_project(pending: Iterable[PendingImport]) -> list[PendingImport]:
-    """Picks each project's import whose last failed try is longest ago, so that an import that waits for its
-    base holds up no other. `pending` begins with the oldest, which is first among those that have not failed
-    yet."""
+    """Picks, for each project, the import whose last failed try is longest ago, so that an import that waits
+    for its base does not hold up others. `pending` is ordered oldest first; imports that have not failed yet
+    are picked first, in that order."""
     chosen: dict[str, PendingImport] = {}
     for one in sorted(pending, key=lambda one: one.retry_at or 0.0):
         chosen.setdefault(one.project_id, one)
@@ -37,9 +37,9 @@ def next_of_each_project(pending: Iterable[PendingImport]) -> list[PendingImport
 
 
 class Importer:
-    """Validates pending imports, on `workers`: of each project one at a time, and those of several projects
-    at once, so that no project waits for another's base. A repeated validation stores the same bytes, and
-    only the first one publishes, so that any number of importers may run."""
+    """Validates pending imports on `workers`: one at a time per project, and those of several projects at
+    once, so that no project waits for another's base. A repeated validation stores the same bytes, and only
+    the first one publishes, so any number of importers may run."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Importer:
         note_failure: NoteFailure = lambda name: None,
         max_weights_bytes: int = MAX_BYTES[WEIGHTS_FILE],
     ) -> None:
-        """`timeout_seconds` is how long an import may wait for what does not answer."""
+        """`timeout_seconds` is how long an import may wait for a dependency that does not answer."""
         self._database = database
         self._serving = serving
         self._bases = bases
@@ -61,7 +61,7 @@ class Importer:
         self._note_failure = note_failure
         self._max_weights_bytes = max_weights_bytes
         self._running: dict[str, Future[None]] = {}
-        """The import under way of each project."""
+        """The running import of each project."""
         self._rounds = Periodic(
             "imports", self._begin_each, workers, pause_seconds=0, note_failure=note_failure
         )
@@ -71,7 +71,7 @@ class Importer:
         self._rounds.begin_if_due()
 
     def _begin_each(self) -> None:
-        # Before the read, which then sees how those have ended that are not running any more.
+        # Look at the running imports before the read: the read then sees the result of those that have ended.
         running = {project: task for project, task in self._running.items() if not task.done()}
         with self._database.read() as session:
             pending = pending_imports(session)
@@ -125,7 +125,7 @@ class Importer:
 
 
 def _named(error: Exception) -> Exception:
-    """The error as the import's owner knows it."""
+    """Returns the error in terms that the import's owner knows."""
     if isinstance(error, NotFound):
         return InvalidRequest("A file of the import is missing in storage.", code="file_not_found")
     if isinstance(error, InvalidRequest) and error.code == InvalidRequest.default_code:

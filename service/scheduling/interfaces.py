@@ -16,7 +16,7 @@ from cluster.contracts.ray_nodes import ClusterReport, WaitingGang
 
 RayStatus = Literal["pending", "running", "succeeded", "failed", "stopped", "absent"]
 GONE: frozenset[RayStatus] = frozenset({"succeeded", "failed", "stopped", "absent"})
-"""States in which Ray holds nothing of a job any more."""
+"""States in which Ray holds nothing for a job any more."""
 
 
 class RayJobs(Protocol):
@@ -44,9 +44,9 @@ class ClusterView(Protocol):
     """The cluster's nodes, and its autoscaler."""
 
     def look(self, waiting: Sequence[WaitingGang]) -> ClusterReport:
-        """The nodes that are alive. `waiting` are all gangs that the autoscaler shall add nodes for: those
-        that are not named again are forgotten within a minute. Raises Unavailable or Overloaded if the call
-        should be repeated later."""
+        """Returns the nodes that are alive. `waiting` lists all gangs for which the autoscaler should add
+        nodes; a gang that is not listed again is forgotten within a minute. Raises Unavailable or Overloaded
+        if the call should be repeated later."""
         ...
 
 
@@ -60,26 +60,26 @@ class ServingClient(Protocol):
         ...
 
     def import_adapter(self, request: ImportRequest) -> ImportedAdapter:
-        """Checks and stores an adapter that was trained elsewhere. Raises InvalidRequest if the files are no
-        plain LoRA adapter of the base, NotFound if one is gone, CorruptArtefact if its bytes differ, and
+        """Checks and stores an adapter that was trained elsewhere. Raises InvalidRequest if the files are not
+        a plain LoRA adapter of the base, NotFound if a file is gone, CorruptArtefact if its bytes differ, and
         InvalidConfiguration if the base cannot be used."""
         ...
 
     def export_weights(self, request: ExportRequest) -> ExportAnswer:
-        """Begins an export unless it has begun, and says how far it is. Raises InvalidRequest
+        """Starts an export unless it has started, and returns its progress. Raises InvalidRequest
         (`format_not_available`) if the model cannot be exported in this format, NotFound or CorruptArtefact
         if its weights are not in storage, and InvalidConfiguration if the base cannot be used."""
         ...
 
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> ProbeScores:
-        """Computes for every row log p(row[j + 1] | row[: j + 1]) and the most likely token in its place: one
-        value fewer than the row has tokens. Raises CorruptArtefact or InvalidRequest if the model cannot be
-        served."""
+        """Computes log p(row[j + 1] | row[: j + 1]) for every position of every row, and the most likely
+        token at that position: one value fewer than the row has tokens. Raises CorruptArtefact or
+        InvalidRequest if the model cannot be served."""
         ...
 
     def finish_reason(self, model: ModelRef, prompt: Sequence[int], max_tokens: int) -> FinishReason:
-        """How the model's most likely completion of a prompt of token ids ends. Raises the errors of
-        `score`."""
+        """Returns how the model's most likely completion of a prompt of token ids ends. Raises the same
+        errors as `score`."""
         ...
 
     def claim_devices(self, claim: TrainingClaim) -> ClaimAnswer:
@@ -88,7 +88,7 @@ class ServingClient(Protocol):
         ...
 
     def classify_scores(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Returns for every row of token ids a flat list of log-probabilities of the classes. A text
+        """Returns, for every row of token ids, a flat list of the classes' log-probabilities. A text
         classifier gives one for each class; a token classifier gives those of the first token, then of the
-        second, and so on. Raises the errors of `score`."""
+        second, and so on. Raises the same errors as `score`."""
         ...

@@ -1,4 +1,4 @@
-"""Work that the scheduler has done in the background again and again."""
+"""Runs recurring work of the scheduler in the background."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from cluster.contracts.errors import TuneryError, Unavailable
 
 _log = structlog.get_logger()
 NoteFailure = Callable[[str], None]
-"""Counts a failure of the work that it is called with the name of."""
+"""Counts a failure of a piece of work, given the work's name."""
 
 
 class Periodic:
@@ -27,7 +27,7 @@ class Periodic:
         first_pause_seconds: float = 0.0,
         note_failure: NoteFailure,
     ) -> None:
-        """`name` begins lines of the log. The pauses are before the first round and after each."""
+        """`name` starts the log lines. The pauses are before the first round and after each round."""
         self._name = name
         self._run = run
         self._workers = workers
@@ -37,7 +37,7 @@ class Periodic:
         self.due_at = time.monotonic() + first_pause_seconds
 
     def begin_if_due(self) -> None:
-        """Returns at once. Does nothing during a round, and during the pause after it."""
+        """Returns at once. Does nothing while a round is running, or during the pause after it."""
         if time.monotonic() >= self.due_at and self._busy.acquire(blocking=False):
             self._workers.submit(self._round)
 
@@ -50,8 +50,8 @@ class Periodic:
 
 
 def guarded(name: str, run: Callable[[], object], note_failure: NoteFailure) -> None:
-    """Runs it on a worker. Nobody waits for the result, so that errors go to the log and are counted, unless
-    something does not answer: other metrics tell of that."""
+    """Calls `run` on a worker. Nobody waits for the result, so errors are logged and counted, except when a
+    dependency does not answer: other metrics report that."""
     try:
         run()
     except Unavailable as error:

@@ -1,4 +1,4 @@
-"""The scheduler: reads the pending work, decides, and moves each job that can move by one step."""
+"""The scheduler: reads the pending work, decides, and moves each job that can move one step further."""
 
 import math
 import time
@@ -50,7 +50,7 @@ _TOO_LATE = (
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Everything outside of its process that the scheduler uses."""
+    """Everything outside the process that the scheduler uses."""
 
     database: Database
     store: ObjectStore
@@ -59,7 +59,7 @@ class Dependencies:
     bases: Mapping[str, BaseSpec]
     metrics: SchedulerMetrics = field(default_factory=lambda: SchedulerMetrics(CollectorRegistry()))
     cluster: ClusterView | None = None
-    """None: the cluster is as the settings say."""
+    """None: the cluster is as the settings describe it."""
 
 
 class Scheduler:
@@ -138,11 +138,11 @@ class Scheduler:
         self._renew_at = 0.0
         self._round_began: float | None = None
         self._are_timeouts_due = False
-        """Whether heartbeats may be missing because nobody could write them."""
+        """Whether heartbeats may be missing because no runner could write them."""
 
     def tick(self) -> None:
-        """Runs one round. What does not answer now is left for a later round, and an error of one job does
-        not stop the others."""
+        """Runs one round. Whatever does not answer now is left for a later round, and an error of one job
+        does not stop the others."""
         self._round_began = time.monotonic()
         try:
             jobs = self._lead()
@@ -158,9 +158,10 @@ class Scheduler:
             self._round_began = None
 
     def keep_lead(self) -> None:
-        """Renews the lease during a round: it may wait for something that does not answer, and another
-        scheduler would wait for the same. A round of more than a minute hangs, and loses the lease. Call it
-        from another thread than `tick`, a few times in each lease. Raises Unavailable."""
+        """Renews the lease during a round. The round may be waiting for something that does not answer, and
+        another scheduler would wait for the same thing. A round of more than a minute counts as hanging, and
+        loses the lease. Call this from another thread than `tick`, a few times in each lease. Raises
+        Unavailable."""
         jobs, began = self._jobs, self._round_began
         if jobs is None or began is None or time.monotonic() - began > _HANG_SECONDS:
             return
@@ -191,7 +192,7 @@ class Scheduler:
                     self._settings.publishing,
                     half_life_seconds=self._settings.fair_share_half_life_seconds,
                 )
-                # The API may have been down for as long as the scheduler was.
+                # The API may have been down for as long as the scheduler.
                 self._are_timeouts_due = True
                 _log.info("leading", scheduler=self._name, epoch=epoch)
         return self._jobs
@@ -221,7 +222,7 @@ class Scheduler:
             )
         for job in pending.publishing:
             run = partial(self._publish, jobs, job)
-            # What fails is recorded with the time of the next try, so that there is nothing to wait for.
+            # A failure is recorded with the time of the next try, so there is nothing to wait for here.
             self._background_steps.begin(jobs, job, BackgroundStep("Publishing", math.inf, run))
 
     def _validate(self, jobs: SchedulerStore, job: Job) -> None:

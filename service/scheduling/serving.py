@@ -33,7 +33,7 @@ _SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=1)
 """Generates nothing; returns the prompt with the log-probability of each token and of the most likely one."""
 
 _CHECK_SECONDS = 15.0
-"""How long one request waits for the check of a file. The check continues after it."""
+"""How long one request waits for the check of a file. The check continues after that."""
 
 _CLAIM_SECONDS = 5.0
 """How long a claim of devices waits: it is made between two rounds of the scheduler."""
@@ -48,13 +48,14 @@ class HttpServingClient:
     def __init__(self, url: str, token: str, *, timeout_seconds: float = 120.0) -> None:
         """`timeout_seconds` is for one response, including the time to load a base model or an adapter."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        # Leaves time for the response that the model is not ready.
+        # Leaves time for serving to respond that the model is not ready.
         headers[LOAD_TIMEOUT_HEADER] = str(timeout_seconds * 0.9)
         timeout = httpx2.Timeout(timeout_seconds, connect=5.0)
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 
     def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
-        # The check continues without this request, which returns early to report what the check waits for.
+        # The check continues without this request, which returns early to report what the check is waiting
+        # for.
         answer = self._post("/datasets/check", request, {LOAD_TIMEOUT_HEADER: str(_CHECK_SECONDS)})
         return decode_answer(DatasetCheck, answer)
 

@@ -1,4 +1,4 @@
-"""What the policy decides about, from what the database says. Pure."""
+"""Builds the policy's input from the database's rows. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,11 +18,11 @@ from service.scheduling.policy.snapshot import (
 from service.settings import Settings
 
 _UNKNOWN_SECONDS = 3600.0
-"""Taken for the time of a job if nothing like it has run yet."""
+"""Assumed duration of a job if nothing like it has run yet."""
 
 
 def running_jobs(holdings: Sequence[Holding], pools: Sequence[PoolState]) -> list[RunningJob]:
-    """`holdings` are those that still hold their devices."""
+    """`holdings` are the attempts that still hold their devices."""
     anywhere = pools[0].name if pools else ""
     return [_running(each, anywhere) for each in holdings]
 
@@ -35,8 +35,8 @@ def snapshot_of(
     rules: Rules,
     failed_on: Mapping[str, frozenset[str]] = {},
 ) -> Snapshot:
-    """`holdings` are those of `pending` that still hold their devices. `failed_on` are nodes on which queued
-    jobs have failed, by job id."""
+    """`holdings` are those of `pending` that still hold their devices. `failed_on` gives the nodes on which
+    queued jobs have failed, by job id."""
     at = pending.at
     return Snapshot(
         at=at,
@@ -60,7 +60,7 @@ def rules_of(settings: Settings) -> Rules:
         ageing_seconds=settings.queue_ageing_seconds,
         half_life_seconds=settings.fair_share_half_life_seconds,
         may_preempt=settings.preemption,
-        # Where models give way to jobs, devices that no job holds are not idle.
+        # If models give way to jobs, devices that no job holds are not idle.
         may_resize=settings.preemption and settings.gpu_sharing == "off",
         settle_seconds=settings.elastic_settle_seconds,
         window=WINDOW_PER_GROUP,
@@ -109,7 +109,7 @@ def _running(held: Holding, anywhere: str) -> RunningJob:
         saved_at=held.saved_at,
         is_leaving=held.is_leaving,
         nodes=held.nodes,
-        # One that still waits for its devices has nothing to save.
+        # A job that still waits for its devices has nothing to save.
         sizes=held.sizes if held.has_started else (),
     )
 

@@ -1,4 +1,4 @@
-"""Checks that a tuned model ends its answers by itself."""
+"""Checks that a tuned model ends its answers on its own."""
 
 from cluster.contracts.errors import ContextLengthExceeded
 from cluster.contracts.generation import ModelRef
@@ -8,12 +8,12 @@ from service.scheduling.interfaces import ServingClient
 _MOST_TOKENS = 512
 """Longest answer to generate, so that publishing does not take minutes."""
 _VIRTUAL_TOKENS = 256
-"""Part of the context that is left for the prefix that serving puts before every prompt."""
+"""Part of the context that is reserved for the prefix that serving puts before every prompt."""
 
 
 def stop_warning(model: ModelRef, prompts: list[AnswerPrompt], serving: ServingClient) -> str | None:
-    """A warning for the job's owner. None if the model ends its answer to any of `prompts`, or if none can be
-    tried."""
+    """Returns a warning for the job's owner, or None if the model ends its answer to any of `prompts`, or if
+    none of them can be tried."""
     has_prefix = model.adapter is not None and model.adapter.form == "prefix"
     reserved_tokens = _VIRTUAL_TOKENS if has_prefix else 0
     num_prompts = 0

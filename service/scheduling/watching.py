@@ -27,8 +27,8 @@ class Watcher:
         self._timeouts_start_at = 0.0
 
     def restart_timeouts(self, at: float) -> None:
-        """Gives every attempt a full heartbeat time-out from `at` on: until then, no heartbeat could be
-        written."""
+        """Gives every attempt a full heartbeat time-out from `at` on, because no heartbeat could be written
+        before."""
         self._timeouts_start_at = at + self._settings.heartbeat_timeout_seconds
 
     def watch(self, jobs: SchedulerStore, pending: PendingWork) -> set[tuple[str, int]] | None:
@@ -47,7 +47,7 @@ class Watcher:
             except Unavailable as error:
                 _log.warning("attempt not checked", job=attempt.job_id, error=error.message)
                 self._report_wait(jobs, attempt, error)
-                # Each further call would only run into another time-out.
+                # Every further call would only run into another time-out.
                 ray_answers = ray_answers and error.code != "ray_unavailable"
             except Exception:
                 self._give_up(jobs, attempt)
@@ -104,8 +104,8 @@ class Watcher:
             )
 
     def _report_wait(self, jobs: SchedulerStore, attempt: Attempt, error: Unavailable) -> None:
-        """Tells the owner of a job that is about to start what it waits for. There is no limit, because
-        without Ray no job can start."""
+        """Tells the owner of a job that is about to start what it is waiting for. There is no time limit,
+        because no job can start without Ray."""
         if attempt.state == "submitting":
             jobs.note_wait(jobs.job(attempt.job_id), "The start", error, timeout_seconds=math.inf)
 

@@ -1,5 +1,5 @@
-"""The pools as they are now: by Ray's nodes, or by the settings where those say only how many devices there
-are, or where there is nobody to ask."""
+"""The current state of the pools: from Ray's nodes, or from the settings where these give only the number of
+devices, or where no cluster can be asked."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,9 +26,9 @@ from service.scheduling.policy.snapshot import Demand, PoolState
 
 _log = structlog.get_logger()
 _LOOK_SECONDS = 1.0
-"""Between two looks at the cluster."""
+"""Seconds between two queries of the cluster."""
 _STALE_SECONDS = 30.0
-"""A report is of use for so long if the next one does not come."""
+"""A report is used for this long if no newer one arrives."""
 _RETRY_SECONDS = 5.0
 
 
@@ -54,8 +54,8 @@ class ClusterPools:
 
     @property
     def are_seen(self) -> bool:
-        """Whether Ray's nodes were there a moment ago, so that a gang can be sent to them by their ids. A
-        cluster that does not answer may be another one when it answers again."""
+        """Whether Ray's nodes were seen a moment ago, so that a gang can be sent to them by node id. A
+        cluster that stopped answering may be a different one when it answers again."""
         return self._are_seen
 
     def states(
@@ -64,12 +64,12 @@ class ClusterPools:
         faults: Mapping[str, int] | None = None,
         at_most: Mapping[str, int] | None = None,
     ) -> Sequence[PoolState]:
-        """`holdings` are the devices that attempts hold: they are not free, even where the cluster has not
-        given them away yet. `faults` are those of nodes on which attempts keep failing, and `at_most`
-        the devices that jobs may hold in pools that are limited.
+        """`holdings` are the devices that attempts hold: they are not free, even if the cluster has not
+        allocated them yet. `faults` counts the failed jobs of each node, and `at_most` is the number of
+        devices that jobs may hold in each limited pool.
 
-        Raises Unavailable (`cluster_unavailable`) while nobody says which nodes pools have: they may have
-        none, and a job would wait in Ray for what the settings name."""
+        Raises Unavailable (`cluster_unavailable`) while it is unknown which nodes the pools have: they may
+        have none, and a job would then wait in Ray for nodes that only the settings name."""
         report = self._look()
         if report is None and self._view is not None and self._pools:
             raise Unavailable("The cluster does not say which nodes it has.", code="cluster_unavailable")
@@ -87,7 +87,7 @@ class ClusterPools:
     def nodes(
         self, holdings: Sequence[Holding], faults: Mapping[str, int]
     ) -> Mapping[str, Sequence[PoolNode]] | None:
-        """The nodes of each pool, with those that no job starts on. None while they are not known."""
+        """The nodes of each pool, including those on which no job starts. None while they are unknown."""
         report = self._look()
         if report is None:
             return None
@@ -112,14 +112,14 @@ class ClusterPools:
 
 
 def _gang(held: Holding, *, is_seen: bool) -> HeldGang:
-    """The nodes that the settings name have no worker at all yet."""
+    """If the nodes come from the settings, the gang has no workers on them yet."""
     if not is_seen:
         return HeldGang(held.pool, held.workers, has_started=False)
     return HeldGang(held.pool, held.workers, held.nodes, has_started=held.has_started)
 
 
 def _configured(pools: Sequence[Pool], limits: Limits) -> ClusterReport:
-    """All nodes that pools can have, with nothing on them."""
+    """A report with all nodes that the pools can have, all of them idle."""
     sizes = [
         (f"{pool.name}-{number}", pool.devices, pool.selector)
         for pool in pools

@@ -1,4 +1,4 @@
-"""Ray's nodes over HTTP, from the Serve application that also answers claims of devices.
+"""Queries Ray's nodes over HTTP, through the Serve application that also handles claims of devices.
 
 Ray's own HTTP API does not say what is free on a node."""
 
@@ -15,7 +15,7 @@ class HttpClusterView:
     """Thread-safe. Close it after use."""
 
     def __init__(self, url: str, token: str, *, timeout_seconds: float = 5.0) -> None:
-        """The scheduler looks between two rounds, so that the time-out is short."""
+        """The time-out is short because the scheduler makes this call between two rounds."""
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -34,7 +34,7 @@ class HttpClusterView:
         refusal = decode_refusal(response.status_code, after, response.content)
         if isinstance(refusal, Unavailable | Overloaded):
             raise refusal
-        # Such as a replica of an earlier release, which does not know the route.
+        # For example, a replica of an earlier release does not know the route.
         message = f"The cluster does not say which nodes it has: {refusal.message}"
         raise Unavailable(message, code="cluster_unavailable") from refusal
 

@@ -1,4 +1,4 @@
-"""Arbitrates GPUs that training shares with serving: how many jobs may have, and when they may start."""
+"""Divides GPUs between training and serving: how many jobs may have, and when jobs may start."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,22 +17,22 @@ from service.scheduling.policy.snapshot import PoolState, RunningJob, Start
 _log = structlog.get_logger()
 
 _IDLE_SECONDS = {"training_first": 0.0, "serving_first": 120.0, "by_load": 120.0}
-"""How long a model must not have been asked for, before its GPUs are a job's."""
+"""How long a model must have received no requests before a job may take its GPUs."""
 _CODE = "gpu_in_use"
 _RENEW_SECONDS = {"training_first": 15.0, "serving_first": 15.0, "by_load": 5.0}
-"""Serving forgets a claim after a minute, in case the scheduler is gone. Its answers say what models need,
-which jobs have to hear of soon if they are to pause for them."""
+"""Serving forgets a claim after a minute, in case the scheduler is gone. Its answers also say how many GPUs
+models need: with `by_load`, jobs have to pause soon after that changes."""
 _LET_GO_SECONDS = 15.0
-"""After serving has let go of GPUs, until Ray shows them to be free."""
+"""How long Ray may take to show GPUs as free after serving has released them."""
 _AS_SEEN_SECONDS = 60.0
-"""Seconds for which jobs go by what Ray shows, after serving had no more to give and it was not where a job
-could use it."""
+"""How long jobs rely on what Ray shows as free, once serving has nothing more to release but still holds
+devices where jobs could start."""
 _PUBLISHING = "a model that was just trained is being published on its GPUs."
 _SERVING = "its GPUs are serving models, and are about to be free."
 
 
 class GpuArbiter:
-    """Tells serving how many GPUs training has, and wants, and hears what models need."""
+    """Tells serving how many GPUs training holds and wants, and learns how many models need."""
 
     def __init__(
         self,
@@ -41,7 +41,8 @@ class GpuArbiter:
         pools: Sequence[Pool] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`pools` are those of training; without any, jobs share the first GPUs that models are served on."""
+        """`pools` are the training pools. Without any, jobs share the first GPUs on which models are
+        served."""
         self._serving = serving
         self._policy = policy
         self._clock = clock
@@ -50,7 +51,7 @@ class GpuArbiter:
         self._lines = {} if policy == "off" else {**unnamed, **named}
 
     def divided(self, states: Sequence[PoolState], running: Sequence[RunningJob]) -> list[PoolState]:
-        """The pools with what is free for training beside `running`: the rest is for models."""
+        """The pools, limited to what training may use beside `running`: the rest is for models."""
         found = []
         for state in states:
             line = self._lines.get(state.name)
@@ -70,9 +71,10 @@ class GpuArbiter:
         *,
         publishes_soon: bool,
     ) -> Mapping[str, Unavailable]:
-        """Why jobs that could start beside `running` must wait, by their ids; `states` are divided. A model
-        that was just trained is published first, which takes serving's turn. A job also waits until Ray shows
-        that its devices are free: serving counts them, but does not know where a job needs them."""
+        """Returns, by job id, why jobs that could start beside `running` must wait. `states` come from
+        `divided`. A model that was just trained is published first, which takes serving's turn. A job also
+        waits until Ray shows that its devices are free: serving counts devices, but does not know on which
+        nodes the job needs them."""
         waits: dict[str, Unavailable] = {}
         by_name = {state.name: state for state in states}
         for name, line in self._lines.items():
@@ -86,7 +88,7 @@ class GpuArbiter:
             state = by_name.get(name)
             blocked, missing = _still_served(state, here) if state is not None else ([], 0)
             if state is not None and blocked:
-                # As many as leave models only what they hold beside those that are missing.
+                # Leave models only the devices they hold, minus those that the starts need.
                 left = state.devices - sum(node.served for node in state.nodes) + missing
                 claimed = max(claimed, min(left, self._shared(line, state).for_training))
             is_granted = self._claim(line, claimed)
@@ -96,7 +98,7 @@ class GpuArbiter:
         return waits
 
     def _note_blocked(self, line: "_Line", *, is_granted: bool) -> None:
-        """`is_granted`: serving has let go of what it was asked for, and still holds what jobs wait for."""
+        """`is_granted`: serving has granted the claim, but models still hold devices that jobs wait for."""
         now = self._clock()
         if not is_granted:
             line.blocked_since = None
@@ -108,7 +110,7 @@ class GpuArbiter:
     def pausing(
         self, states: Sequence[PoolState], running: Sequence[RunningJob], at: float
     ) -> Iterator[RunningJob]:
-        """The jobs that pause for models, if models come first where there is load."""
+        """The jobs that must pause for models under the policy `by_load`."""
         if self._policy != "by_load":
             return
         for state in states:
@@ -121,7 +123,7 @@ class GpuArbiter:
         return Shared(state.devices, line.training_floor, line.answer.floor, needed)
 
     def _claim(self, line: "_Line", devices: int) -> bool:
-        """Whether serving has let go of the devices. Training's floor is claimed at all times."""
+        """Whether serving has released the devices. Training's floor is always part of the claim."""
         claimed = max(line.training_floor, devices)
         is_quiet = claimed == 0 and not line.answer.needed
         is_fresh = is_quiet or self._clock() - line.granted_at < _RENEW_SECONDS[self._policy]
@@ -131,7 +133,7 @@ class GpuArbiter:
         try:
             line.answer = self._serving.claim_devices(claim)
         except TuneryError as error:
-            # Also of serving of another release, which must not keep jobs of other pools waiting.
+            # This includes errors of another release of serving: they must not block jobs of other pools.
             _log.warning(
                 "serving does not answer a claim of GPUs",
                 devices=claimed,
@@ -142,26 +144,26 @@ class GpuArbiter:
         if line.answer.is_granted:
             line.granted, line.granted_at = claimed, self._clock()
         else:
-            # Serving knows of the claim now: it must be told if it is taken back.
+            # Serving now knows this claim, so a later change of it must be sent too.
             line.granted = None
         return line.answer.is_granted
 
 
 @dataclass(slots=True)
 class _Line:
-    """What is agreed with serving about one pool."""
+    """The state of the agreement with serving about one pool."""
 
     labels: dict[str, str] | None
     training_floor: int
     granted: int | None = None
-    """Devices of the last claim, if serving has let go of them."""
+    """Devices of the last claim, if serving has released them."""
     granted_at: float = float("-inf")
     answer: ClaimAnswer = field(default_factory=lambda: ClaimAnswer(is_granted=False))
-    """The last one."""
+    """The last answer."""
     blocked_since: float | None = None
-    """Since when models hold devices of nodes where jobs could start, though the claim is granted."""
+    """Since when models have held devices of nodes where jobs could start, although the claim is granted."""
     as_seen_until: float = float("-inf")
-    """Until then, devices that models hold are not taken to be free."""
+    """Until then, devices that models hold do not count as free."""
 
 
 def _as_seen(state: PoolState) -> PoolState:
@@ -170,7 +172,7 @@ def _as_seen(state: PoolState) -> PoolState:
 
 
 def _still_served(state: PoolState, starts: Sequence[Start]) -> tuple[list[Start], int]:
-    """The starts that models hold devices of, and how many."""
+    """The starts that need devices which models still hold, and the number of those devices."""
     idle = {node.node_id: node.free - node.served for node in state.nodes}
     blocked, missing = [], 0
     for start in starts:

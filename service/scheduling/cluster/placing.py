@@ -1,4 +1,4 @@
-"""What an attempt is told about where it runs."""
+"""Determines the configuration and the place of an attempt."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from service.db.scheduler.store import Claim
 def placed(
     config: TrainingConfig, claim: Claim, pools: Sequence[Pool]
 ) -> tuple[TrainingConfig, Placement | None]:
-    """The job's configuration as it is planned for the pool and the number of workers, and the place.
+    """Returns the job's configuration, as planned for the pool and the number of workers, and the place.
 
-    A job that was planned without pools runs anywhere, on the nodes that were chosen. The pool is described
-    as its operator does now, or as it was when the job was planned if it is gone."""
+    A job that was planned without pools runs anywhere, on the nodes that were chosen. The pool's description
+    is the operator's current one, or the one from the job's plan if the pool is gone."""
     if claim.pool is None:
         return config, None
     nodes = dict(claim.nodes)

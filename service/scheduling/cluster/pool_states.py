@@ -1,4 +1,4 @@
-"""The operator's pools as they are now, from Ray's nodes and from the gangs that we have started."""
+"""The current state of the operator's pools, from Ray's nodes and from the gangs that we have started."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -18,26 +18,26 @@ _DRAINING = "It is about to be taken away."
 
 @dataclass(frozen=True, slots=True)
 class HeldGang:
-    """A gang of ours that Ray may hold devices for."""
+    """A gang of ours for which Ray may hold devices."""
 
     pool: str | None
-    """None for an attempt of a release that did not know pools."""
+    """None for an attempt of a release without pools."""
     workers: int
     nodes: Mapping[str, int] = field(default_factory=dict)
-    """Workers by node: where they are, or shall be. Empty if that is not known."""
+    """Workers by node, where they run or will run. Empty if that is not known."""
     has_started: bool = True
-    """Whether it has reported that its devices are reserved, so that Ray's figures include them. They do so
-    for about a second before: its devices then count twice."""
+    """Whether the gang has reported that its devices are reserved, so that Ray's figures include them. They
+    already do for about a second before the report; during that second, its devices count twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     slots: int
-    """TUNERY_TRAINING_SLOTS: the most training processes where no pools are named."""
+    """TUNERY_TRAINING_SLOTS: the most training processes if no pools are named."""
     device: Device
     """TUNERY_TRAINING_DEVICE."""
     shares_gpus: bool = False
-    """Whether serving gives up its GPUs when jobs need them. Then those that it holds count as free."""
+    """Whether serving gives up its GPUs when jobs need them. If so, the GPUs that it holds count as free."""
 
 
 def pool_states(
@@ -49,15 +49,15 @@ def pool_states(
     faults: Mapping[str, int] = {},
     at_most: Mapping[str, int] = {},
 ) -> tuple[PoolState, ...]:
-    """One state for each pool, in their order; one of the name ANY_POOL if there are none. Nodes that are
-    draining are left out. `faults` are of how many jobs attempts have failed on nodes, by node id: those with
-    faults come last, and those on which attempts keep failing are left out. But no more than half of a pool's
-    nodes are left out for that: if most of them fail, something else is wrong. `at_most` are the devices that
-    jobs may hold in pools that are limited.
+    """Returns one state for each pool, in their order, or one named ANY_POOL if there are no pools. Draining
+    nodes are left out. `faults` says, by node id, of how many jobs attempts have failed on the node: nodes
+    with faults come last, and nodes on which attempts keep failing are left out. No more than half of a
+    pool's nodes are left out for faults: if most of them fail, something else is wrong. `at_most` is the
+    number of devices that jobs may hold in each limited pool.
 
-    What anything in the cluster has reserved is not free, and what we have started but Ray does not show yet
-    is not free either. A worker needs its CPUs beside its GPU. A pool of CPUs has no more devices than its
-    operator says, however many CPUs its nodes have."""
+    Devices that anything in the cluster has reserved are not free, and neither are devices of gangs that we
+    have started but Ray does not show yet. A worker needs its CPUs beside its GPU. A CPU pool has no more
+    devices than its operator says, however many CPUs its nodes have."""
     states = _states(report, pools, gangs, limits, faults)
     held = Counter[str]()
     for gang in gangs:
@@ -74,7 +74,7 @@ def pool_nodes(
     *,
     faults: Mapping[str, int] = {},
 ) -> dict[str, tuple[PoolNode, ...]]:
-    """The nodes of each pool, with those that `pool_states` leaves out and why."""
+    """Returns the nodes of each pool, including those that `pool_states` leaves out, with the reason."""
     found: dict[str, list[PoolNode]] = {}
     for state in _states(report, pools, gangs, limits, faults):
         avoided = _avoided(state, faults)
@@ -101,9 +101,9 @@ def _states(
     limits: Limits,
     faults: Mapping[str, int],
 ) -> list[PoolState]:
-    """With nodes on which attempts keep failing, and without what operators limit."""
+    """Includes nodes on which attempts keep failing, and ignores the operator's limits on pools."""
     usable = [node for node in report.nodes if not node.is_draining]
-    # Where a gang takes whole nodes, it takes the first.
+    # A gang that takes whole nodes takes the first ones.
     usable.sort(key=lambda node: faults.get(node.node_id, 0))
     matched = match_nodes(usable, pools)
     worker_cpus, shares = report.worker_cpus, limits.shares_gpus
@@ -135,7 +135,7 @@ def _limited(state: PoolState, limit: int | None, held: int) -> PoolState:
 
 
 def match_nodes(nodes: Sequence[RayNode], pools: Sequence[Pool]) -> list[tuple[Pool, list[RayNode]]]:
-    """Each node belongs to the pool that names most of its labels."""
+    """Assigns each node to the pool that names most of its labels."""
     matched: list[tuple[Pool, list[RayNode]]] = [(pool, []) for pool in pools]
     for node in nodes:
         fitting = [(pool, found) for pool, found in matched if pool.selector.items() <= node.labels.items()]
@@ -145,7 +145,7 @@ def match_nodes(nodes: Sequence[RayNode], pools: Sequence[Pool]) -> list[tuple[P
 
 
 def waiting_gangs(demand: Sequence[Demand], pools: Sequence[Pool]) -> tuple[WaitingGang, ...]:
-    """What the autoscaler is asked for."""
+    """The gangs for which the autoscaler is asked to add nodes."""
     named = {pool.name: pool for pool in pools}
     return tuple(
         WaitingGang(
@@ -166,7 +166,7 @@ class _Room:
     devices: int
     free: int
     most_free: int
-    """If models held none."""
+    """Free devices if models held none."""
 
 
 def _room(node: RayNode, kind: Device, worker_cpus: int, most: int) -> _Room:
@@ -180,7 +180,7 @@ def _room(node: RayNode, kind: Device, worker_cpus: int, most: int) -> _Room:
 
 
 def _nodes(rooms: list[_Room], gangs: Sequence[HeldGang], *, are_shared: bool) -> tuple[NodeState, ...]:
-    """`are_shared`: what models hold counts as free."""
+    """`are_shared`: devices that models hold count as free."""
     idle = _beside([replace(room) for room in rooms], gangs)
     if not are_shared:
         return idle
@@ -208,8 +208,8 @@ def _beside(rooms: list[_Room], gangs: Sequence[HeldGang]) -> tuple[NodeState, .
 
 
 def _take(rooms: Sequence[_Room], workers: int) -> None:
-    """Takes devices where the gang will probably stand: on the fullest node that has room for it, else on
-    the emptiest ones."""
+    """Takes devices where the gang will probably run: on the fullest node that has room for it, otherwise on
+    the emptiest nodes."""
     fitting = [room for room in rooms if room.free >= workers]
     order = sorted(fitting, key=lambda room: room.free) or sorted(rooms, key=lambda room: -room.free)
     for room in order:

@@ -29,7 +29,7 @@ class HttpRayJobs:
         job = {
             "entrypoint": ENTRYPOINT,
             "submission_id": _checked(submission_id),
-            # No secrets: anyone who may list jobs sees this. The specification is in our own storage.
+            # Contains no secrets: anyone who may list jobs sees it. The specification is in our own storage.
             "runtime_env": {"env_vars": {"TUNERY_JOB_SPEC": spec_key}},
         }
         try:

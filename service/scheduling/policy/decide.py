@@ -11,8 +11,8 @@
    is kept until one joins.
    An elastic job of no higher priority goes on with fewer workers instead, if that is enough.
 4. Running elastic jobs grow into devices that no job waits for.
-5. No project ever holds more devices than its hard quota, nor are nodes added or jobs preempted for more.
-   One beyond its soft quota comes after the others of its priority.
+5. No project ever holds more devices than its hard quota, and no nodes are added or jobs preempted to exceed
+   it. A job of a project beyond its soft quota comes after the other jobs of its priority.
 """
 
 import sys
@@ -42,8 +42,8 @@ from service.scheduling.policy.snapshot import (
 
 
 def decide(snapshot: Snapshot, rules: Rules, *, explains: bool = False) -> Decision:
-    """What happens now. `explains` adds why and until when each job waits, which takes more time than the
-    decision itself: for people, every few seconds is enough."""
+    """Decides what happens now. `explains` adds why and until when each job waits, which takes longer than
+    the decision itself; doing that every few seconds is enough for people."""
     return _Round(snapshot, rules, explains).decision()
 
 
@@ -67,10 +67,10 @@ class _Round:
         self._growths: list[Resize] = []
         self._demand: list[Demand] = []
         self._promised = Counter[str]()
-        """Devices of each project's jobs for which nodes are added, or others make room."""
+        """Devices of each project's jobs for which nodes are added or running jobs make room."""
         self._waiting: list[Waiting] = []
         self._failed: dict[tuple[str, int], int] = {}
-        """The smallest gang for which preemption does not make room, by pool and rank."""
+        """The smallest gang for which preemption cannot make room, by pool and rank."""
         self._unshrinkable: dict[tuple[str, int], int] = {}
         """The same for shrinking. The rank is one less for jobs that may not shrink their equals."""
 
@@ -100,7 +100,8 @@ class _Round:
         )
 
     def _aged(self) -> list[QueuedJob]:
-        """The jobs that come first by their age, oldest first, as far as there is room for such."""
+        """The jobs that come first because of their age, oldest first, as far as there is room for aged
+        jobs."""
         aged = self._ageing.aged(self._snapshot.queue)
         if not aged:
             return []
@@ -116,7 +117,7 @@ class _Round:
         for job in aged:
             gang = next((gang for gang in job.gangs if room.get(gang.pool, 0) > 0), None)
             quota = quotas.get(job.project_id, self._quota(job.project_id))
-            # What its own quota keeps waiting holds up nobody that has aged.
+            # A job that waits for its own quota does not hold up other aged jobs.
             if gang is not None and gang.fewest <= quota:
                 room[gang.pool] -= gang.workers
                 quotas[job.project_id] = quota - gang.fewest
@@ -303,7 +304,7 @@ class _Round:
         started, making_room = {start.job_id for start in self._starts}, self._making_room()
         wanted: set[str] = set()
         short_projects: set[str] = set()
-        """Jobs of these wait for their own projects' devices."""
+        """Projects with jobs that wait for the project's own devices."""
         for job in self._snapshot.queue:
             if job.job_id in started:
                 continue
@@ -333,7 +334,7 @@ class _Round:
                     self._growths.append(resize)
 
     def _making_room(self) -> set[str]:
-        """Ids of the running jobs that pause or shrink by this decision."""
+        """Ids of the running jobs that this decision pauses or shrinks."""
         return {each.job_id for each in self._preempts} | {each.job_id for each in self._shrinks}
 
     def _quota(self, project_id: str) -> int:
@@ -344,8 +345,8 @@ class _Round:
         return hard - self._order.held.get(project_id, 0) - self._promised[project_id]
 
     def _may_preempt_in(self, pool: str, workers: int, rank: int) -> bool:
-        """Whether running jobs could pause for such a gang, by a quick check. If none can for one worker,
-        none can for any gang of this rank or a lower one."""
+        """Whether running jobs could pause for such a gang, by a quick check. If they cannot for one worker,
+        they cannot for any gang of this rank or a lower one."""
         return rank > self._lowest and workers < self._failed.get((pool, rank), sys.maxsize)
 
     def _preempts_for(self, job: QueuedJob, gang: Gang) -> bool:
@@ -380,5 +381,5 @@ class _Round:
 
 
 def _seconds(gang: Gang, workers: int) -> float:
-    """Expected from start to end, with so many workers."""
+    """Expected time from start to end with this number of workers."""
     return gang.seconds * gang.workers / workers

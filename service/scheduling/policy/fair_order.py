@@ -1,4 +1,4 @@
-"""In which order waiting jobs are considered."""
+"""The order in which waiting jobs are considered."""
 
 import heapq
 import sys
@@ -13,19 +13,19 @@ _NODES_AGE = 4.0
 
 class Ageing:
     """Tracks which jobs have waited for longer than the cap. A gang that needs a whole node or more ages four
-    times as fast: smaller ones find room between others, and it does not."""
+    times as fast, because smaller gangs find room between others and it does not."""
 
     def __init__(self, snapshot: Snapshot, rules: Rules) -> None:
         self._at, self._seconds = snapshot.at, rules.ageing_seconds
         self._per_node = {pool.name: pool.devices_per_node for pool in snapshot.pools}
 
     def aged(self, queue: Iterable[QueuedJob]) -> list[QueuedJob]:
-        """Oldest first."""
+        """The aged jobs, oldest first."""
         at, least = self._at, self._seconds / _NODES_AGE
         return sorted((job for job in queue if job.waited(at) > least and self._is_aged(job)), key=by_age)
 
     def had_aged(self, job: RunningJob) -> bool:
-        """When it started."""
+        """Whether the job was aged when it started."""
         return job.waited > self._cap(job.pool, job.workers)
 
     def _is_aged(self, job: QueuedJob) -> bool:
@@ -40,19 +40,20 @@ class Ageing:
 
 
 def expected_end(job: RunningJob, at: float) -> float:
-    """A job that is overdue is expected to take a tenth of its time so far more."""
+    """Returns when the job should end. An overdue job is expected to take another tenth of its time so
+    far."""
     if job.is_leaving:
         return at
     return job.ends_at if job.ends_at > at else at + (at - job.started_at) / 10
 
 
 class FairOrder:
-    """Priority, then the project that has had the least for its share, then the project's own order: by age,
-    but a job counts as younger by the device-seconds that it takes. Short and small ones come first, and no
-    job waits for those that are sent later than that.
+    """Orders jobs by priority, then by how little the project has used relative to its share, then by the
+    project's own order. That is by age, but a job counts as younger by the device-seconds that it takes:
+    short and small jobs come first, and no job waits for jobs submitted later than that.
 
-    What a project has had is its decayed device-seconds and all that its running jobs are expected to use
-    yet: a project does not start many long jobs at once only because it has used nothing so far."""
+    A project's use is its decayed device-seconds plus everything that its running jobs are still expected to
+    use: a project does not start many long jobs at once only because it has used nothing so far."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._at = at = snapshot.at
@@ -69,7 +70,7 @@ class FairOrder:
             charged[project_id] = charged.get(project_id, 0.0) + workers * (expected_end(job, at) - at)
 
     def hold(self, project_id: str, workers: int, seconds: float) -> None:
-        """Counts a gang that runs for so long from now on."""
+        """Counts a gang that runs for this long from now on."""
         self.held[project_id] = self.held.get(project_id, 0) + workers
         self.began.append((project_id, workers, self._at + seconds))
         self.charge(project_id, workers * seconds)
@@ -87,7 +88,7 @@ class FairOrder:
         return soft is not None and self.held.get(job.project_id, 0) + fewest > soft
 
     def jobs(self, queue: Iterable[QueuedJob]) -> Iterator[QueuedJob]:
-        """The jobs in order. What is charged meanwhile counts for those that follow."""
+        """The jobs in order. Use that is charged during the iteration counts for the jobs that follow."""
         classes: dict[str, dict[str, list[QueuedJob]]] = defaultdict(lambda: defaultdict(list))
         for job in queue:
             classes[job.priority][job.project_id].append(job)

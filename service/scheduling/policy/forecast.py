@@ -24,14 +24,14 @@ class Waiting:
 def forecast(
     snapshot: Snapshot, order: FairOrder, pools: Mapping[str, PoolAllocation], waiting: Sequence[Waiting]
 ) -> dict[str, Wait]:
-    """Expected waits by job id. Jobs start one after the other in the order of the policy, as if nobody sent
-    more; those that their projects' hard quotas keep waiting let others start meanwhile. Charges what is
-    expected to `order`."""
+    """Returns expected waits by job id. Jobs start one after the other in the policy's order, as if no more
+    were submitted; jobs that wait for their project's hard quota let others start in the meantime. Charges
+    the expected use to `order`."""
     times = _Times(snapshot, order, pools)
     by_id = {each.job.job_id: each for each in waiting}
     waits: dict[str, Wait] = {}
     late: list[tuple[float, int, Waiting]] = []
-    """Jobs that wait for their quotas, by when these let them start, and with their positions."""
+    """Jobs that wait for their quota, by the time when it lets them start, and with their positions."""
 
     def settle(each: Waiting, position: int, option: _Option) -> None:
         ends_at = times.take(each, option)
@@ -44,7 +44,7 @@ def forecast(
             option = times.first(each)
             assert option is not None
             if option.starts_at > starts_at:
-                # Others have come before it meanwhile.
+                # Other jobs have overtaken it in the meantime.
                 heapq.heappush(late, (option.starts_at, position, each))
             else:
                 settle(each, position, option)
@@ -72,13 +72,13 @@ def forecast(
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """How a job can start first."""
+    """How a job can start earliest."""
 
     starts_at: float
     gang: Gang
     places: "_Places"
     waits_for_quota: bool
-    """Whether it has room earlier than its project's hard quota lets it start."""
+    """Whether there is room for it earlier than its project's hard quota lets it start."""
 
 
 class _Times:
@@ -109,7 +109,7 @@ class _Times:
                 room_at, places = found
                 starts_at = max(room_at, allowed_at)
                 options.append(_Option(starts_at, gang, places, waits_for_quota=starts_at > room_at))
-        # The first of equals is the cheapest.
+        # Among equals, the first is the cheapest.
         return min(options, key=lambda option: option.starts_at, default=None)
 
     def take(self, each: Waiting, option: _Option) -> float:
@@ -123,11 +123,12 @@ class _Times:
 
 
 class _Room:
-    """When each of the devices may be taken, in order, wherever it is."""
+    """When each device may be taken, in ascending order, regardless of the node."""
 
     def __init__(self, at: float, left: int, ends: Iterable[float]) -> None:
-        """`left` may be taken now: below zero if too many are held. `ends` are of those that are held."""
-        # What is held too much is not for others when it is given back.
+        """`left` devices may be taken now: negative if too many are held. `ends` says when held devices are
+        released."""
+        # Devices held beyond the limit are not available to others when they are released.
         self._times = [at] * left + sorted(ends)[max(0, -left) :]
 
     def first(self, workers: int) -> float | None:
@@ -154,7 +155,7 @@ class _FreeAt:
         for ends_at, index, taken in devices.started:
             self._nodes[index].extend([ends_at] * taken)
         self._room: _Room | None = None
-        """None: devices may be taken when they are free."""
+        """None: devices may be taken as soon as they are free."""
         if devices.pool.room is not None:
             ends = [until for job in devices.running for until in [expected_end(job, at)] * job.workers]
             ends.extend(until for until, _, taken in devices.started for until in [until] * taken)
@@ -163,7 +164,7 @@ class _FreeAt:
             times.sort()
 
     def first(self, workers: int) -> tuple[float, _Places] | None:
-        """When a gang can start, and where: on one node, or on whole ones and a part of one for the rest.
+        """When and where a gang can start: on one node, or on whole nodes and a part of another for the rest.
         None if it never can."""
         whole, rest = divmod(workers, self._per_node)
         places: _Places = []
@@ -178,7 +179,7 @@ class _FreeAt:
             places = [(index, self._per_node) for _, index in free]
         if rest:
             taken = {index for index, _ in places}
-            # Of several nodes, the one whose next device is free the latest: it is the fullest.
+            # Among several nodes, take the one whose next device is free the latest: it is the fullest.
             free_parts = [
                 (times[rest - 1], -times[min(rest, len(times) - 1)], index)
                 for index, times in enumerate(self._nodes)

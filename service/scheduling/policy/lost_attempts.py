@@ -7,9 +7,9 @@ from service.scheduling.interfaces import GONE, RayStatus
 def lost_reason(
     attempt: Attempt, status: RayStatus | None, *, at: float, silence_seconds: float
 ) -> str | None:
-    """Why the attempt is lost; None if it is not. `status` is None if Ray was not asked or did not answer:
-    then no attempt is lost, since another one could not be started either. A process that Ray still has may
-    be silent for `silence_seconds`."""
+    """Returns why the attempt is lost, or None if it is not. `status` is None if Ray was not asked or did not
+    answer: then no attempt is lost, since a new one could not be started either. A process that Ray still has
+    may be silent for `silence_seconds`."""
     silence = at - attempt.heartbeat_at
     if status is None:
         return None

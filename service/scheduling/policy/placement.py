@@ -1,4 +1,4 @@
-"""Where gangs stand: the devices of one pool, while a decision is made."""
+"""Places gangs on the devices of one pool, while a decision is made."""
 
 import math
 import sys
@@ -17,10 +17,11 @@ STALLED_SECONDS = 1200.0
 
 
 class PoolAllocation:
-    """What a decision has given out of a pool's devices, and keeps for jobs to come.
+    """The devices of a pool that a decision has allocated, or keeps for later jobs.
 
-    A gang that fits into one node stands on one node; a larger one takes whole nodes, and for the rest a part
-    of one. The fullest node that has room is taken, so whole nodes stay free, and nodes with faults last.
+    A gang that fits on one node runs on one node; a larger one takes whole nodes, plus a part of another for
+    the rest. The fullest node that has room is taken, so that whole nodes stay free; nodes with faults come
+    last.
     """
 
     def __init__(self, pool: PoolState, running: Sequence[RunningJob], at: float) -> None:
@@ -38,29 +39,30 @@ class PoolAllocation:
         self.total_free = pool.total_free
         """Devices that jobs may take."""
         self.room = sys.maxsize if pool.room is None else pool.room
-        """As many as they may take if nodes have them free."""
+        """Devices that jobs may take, if nodes have that many free."""
         self.most = self.room + sum(job.workers for job in running)
         """Devices that jobs may hold."""
         self.running = running
         self._at = at
         self._per_node = pool.devices_per_node
         self.too_large = self.total_free + 1
-        """A gang of so many workers has no room, nor has a larger one: devices are only taken."""
+        """A gang of this many workers or more has no room. Valid for the whole decision, because devices are
+        only taken."""
         self._refused: list[tuple[int, float]] = []
-        """Workers and seconds of gangs for which too much is kept: so it is for those that are as large and
-        take as long."""
+        """Workers and seconds of gangs that were refused because too much is kept. The same then holds for
+        every gang that is as large and takes as long."""
         self._not_grown: list[tuple[int, float]] = []
-        """The same of gangs for which no nodes can be added."""
+        """The same for gangs for which no nodes can be added."""
         self.started: list[tuple[float, int, int]] = []
-        """When each gang that was placed ends, a node of it by its index, and the devices on it."""
+        """One entry per placed gang and node: when the gang ends, the node's index, and the devices on it."""
         self._kept: dict[int, _Kept] = {}
         self._room_soon = sum(job.workers for job in running if job.is_leaving)
-        """Room that comes from jobs that are leaving, but for what is kept for those that they leave for."""
+        """Room that leaving jobs release, except what is kept for the jobs that they make room for."""
         self._promised: list[tuple[float, int, int]] = []
-        """The same as `started`, of gangs that start once others have left."""
+        """The same as `started`, for gangs that start once others have left."""
         self._head: int | None = None
         self._head_room: _Kept | None = None
-        """The room that is kept for the head, where it is bounded."""
+        """The room that is kept for the head, if room is limited."""
         self.has_head = False
         """Whether devices are kept for a gang that waits for others to end."""
         self._standing: list[tuple[RunningJob, Places]] | None = None
@@ -74,12 +76,12 @@ class PoolAllocation:
         return max(0, min(sum(self.new), self.room)) if self.new else 0
 
     def can_hold(self, workers: int) -> bool:
-        """Whether the gang could stand if all nodes were free, and those that could be added were there."""
+        """Whether the gang would fit if all nodes were free and all nodes that could be added existed."""
         devices = [*(node.devices for node in self.pool.nodes), *self.new]
         return workers <= self.most and fit(devices, workers, self._per_node) is not None
 
     def refuses(self, workers: int, seconds: float) -> bool:
-        """Whether the gang is known to have no room, as no smaller and shorter one had any."""
+        """Whether the gang is known to have no room: a gang at most as large and as long had none."""
         if workers > self.total_free or workers >= self.too_large:
             return True
         if self._head is not None:
@@ -87,8 +89,8 @@ class PoolAllocation:
         return _is_among(self._refused, workers, seconds)
 
     def place(self, workers: int, seconds: float, failed_on: Collection[str] = ()) -> Places | None:
-        """Where the gang can start now without delaying those that devices are kept for: on nodes other than
-        those where it has failed, if there is room."""
+        """Where the gang can start now without delaying gangs for which devices are kept. Avoids nodes on
+        which it has failed, if there is room elsewhere."""
         if self.refuses(workers, seconds):
             return None
         worst = frozenset(self._indexes(failed_on)) if failed_on else frozenset()
@@ -106,7 +108,7 @@ class PoolAllocation:
         for index in self._kept:
             if index < len(usable):
                 usable[index] = self._spare(index, usable[index], ends_at)
-        # Nodes that are kept are the last choice.
+        # Nodes that are kept for other gangs are the last choice.
         unkept = [0 if index in self._kept else free for index, free in enumerate(usable)]
         places = self._fit(unkept, workers, worst) or self._fit(usable, workers, worst)
         if places is None:
@@ -114,7 +116,7 @@ class PoolAllocation:
         return places
 
     def fit(self, workers: int, worst: frozenset[int] = frozenset()) -> Places | None:
-        """Where there is room now, kept or not."""
+        """Where there is room now, whether kept or not."""
         if workers >= self.too_large or workers > self.total_free:
             return None
         places = self._fit(self.free, workers, worst)
@@ -123,8 +125,7 @@ class PoolAllocation:
         return places
 
     def _fit(self, free: Sequence[int], workers: int, worst: frozenset[int]) -> Places | None:
-        """On none of the worst nodes, on none with faults, and where models hold none of the devices, as far
-        as there is such a place."""
+        """Avoids, as far as possible, the worst nodes, nodes with faults, and devices that models hold."""
         choices = [free]
         if self._are_served:
             choices.insert(0, [max(0, each - held) for each, held in zip(free, self._served, strict=True)])
@@ -150,7 +151,7 @@ class PoolAllocation:
             self._charge(index, devices, ends_at)
 
     def move(self, old: Places, new: Places) -> None:
-        """A running gang stands elsewhere."""
+        """Moves a running gang to other places."""
         for places, sign in ((old, 1), (new, -1)):
             for index, devices in places:
                 self.free[index] += sign * devices
@@ -162,14 +163,14 @@ class PoolAllocation:
             self.room -= devices
 
     def _spare_room(self, ends_at: float) -> int:
-        """The room that neither the promised gangs nor the head need, for a gang that ends then."""
+        """The room that neither the promised gangs nor the head need, for a gang that ends at `ends_at`."""
         spare = self.room + self._room_soon
         if self._head_room is not None and self._head_room.until < ends_at:
             spare = min(spare, self._head_room.spare)
         return spare
 
     def _spare(self, index: int, free: int, ends_at: float) -> int:
-        """The node's free devices that a gang may take which ends then."""
+        """The node's free devices that a gang may take if it ends at `ends_at`."""
         kept = self._kept.get(index)
         return free if kept is None or kept.until >= ends_at else min(free, kept.spare)
 
@@ -183,8 +184,8 @@ class PoolAllocation:
             self._head_room.spare -= workers
 
     def reserve_for(self, workers: int) -> None:
-        """Keeps the devices on which a gang can start first. Which ones is found out when another gang
-        wants some."""
+        """Keeps the devices on which a gang can start earliest. They are determined only when another gang
+        wants devices."""
         self._head, self.has_head = workers, True
 
     def may_grow_for(self, workers: int, seconds: float) -> bool:
@@ -192,8 +193,8 @@ class PoolAllocation:
         return bool(self.new) and self.growth > 0 and not _is_among(self._not_grown, workers, seconds)
 
     def grow_for(self, workers: int, seconds: float) -> bool:
-        """Keeps devices for a gang for which nodes are added, if there are enough: of those that could be
-        added, and beside them of those that stand and will be free until then."""
+        """Keeps devices for a gang for which nodes are added, if there are enough: devices of nodes that
+        could be added, and devices of existing nodes that will be free by then."""
         if not self.may_grow_for(workers, seconds):
             return False
         self._settle_head()
@@ -211,7 +212,7 @@ class PoolAllocation:
         return True
 
     def _beside_new(self, new: Sequence[int], workers: int) -> Places | None:
-        """Places on nodes that stand and on some that could be added."""
+        """Places on existing nodes and on some that could be added."""
         soon = self.free_soon(within=ADDING_SECONDS)[: len(self.free)]
         standing = [0 if index in self._kept else devices for index, devices in enumerate(soon)]
         places = fit([*standing, *new], workers, self._per_node)
@@ -240,8 +241,8 @@ class PoolAllocation:
         return max(0, workers - self.room - self._room_soon)
 
     def reserve_preempted(self, places: Places, seconds: float, freed: int) -> None:
-        """Keeps devices for a gang that starts there once the jobs that now give up `freed` devices have left
-        them."""
+        """Keeps devices for a gang that starts at `places` once the jobs that are giving up `freed` devices
+        have left them."""
         self._room_soon += freed
         self._promise(places, self._at, self._at + seconds)
 
@@ -262,8 +263,8 @@ class PoolAllocation:
         return index in self._kept
 
     def free_soon(self, within: float = 0.0) -> list[int]:
-        """Devices of each node, also of those that could be added, that are free, or held by jobs that are
-        leaving or end within so many seconds."""
+        """Devices of each node, including nodes that could be added, that are free, or are held by jobs that
+        are leaving or end within this many seconds."""
         soon, until = [*self.free, *self.new], self._at + within
         for job, places in self.standing():
             if job.is_leaving or expected_end(job, self._at) < until:
@@ -272,8 +273,8 @@ class PoolAllocation:
         return soon
 
     def standing(self) -> list[tuple[RunningJob, Places]]:
-        """The running jobs with their places. Those of which no places are known are taken to be where no
-        other job explains that devices are held."""
+        """The running jobs with their places. A job with unknown places is assumed to be on devices that are
+        held and that no other job accounts for."""
         if self._standing is None:
             self._standing = list(self._places())
         return self._standing
@@ -302,7 +303,7 @@ class PoolAllocation:
             self._head = None
 
     def _reserve_for_head(self, workers: int) -> None:
-        """Lets the running jobs end one after the other, and new nodes join, until the gang fits."""
+        """Simulates running jobs ending one after the other, and new nodes joining, until the gang fits."""
         first = len(self.free)
         free = [0 if index in self._kept else now for index, now in enumerate(self.free)]
         free += [0] * len(self.new)
@@ -319,7 +320,7 @@ class PoolAllocation:
         large, rest = workers >= self._per_node, workers % self._per_node
         needed, whole = workers // self._per_node, sum(each >= self._per_node for each in free)
         room = self.room - sum(devices for _, _, devices in self._promised)
-        # Where there are devices, but no room for so many.
+        # There may be devices, but no room for this many.
         found = fit(free, workers, self._per_node) if room < workers else None
         for until, index, held in releases:
             room += held
@@ -339,7 +340,7 @@ class PoolAllocation:
 
 
 def fit(free: Sequence[int], workers: int, per_node: int) -> Places | None:
-    """Where a gang has room, if so many devices of each node are free."""
+    """Where a gang fits, given the free devices of each node."""
     places: Places = []
     whole, rest = divmod(workers, per_node)
     if whole:
@@ -365,6 +366,6 @@ class _Kept:
     """A node, or room, that is kept for a job."""
 
     until: float
-    """When the job is expected to start there. Others may take devices that they give back before."""
+    """When the job is expected to start there. Others may take devices that they return before then."""
     spare: int
-    """Devices of the node that the job will leave free then."""
+    """Devices of the node that the job will then leave free."""

@@ -7,15 +7,16 @@ from service.scheduling.policy.placement import Places, PoolAllocation
 from service.scheduling.policy.snapshot import RunningJob
 
 _Cost = tuple[int, float]
-"""The highest rank of those that leave, and the device-seconds that are lost."""
+"""The highest rank of the jobs that leave, and the device-seconds that are lost."""
 
 
 def make_room(
     devices: PoolAllocation, workers: int, at: float, may_leave: Callable[[RunningJob], bool]
 ) -> tuple[Places, list[RunningJob]] | None:
-    """Where a gang can stand once jobs have left, and which ones of those that may must do so: first those
-    of the lowest priority, then those that lose the fewest device-seconds since they saved their state. None
-    of them if enough are leaving already. None if all that may leave are not enough."""
+    """Returns where a gang can run once jobs have left, and which of the jobs that may leave must do so:
+    those of the lowest priority first, then those that lose the fewest device-seconds since they saved their
+    state. The list is empty if enough jobs are leaving already. Returns None if even all of them are not
+    enough."""
     on_node: dict[int, list[tuple[RunningJob, int]]] = {}
     for job, places in devices.standing():
         if may_leave(job):
@@ -47,8 +48,8 @@ def make_room(
 
 
 def fewest(held: Sequence[tuple[RunningJob, int]], missing: int, at: float) -> list[RunningJob] | None:
-    """Picks jobs that together hold at least `missing` devices, without any that is not needed: first those
-    of the lowest priority, then those that lose the least. None if all together hold too few."""
+    """Picks jobs that together hold at least `missing` devices, without any unneeded job: those of the lowest
+    priority first, then those that lose the least. None if all of them together hold too few."""
     if sum(devices for _, devices in held) < missing:
         return None
     chosen: list[tuple[RunningJob, int]] = []

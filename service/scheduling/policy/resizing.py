@@ -1,7 +1,7 @@
 """How elastic jobs grow into idle devices, and shrink for jobs that wait.
 
-Each change costs a restart. So a job changes at most once in the settling time, except for a higher priority,
-and only if what is left of it is worth that.
+Each change costs a restart. So a job changes at most once in the settling time, except for a job of a higher
+priority, and only if its remaining time is worth the restart.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +12,13 @@ from service.scheduling.policy.placement import Places, PoolAllocation, fit
 from service.scheduling.policy.snapshot import Resize, Rules, RunningJob
 
 _WORTH = 2.0
-"""Restarts. What is left must be longer, and what growing saves as well."""
+"""In restarts: a job's remaining time must be longer than this many restarts, and so must the time saved by
+growing."""
 
 
 def is_changeable(job: RunningJob, at: float, rules: Rules, *, at_once: bool = False) -> bool:
-    """Whether the job is elastic, has run for long enough, unless it may change `at_once`, and would not end
-    by itself soon."""
+    """Whether the job is elastic, has run for long enough (not required with `at_once`), and will not end
+    soon anyway."""
     return (
         bool(job.sizes)
         and not job.is_leaving
@@ -27,7 +28,7 @@ def is_changeable(job: RunningJob, at: float, rules: Rules, *, at_once: bool = F
 
 
 def saved_seconds(seconds_left: float, before: int, workers: int, rules: Rules) -> float:
-    """How much earlier a job ends that goes on with more workers."""
+    """How much earlier a job ends if it continues with more workers."""
     return seconds_left * (1 - before / workers) - rules.restart_seconds
 
 
@@ -39,7 +40,7 @@ def is_worth_it(resize: Resize, rules: Rules) -> bool:
 def growth(
     devices: PoolAllocation, job: RunningJob, places: Places, at: float, rules: Rules, quota: int
 ) -> tuple[Resize, Places] | None:
-    """The most workers that the job could go on with, at most `quota`, and where; None if growing is not
+    """The most workers with which the job could continue, at most `quota`, and where; None if growing is not
     worth it."""
     free = _with(devices.free, places)
     for workers in job.sizes:
@@ -55,9 +56,10 @@ def growth(
 def shrink_for(
     devices: PoolAllocation, workers: int, at: float, may_shrink: Callable[[RunningJob], bool]
 ) -> tuple[Places, list[tuple[RunningJob, int]]] | None:
-    """Where a gang can stand once elastic jobs go on with fewer workers, and which ones do, with how many:
-    those of the lowest priority first, then those that lose the least, as many workers as possible left to
-    each. None of them if elastic jobs that are leaving are enough already. None if all of them are not."""
+    """Returns where a gang can run once elastic jobs continue with fewer workers, and which jobs do, with how
+    many: those of the lowest priority first, then those that lose the least. Each keeps as many workers as
+    possible. The list is empty if enough elastic jobs are leaving already. Returns None if shrinking all of
+    them is not enough."""
     per_node = devices.pool.devices_per_node
     missing = devices.missing_room(workers)
     soon = [0 if devices.is_kept(index) else free for index, free in enumerate(devices.free_soon())]
@@ -78,15 +80,15 @@ def shrink_for(
 
 
 class Settling:
-    """Since when each job could have grown without a break, so that it does so only into devices that stay
-    idle."""
+    """Tracks since when each job could have grown without interruption, so that it grows only into devices
+    that stay idle."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, int]] = {}
-        """The time, and the fewest workers that it could have had since then."""
+        """The time, and the fewest workers to which the job could have grown since then, by job id."""
 
     def settled(self, growths: Sequence[Resize], at: float, rules: Rules) -> list[Resize]:
-        """Picks the growths that happen now from `growths`, which are possible."""
+        """Picks from the possible `growths` those that happen now."""
         known = {}
         for each in growths:
             since, workers = self._known.get(each.job_id, (at, each.workers))
@@ -110,9 +112,9 @@ def _with(free: Sequence[int], places: Places) -> list[int]:
 def _beside(
     free: Sequence[int], jobs: Sequence[RunningJob], workers: int, per_node: int, missing: int
 ) -> tuple[Places, list[tuple[RunningJob, int]]] | None:
-    """All jobs but the last one have as few workers as they may have: even that was not enough without it.
-    They start before the gang does, so they are placed first. Together they give up the devices that are
-    `missing`, wherever those are."""
+    """All jobs but the last one shrink to their minimum: even that was not enough without the last one. They
+    restart before the gang starts, so they are placed first. Together they give up the `missing` devices,
+    wherever those are."""
     *others, last = jobs
     left = list(free)
     missing -= sum(job.workers - job.sizes[-1] for job in others)

@@ -1,7 +1,7 @@
-"""What the policy decides about, and what it decides: plain data, without a database and without Ray.
+"""The inputs and the results of the policy: plain data, without a database and without Ray.
 
-Times are Unix seconds by the database's clock. A device is a GPU, or what one worker takes of a node's
-processors.
+Times are Unix seconds by the database's clock. A device is a GPU, or the share of a node's processors that
+one worker takes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,12 @@ class Gang:
     pool: str
     workers: int
     seconds: float
-    """Expected from start to end, with all workers."""
+    """Expected time from start to end, with all workers."""
     smaller: tuple[int, ...] = ()
-    """Fewer workers with which an elastic gang may run, the most first."""
+    """Smaller numbers of workers with which an elastic gang may run, in descending order."""
     is_guess: bool = False
-    """Whether nothing is known about `seconds`: decisions need some figure, but nobody is told of it."""
+    """Whether `seconds` is a guess because nothing is known: decisions need a figure, but it is not shown to
+    anyone."""
 
     @property
     def fewest(self) -> int:
@@ -30,7 +31,7 @@ class Gang:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The numbers of workers that it may have, the most first."""
+        """The numbers of workers that it may have, in descending order."""
         return (self.workers, *self.smaller)
 
 
@@ -44,19 +45,18 @@ class QueuedJob:
     queued_at: float
     """When the job was ready to run for the first time: preemption does not make it younger."""
     gangs: tuple[Gang, ...]
-    """One for each pool that the job fits, in the order of preference: cheapest first. Empty if it fits
-    none."""
+    """One for each pool that the job fits, in order of preference: cheapest first. Empty if it fits none."""
     may_preempt: bool = True
     """False for a job that was preempted itself, so that preemption never cascades."""
     is_resizing: bool = False
-    """Whether it has left its devices only in order to go on with another number of workers, which its gangs
-    do not exceed. It comes before all others."""
+    """Whether it has left its devices only to continue with another number of workers, which its gangs do not
+    exceed. It comes before all others."""
     held_seconds: float = 0.0
-    """Seconds that the job has had devices since `queued_at`. The job keeps its age in the queue, but running
-    does not count as waiting."""
+    """Seconds for which the job has held devices since `queued_at`. The job keeps its age in the queue, but
+    running does not count as waiting."""
     failed_on: frozenset[str] = frozenset()
-    """Nodes on which the platform has failed it since it last got on. It starts there only if there is no
-    room elsewhere."""
+    """Nodes on which platform faults have failed the job since it last made progress. It starts on them only
+    if there is no room elsewhere."""
 
     def waited(self, at: float) -> float:
         """Seconds without devices."""
@@ -75,18 +75,18 @@ class RunningJob:
     workers: int
     started_at: float
     ends_at: float
-    """Expected. One in the past is taken for "soon"."""
+    """Expected end. A time in the past means "soon"."""
     saved_at: float
-    """When the last resume state was saved; the start if there is none. What came after it would be done
-    again."""
+    """When the last resume state was saved, or the start if there is none. Work after that would be
+    repeated."""
     is_leaving: bool = False
-    """Whether it is pausing, or has ended: its devices will be free without anybody's doing."""
+    """Whether it is pausing or has ended, so that its devices become free without further action."""
     nodes: Mapping[str, int] = field(default_factory=dict)
     """Devices it holds on each node. Empty if that is not known."""
     sizes: tuple[int, ...] = ()
     """The numbers of workers that an elastic job may have in its pool, the most first."""
     held_seconds: float = 0.0
-    """Seconds that the job had had devices since `queued_at` before it started."""
+    """Seconds for which the job had held devices since `queued_at` before it started."""
 
     @property
     def waited(self) -> float:
@@ -100,14 +100,14 @@ class NodeState:
     devices: int
     free: int
     served: int = 0
-    """How many of the free ones models hold: they may have to let go of them first."""
+    """How many of the free devices models hold: models may have to release them first."""
     faults: int = 0
-    """The number of jobs of which attempts have failed on it lately."""
+    """The number of jobs whose attempts have failed on the node lately."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """Nodes of one kind, as they are now. A node that must not be used is left out."""
+    """Nodes of one kind, as they are now. Nodes that must not be used are left out."""
 
     name: str
     devices_per_node: int
@@ -117,12 +117,13 @@ class PoolState:
     is_growth_stalled: bool = False
     """Whether jobs have waited for such nodes for so long that none are expected any more."""
     room: int | None = None
-    """Devices that jobs may take beside those that they hold, however many are free: below zero if they hold
-    too many. None: all that are free."""
+    """Devices that jobs may take in addition to those that they hold, however many are free: negative if they
+    hold too many. None: all that are free."""
     for_models: int = 0
-    """Devices that would be free if models did not need them, or had no floor."""
+    """Devices that would be free if models did not need them and had no floor."""
     limit: int | None = None
-    """Devices that jobs may hold at once, if an operator has limited them: one of the reasons for `room`."""
+    """Devices that jobs may hold at once, if an operator has limited them: one of the limits behind
+    `room`."""
 
     @property
     def devices(self) -> int:
@@ -141,12 +142,12 @@ class PoolState:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a project has had, and what it may have."""
+    """What a project has used, and what it may use."""
 
     used: float = 0.0
-    """Decayed device-seconds, those of its running jobs included up to now."""
+    """Decayed device-seconds, including those of its running jobs up to now."""
     weight: float = 1.0
-    """Its share beside the other projects'."""
+    """Its share relative to the other projects'."""
     soft_devices: int | None = None
     """Devices it may hold at once while other projects wait."""
     hard_devices: int | None = None
@@ -157,46 +158,47 @@ class Standing:
 class Snapshot:
     at: float
     queue: Sequence[QueuedJob]
-    """In any order. The oldest of each project, priority and gang shape are enough: see `Rules.window`."""
+    """In any order. The oldest jobs of each project, priority and gang shape are enough: see
+    `Rules.window`."""
     running: Sequence[RunningJob]
     pools: Sequence[PoolState]
     standings: Mapping[str, Standing]
-    """Standings by project id. A project without one has used nothing, and has the weight 1 and no quota."""
+    """Standings by project id. A project without one has used nothing, has the weight 1 and no quota."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an operator may set."""
+    """The rules that an operator may set."""
 
     ageing_seconds: float = 24 * 3600.0
-    """A job that has waited for longer comes before all that have not, whatever its priority and project. A
-    gang that needs a whole node comes first after a quarter of this time."""
+    """A job that has waited for longer than this comes before all jobs that have not, whatever its priority
+    and project. A gang that needs a whole node comes first after a quarter of this time."""
     aged_share: float = 0.5
     """Share of a pool's devices for aged jobs. Aged jobs come first while those started in this way hold no
-    more, so that one project's flood of jobs cannot take the cluster by its age."""
+    more than this, so that one project's flood of jobs cannot take over the cluster by age."""
     half_life_seconds: float = 3600.0
     """After this time, half of what a project has used is forgotten."""
     may_preempt: bool = True
     may_resize: bool = True
     """Whether running elastic jobs grow and shrink."""
     settle_seconds: float = 120.0
-    """Seconds that devices must have been idle before a job grows into them, and that a job must have run
-    with as many workers before it gets another number of them."""
+    """Seconds for which devices must have been idle before a job grows into them, and for which a job must
+    have run with its current number of workers before that number changes."""
     restart_seconds: float = 60.0
-    """What such a change takes."""
+    """Time that such a change takes."""
     window: int = 64
-    """How many of its oldest jobs of each priority and gang shape a project brings into a snapshot."""
+    """How many of its oldest jobs of each priority and gang shape a project contributes to a snapshot."""
 
 
 class WaitReason(StrEnum):
     POOL_FULL = "pool_full"
     POOL_LIMITED = "pool_limited"
-    """An operator lets jobs have fewer devices than this one needs."""
+    """An operator allows jobs fewer devices than this one needs."""
     BEHIND_RESERVATION = "behind_reservation"
-    """There are free devices, but they are kept for a job that comes earlier."""
+    """There are free devices, but they are kept for an earlier job."""
     PREEMPTING = "preempting"
-    """Other jobs are saving their state, and then leave devices: those of a lower priority all of them, and
-    elastic ones some."""
+    """Other jobs are saving their state and will then release devices: jobs of a lower priority release all
+    of them, elastic ones some."""
     PROJECT_QUOTA = "project_quota"
     POOL_GROWING = "pool_growing"
     NO_POOL = "no_pool"
@@ -213,10 +215,10 @@ class Wait:
     """Position among the jobs of the snapshot that do not start now, counted from 1."""
     reason: WaitReason
     detail: str
-    """One sentence for the job's owner, without the other projects' names."""
+    """One sentence for the job's owner, without the names of other projects."""
     starts_at: float | None
     ends_at: float | None
-    """Expected. None if the job fits no pool, or only one that has yet to grow."""
+    """Expected times. None if the job fits no pool, or only a pool that has yet to grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,19 +238,19 @@ class Preempt:
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """An elastic job goes on with another number of workers."""
+    """An elastic job continues with another number of workers."""
 
     job_id: str
     pool: str
     before: int
     workers: int
     seconds_left: float
-    """Expected, with as many workers as before."""
+    """Expected remaining time with the previous number of workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A gang that waits for nodes which do not exist yet."""
+    """A gang that waits for nodes that do not exist yet."""
 
     job_id: str
     pool: str
@@ -260,10 +262,10 @@ class Decision:
     starts: tuple[Start, ...] = ()
     preempts: tuple[Preempt, ...] = ()
     shrinks: tuple[Resize, ...] = ()
-    """Elastic jobs that make room for jobs that wait."""
+    """Elastic jobs that make room for waiting jobs."""
     growths: tuple[Resize, ...] = ()
-    """What running elastic jobs could grow to, as nobody waits for these devices. They may be idle only for
-    the moment: see `resizing.Settling`."""
+    """Possible growths of running elastic jobs into devices that nobody waits for. The devices may be idle
+    only for a moment: see `resizing.Settling`."""
     demand: tuple[Demand, ...] = ()
     waits: Mapping[str, Wait] = field(default_factory=dict)
-    """Waits by job id: one for every queued job that does not start now, if they were asked for."""
+    """Waits by job id: one for every queued job that does not start now, if they were requested."""

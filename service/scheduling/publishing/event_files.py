@@ -23,8 +23,9 @@ _STRING = 7
 def event_file(
     metrics: Iterable[TimedMetrics], report: EvaluationReport | None, config: Mapping[str, Any]
 ) -> bytes:
-    """Every number of every step as a scalar under its name in the job's events; the evaluation at the last
-    step; and the configuration as a text. What is null, because it is not a number, becomes NaN."""
+    """Writes every number of every step as a scalar, under its name in the job's events, then the evaluation
+    at the last step, and the configuration as text. Null, which stands for a value that is not a number,
+    becomes NaN."""
     return b"".join(map(_record, _events(list(metrics), report, config)))
 
 

@@ -1,13 +1,13 @@
-"""The publish gate's decision: is the difference between serving and training explained by rounding?
+"""The publish gate's decision: does rounding explain the difference between serving and training?
 
-Two correct programs differ, in bfloat16 by a tenth of a nat on some tokens. How much is measured on the same
-tokens with the base alone, whose weights are what they are. The tuned model may differ by twice as much:
+Two correct programs differ: in bfloat16 by a tenth of a nat on some tokens. How much is measured on the same
+tokens with the base alone, whose weights are known to be right. The tuned model may differ by twice as much:
 beyond that, weights are missing, wrongly scaled or applied twice.
 
-A share of few tokens says little: a single one of 36 is more than the 2 % that are always allowed to have
-another most likely token. So as many may have one as chance alone brings about once in ten thousand cases, if
-the true share is the allowed one. The same goes for those beyond the limit of the 99th percentile, where this
-is the largest of all, or nearly.
+A share of few tokens says little: a single one of 36 is more than the 2 % that may always have another most
+likely token. So the number of such tokens may be as high as chance alone makes it once in ten thousand cases,
+if the true share is the allowed one. The same applies to tokens beyond the limit of the 99th percentile, if
+there are so few tokens that this percentile is the largest difference, or nearly.
 """
 
 import math
@@ -21,18 +21,18 @@ from cluster.contracts.parity import Differences, Parity
 _T = TypeVar("_T")
 
 NOISE_FACTOR = 2.0
-"""How much more than the base the tuned model may differ."""
+"""How much more than the base the tuned model may differ, as a factor."""
 _EFFECT_TOLERANCE = 0.1
 _EFFECT_ERRORS = 6.0
-"""Standard errors that the effect may be away from 1, if that is more than the tolerance."""
+"""Number of standard errors by which the effect may differ from 1, if that is more than the tolerance."""
 _EFFECT_MOST = 0.5
-"""If the effect is known less precisely than this, it says nothing."""
+"""If the uncertainty of the effect is larger than this, the effect says nothing."""
 _TAIL = 0.01
 """Share of the tokens beyond the 99th percentile."""
 _ENOUGH_TOKENS = 200
 """Tokens that are enough for a 99th percentile."""
 _CHANCE = 1e-4
-"""Chance of refusing for a share that is within its limit."""
+"""Chance of refusing a model whose share is within its limit."""
 _ROUNDING = 1e-9
 """Rounding error of a share, which is a quotient of two whole numbers."""
 
@@ -42,15 +42,16 @@ class Limits:
     mean: float
     p99: float
     other_top: float
-    """Share of places where the most likely token may be another one."""
+    """Share of positions at which the most likely token may be a different one."""
 
 
 _FLOORS = {"float32": Limits(2e-4, 1e-3, 0.01), "bfloat16": Limits(0.01, 0.05, 0.02)}
-"""Allowed whatever the noise, by the data type of the frozen weights."""
+"""Limits that are allowed whatever the noise, by the data type of the frozen weights."""
 _CEILINGS = {"float32": Limits(5e-3, 2e-2, 0.05), "bfloat16": Limits(0.1, 0.6, 0.1)}
-"""Never exceeded, whatever the noise: if the base itself differs by more, serving has another base."""
+"""Limits that are never exceeded, whatever the noise: if the base itself differs by more, serving has another
+base."""
 _UNMEASURED = {"float32": _FLOORS["float32"], "bfloat16": Limits(0.05, 0.3, 0.05)}
-"""If there is no base to compare with."""
+"""Limits if there is no base to compare with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,12 @@ class Verdict:
     parity: Parity
     limits: Limits
     problems: tuple[str, ...]
-    """What exceeds its limit, with both numbers. Empty if the model may be published."""
+    """One sentence for each exceeded limit, with both numbers. Empty if the model may be published."""
 
 
 def judge(probe: Probe, served: ProbeScores, served_base: ProbeScores | None, *, dtype: str) -> Verdict:
-    """Compares what serving computes for the probe's rows with what training computed. `served_base` are
-    serving's scores of the model that `probe.base` scored."""
+    """Compares serving's results for the probe's rows with training's. `served_base` are serving's scores of
+    the model that `probe.base` scored."""
     found = compare(probe, served)
     noise, effect = None, _Effect(None, 0.0)
     if probe.base is not None and served_base is not None:
@@ -76,7 +77,7 @@ def judge(probe: Probe, served: ProbeScores, served_base: ProbeScores | None, *,
 
 
 def compare(trained: ProbeScores, served: ProbeScores) -> Differences:
-    """Infinite if anything is missing or not a number."""
+    """Returns infinite differences if anything is missing or not a number."""
     differences = _differences(trained, served)
     if not differences:
         return Differences(max_abs=math.inf, mean_abs=math.inf, p99_abs=math.inf)
@@ -90,7 +91,7 @@ def compare(trained: ProbeScores, served: ProbeScores) -> Differences:
 
 
 def _differences(trained: ProbeScores, served: ProbeScores) -> list[float]:
-    """In ascending order; empty if anything is missing or not a number."""
+    """The differences in ascending order; empty if anything is missing or not a number."""
     pairs = _pairs(trained.logprobs, served.logprobs)
     differences = sorted(abs(ours - theirs) for ours, theirs in pairs or [])
     return differences if all(map(math.isfinite, differences)) else []
@@ -104,7 +105,8 @@ class _Effect:
 
 def _effect(probe: Probe, served: ProbeScores, base: ProbeScores, served_base: ProbeScores) -> _Effect:
     """Regresses the change that serving sees on the change that training made. Over hundreds of tokens the
-    noise averages out, so that a wrong scale shows that moves each token by hardly more than the noise."""
+    noise averages out, so that this exposes a wrong scale even if it moves each token by hardly more than the
+    noise."""
     flat = [_flat(scores.logprobs) for scores in (probe, served, base, served_base)]
     if len({len(values) for values in flat}) != 1:
         return _Effect(None, 0.0)
@@ -139,7 +141,7 @@ def _limits(noise: Differences | None, dtype: str, num_tokens: int) -> Limits:
 
 
 def _share_by_chance(num_tokens: int, share: float) -> float:
-    """The share of `num_tokens` that may be beyond a limit, if `share` of all tokens may: a quantile of the
+    """The share of `num_tokens` that may be beyond a limit if `share` of all tokens may be: a quantile of the
     binomial distribution."""
     if not num_tokens:
         return share

@@ -1,4 +1,4 @@
-"""What a job's integrations are given: the trackers their run, the event file its configuration."""
+"""Prepares the data for a job's integrations: the run for trackers, the configuration for the event file."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def event_file_name(job: Job) -> str:
 
 
 def tracking_of(job: Job, files: JobFiles, places: TrackerPlaces) -> Tracking | None:
-    """Returns None for a job without trackers. One that the operator has disabled meanwhile is left out."""
+    """Returns None for a job without trackers. A tracker that the operator has disabled since is left out."""
     trackers = [
         _tracker(each["type"], each[each["type"]], places)
         for each in job.integrations or []
@@ -38,7 +38,7 @@ def tracking_of(job: Job, files: JobFiles, places: TrackerPlaces) -> Tracking | 
 
 
 def described(job: Job, files: JobFiles) -> dict[str, Any]:
-    """What the job was created with, for people, beside its TrainingConfig."""
+    """The job's settings at creation, for people, in addition to its TrainingConfig."""
     named = {"training": files.training, "validation": files.validation, "general": files.general}
     return {
         "fine_tuned_model": job.output_model,

@@ -1,7 +1,8 @@
-"""Asks serving for what the publish gate and the owner want to know of a tuned model.
+"""Asks serving for the measurements of a tuned model that the publish gate and the owner need.
 
-Serving may have room for only one of the tuned model and its base. So what was measured is kept between two
-tries, and a model is not asked again for what is known of it: it is idle by the next try, and makes room.
+Serving may have room for only one of the tuned model and its base. So measurements are kept between two
+tries, and a model is not asked for the same one again: it is then idle by the next try, and makes room for
+the other.
 """
 
 from pydantic import ValidationError
@@ -24,18 +25,18 @@ class Endings(FrozenModel):
 
 
 class Measured(FrozenModel):
-    """What serving has computed of a model. None: not yet, or it is not needed."""
+    """Measurements by serving of a model. None: not measured yet, or not needed."""
 
     model: str
     """The `ModelRef.name`."""
     since: float
-    """`Publishing.since`: whoever asks for publishing again may have mended serving, so all of it is measured
-    again."""
+    """`Publishing.since`: whoever asks for publishing again may have repaired serving, so everything is then
+    measured again."""
     served: ProbeScores | None = None
     """Scores of the probe's rows, as served."""
     endings: Endings | None = None
     served_base: ProbeScores | None = None
-    """As `Probe.base`."""
+    """Scores like `Probe.base`, as served."""
 
 
 def measure(
@@ -45,8 +46,8 @@ def measure(
     store: ObjectStore,
     serving: ServingClient,
 ) -> Measured:
-    """Everything that an earlier try has not measured: of the tuned model first, then of its base. Raises
-    what `ServingClient.score` raises, and keeps what it has for the next try if that may succeed."""
+    """Measures what no earlier try has measured: the tuned model first, then its base. Raises the errors of
+    `ServingClient.score`; if the next try may succeed, the measurements so far are kept for it."""
     assert job.publishing is not None, "a job is published once it is trained"
     is_gated, probe = job.publishing.gate == "check", manifest.probe
     found = _kept(job, store, Measured(model=tuned.name, since=job.publishing.since))
@@ -72,7 +73,7 @@ def _scores(serving: ServingClient, model: ModelRef, rows: list[list[int]]) -> P
 
 
 def _kept(job: Job, store: ObjectStore, nothing: Measured) -> Measured:
-    """`nothing` unless the same weights were measured since the same time."""
+    """Returns `nothing` unless the same weights were measured for the same `since`."""
     try:
         kept = Measured.model_validate_json(store.get(_key(job)))
     except (NotFound, ValidationError):

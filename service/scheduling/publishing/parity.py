@@ -1,4 +1,4 @@
-"""Judges what serving computes of a tuned model and of its base, for the publish gate."""
+"""Checks serving's results for a tuned model and its base, for the publish gate."""
 
 from cluster.contracts.errors import TrainingFailed
 from cluster.contracts.manifest import Probe, ProbeScores
@@ -7,8 +7,8 @@ from service.scheduling.publishing.gate import judge
 
 
 def check_parity(probe: Probe, served: ProbeScores, served_base: ProbeScores | None, *, dtype: str) -> Parity:
-    """What the gate measured, over tokens of a decoder or classes of an encoder; the arguments are those of
-    `judge`. Raises TrainingFailed (`serving_mismatch`), which names every limit that was exceeded."""
+    """Returns the gate's measurements, over tokens of a decoder or classes of an encoder; the arguments are
+    the same as for `judge`. Raises TrainingFailed (`serving_mismatch`), which names every exceeded limit."""
     verdict = judge(probe, served, served_base, dtype=dtype)
     if verdict.problems:
         raise TrainingFailed(

@@ -1,6 +1,6 @@
 """Takes a job from `publishing` to `succeeded`.
 
-A model becomes public only if it forgot no more than its owner allows, and if serving computes the
+A model becomes public only if it forgot no more than its owner allows, and if serving computes the same
 log-probabilities that training measured.
 """
 
@@ -46,10 +46,10 @@ def try_to_publish(
     serving: ServingClient,
     bases: Mapping[str, BaseSpec],
 ) -> PublishOutcome:
-    """Publishes the job's model, or records why not. The weights are safe, and what does not answer now may
-    answer later: only what would be the same at every try fails the job.
+    """Publishes the job's model, or records why that failed. The weights are safe, and a dependency that does
+    not answer now may answer later: only an error that every try would repeat fails the job.
 
-    Raises Conflict if the job or the scheduler's lease has changed, and Unavailable if that cannot be
+    Raises Conflict if the job or the scheduler's lease has changed, and Unavailable if the result cannot be
     recorded."""
     try:
         publish(job, jobs, store, serving, bases)
@@ -75,7 +75,7 @@ def publish(
     serving: ServingClient,
     bases: Mapping[str, BaseSpec],
 ) -> None:
-    """Publishes the job's model. After an interruption, it is simply repeated.
+    """Publishes the job's model. After an interruption, call it again.
 
     Raises Unavailable or Overloaded if it should be retried later, and CorruptArtefact or TrainingFailed if
     the weights cannot be published.
@@ -130,7 +130,7 @@ def _verified(job: Job, finished: Finished, store: ObjectStore) -> Manifest:
         manifest = Manifest.model_validate_json(content)
         names = set(weight_file_names(manifest))
         for file in manifest.files:
-            # What a resume needs may have been deleted since.
+            # Files that only a resume needs may have been deleted since.
             if file.name in names and _size(store, finished, file.name) != file.bytes:
                 raise CorruptArtefact(f"The stored file {file.name} has another size than its manifest says.")
     except NotFound as error:
@@ -147,7 +147,7 @@ def _size(store: ObjectStore, finished: Finished, name: str) -> int:
 
 
 def _check_provenance(manifest: Manifest, job: Job, files: JobFiles) -> None:
-    """What the manifest says of the model's origin must be what the job was created with."""
+    """Checks that the manifest describes the model's origin as the job was created."""
     is_same = manifest.data_sha256 == files.training.sha256
     is_same = is_same and _train_alike(manifest.config, job.config)
     # A runner of an earlier release does not name the other files.

@@ -9,8 +9,8 @@ CSV_HEADER = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_
 
 
 def result_csv(steps: Iterable[Mapping[str, Any]]) -> bytes:
-    """The steps' metrics in OpenAI's columns, blank where nothing was measured. A step that measured only the
-    full validation set shows that in the columns for validation."""
+    """Returns the steps' metrics in OpenAI's columns, blank where nothing was measured. If a step measured
+    only the full validation set, its values are in the validation columns."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)

@@ -1,4 +1,5 @@
-"""Deletes what projects keep no longer, as a person would: a sweep then removes the objects from storage."""
+"""Deletes data that projects no longer keep, as a person would: a sweep then removes the objects from
+storage."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ from service.db.tenancy import Tenant
 from service.db.transitions import lock
 
 MAX_DELETED = 1000
-"""Maximum deletions of each kind and project in one sweep. The next sweep goes on, so that no project keeps
+"""Maximum deletions of each kind and project in one sweep. The next sweep continues, so that no project keeps
 the others waiting."""
 _USAGE_SECONDS = 30 * DAY_SECONDS
 _log = structlog.get_logger()
@@ -33,7 +34,7 @@ _Deletion = Callable[[Session], int]
 
 def apply_retention(database: Database, rules: RetentionRules) -> Counter[RetentionKind]:
     """Returns how many files, checkpoints and rows were deleted. Each deletion is a transaction of its own,
-    so that nobody waits for all of them, and what became needed or held in the meantime stays."""
+    so that nobody waits for all of them; data that has become needed or held in the meantime stays."""
     deleted: Counter[RetentionKind] = Counter()
     with database.read() as session:
         projects = all_terms(session, rules)
@@ -42,7 +43,7 @@ def apply_retention(database: Database, rules: RetentionRules) -> Counter[Retent
             for kind, deletion in _deletions(database, tenant, terms):
                 deleted[kind] += _unless_needed(database, deletion)
         except Unavailable as error:
-            # A full disk may refuse this. What a sweep frees makes room for the next one.
+            # A full disk may refuse this. The space that a sweep frees makes room for the next one.
             _log.warning("retention interrupted", project=tenant.project_id, error=error.message)
             break
     deleted["usage"] += _delete_past_usage(database, rules)
@@ -159,7 +160,7 @@ def _usage(tenant: Tenant, before: float) -> _Deletion:
 
 
 def _usage_ends(session: Session, due: ColumnElement[bool], before: float) -> list[float]:
-    """Until when each deletion goes, so that none has more than a month."""
+    """The end of the period of each deletion, so that no deletion covers more than a month."""
     oldest = session.scalar(select(func.min(tables.Usage.start)).where(due))
     if oldest is None:
         return []

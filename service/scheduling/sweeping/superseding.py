@@ -1,4 +1,4 @@
-"""Deletes what newer checkpoints have superseded, as soon as the database knows the newer ones.
+"""Deletes objects that newer checkpoints have superseded, as soon as the database knows the newer ones.
 
 A sweep would find the same objects, but only after their grace time: a large model would leave a TB in an
 hour. Repeating an interrupted deletion is harmless.
@@ -17,9 +17,9 @@ _log = structlog.get_logger()
 
 
 def delete_superseded(database: Database, store: ObjectStore, *, grace_seconds: float = 0.0) -> int:
-    """Empties the folders that have waited for `grace_seconds`, but for what a row still refers to: a model,
-    a checkpoint that is kept, a job that starts from it. The sweep deletes that when its time comes. A folder
-    that cannot be emptied now waits on. Returns the number of bytes."""
+    """Empties the folders that have waited for `grace_seconds`, except for objects that a row still refers
+    to: a model, a checkpoint that is kept, a job that starts from it. The sweep deletes those when their time
+    comes. A folder that cannot be emptied now stays listed. Returns the number of bytes."""
     with database.read() as session:
         folders = superseded_folders(session, seconds=grace_seconds)
     freed = 0
@@ -35,7 +35,7 @@ def delete_superseded(database: Database, store: ObjectStore, *, grace_seconds: 
 
 
 def _empty(database: Database, store: ObjectStore, folder: str) -> int:
-    # First listed, then looked up, then deleted: see `service.db.reachable_objects`.
+    # List first, then look up, then delete: see `service.db.reachable_objects`.
     found = [(info, parse_key(info.key)) for info in store.list(folder)]
     places = [place for _, place in found if place is not None]
     with database.read() as session:

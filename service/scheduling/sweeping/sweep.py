@@ -1,4 +1,4 @@
-"""Deletes what projects keep no longer, and then the objects in storage that are not needed any more: mark
+"""Deletes data that projects no longer keep, and then the objects in storage that are no longer needed: mark
 and sweep, with the database's rows as roots.
 
 `service.db.reachable_objects` decides which objects are needed, and explains why that is safe while other
@@ -37,10 +37,10 @@ from service.settings import Settings
 T = TypeVar("T")
 
 ABANDONED_SECONDS = 24 * 3600.0
-"""Age from which an unfinished put was left by a crash, even if its object is needed: the object is stored
-again."""
+"""Age from which an unfinished put counts as left behind by a crash, even if its object is needed: the object
+is stored again."""
 PROBES = "health/"
-"""Prefix of the objects with which readiness checks try the store."""
+"""Prefix of the objects that readiness checks write to test the store."""
 _PROBE_SECONDS = 600.0
 _PAGE = 1000
 
@@ -48,15 +48,15 @@ _PAGE = 1000
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
     grace_seconds: float
-    """Nothing younger is deleted. Safety does not need it; it gives the operator time to notice that
+    """Nothing younger is deleted. This is not needed for safety; it gives the operator time to notice that
     something is wrong, above all with the database."""
     resume_state_seconds: float
     """How long the optimizer state of a job's checkpoints is kept after the job has ended, unless its project
     has a term of its own."""
     is_dry_run: bool = False
-    """Whether to only count what would be deleted, and change nothing."""
+    """Whether to only count what would be deleted, without changing anything."""
     retention: RetentionRules = field(default_factory=RetentionRules)
-    """How long projects keep what they have. A dry run leaves it alone."""
+    """How long projects keep their data. Not applied in a dry run."""
 
 
 def sweep_options(
@@ -86,9 +86,9 @@ class SweepReport:
     stored: defaultdict[tuple[str, str], ObjectCount] = field(
         default_factory=lambda: defaultdict(ObjectCount)
     )
-    """What was kept by project and kind; `NOBODY` has what no row knows."""
+    """Kept objects by project and kind; `NOBODY` has the objects that no row knows."""
     deleted: Mapping[RetentionKind, int] = field(default_factory=dict)
-    """What projects' retention has deleted, before its objects were removed."""
+    """Number of items that projects' retention has deleted, before their objects were removed."""
 
     def total(self) -> ObjectCount:
         counts = self.removed.values()
@@ -101,12 +101,12 @@ class SweepReport:
 def sweep(
     database: Database, store: ObjectStore, options: SweepOptions, *, clock: Callable[[], float] = time.time
 ) -> SweepReport:
-    """Deletes what projects keep no longer and what nobody needs, counts what each has in storage, and
-    returns what that was. Raises Unavailable if the database or the store does not answer; what was deleted
-    by then stays deleted.
+    """Deletes the data that projects no longer keep and the objects that nobody needs, counts each project's
+    stored objects, and returns the counts. Raises Unavailable if the database or the store does not answer;
+    objects that were deleted by then stay deleted.
 
-    For a database that was never used, all objects would look like garbage, so that nothing is deleted.
-    Objects whose keys are not Tunery's are left alone."""
+    For a database that was never used, all objects would look like garbage, so nothing is deleted. Objects
+    whose keys are not Tunery's are left alone."""
     report = SweepReport()
     with database.read() as session:
         if not has_been_used(session):
@@ -154,7 +154,7 @@ def _sweep_objects(
 def _sweep_unfinished(
     database: Database, store: ObjectStore, options: SweepOptions, at: float, report: SweepReport
 ) -> None:
-    """An unfinished put of a needed object is in progress, until it has taken too long."""
+    """An unfinished put of a needed object counts as in progress until it has taken too long."""
     abandoned = at - max(options.grace_seconds, ABANDONED_SECONDS)
     for page in _pages(put for folder in FOLDERS for put in store.unfinished(folder)):
         places = {put.id: parse_key(put.key) for put in page}
@@ -188,7 +188,7 @@ def _abort(store: ObjectStore, options: SweepOptions, put: UnfinishedPut, report
 def _reachable(
     database: Database, options: SweepOptions, found: Iterable[ObjectKey | None]
 ) -> tuple[ReachableObjects, Callable[[ObjectKey], str]]:
-    """Finds which of the places are needed, and returns a function that tells the owner of each."""
+    """Finds out which of the places are needed, and returns a function that gives the owner of each."""
     places = [place for place in found if place is not None]
     seconds, rules = options.resume_state_seconds, options.retention
     if options.is_dry_run:
@@ -197,7 +197,7 @@ def _reachable(
             found_there = find_reachable(session, places, retention=rules), owners_of(session, places)
             savepoint.rollback()
             return found_there
-    # A full disk may refuse this write. What can be deleted without it makes room for the next sweep.
+    # A full disk may refuse this write. Objects that can be deleted without it make room for the next sweep.
     with suppress(Unavailable), database.write(frees_space=True) as session:
         expire(session, places, resume_state_seconds=seconds, retention=rules)
     with database.read() as session:

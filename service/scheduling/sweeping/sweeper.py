@@ -59,7 +59,7 @@ class Sweeper:
             self._sweep()
 
     def _is_due(self) -> bool:
-        """Takes a lease for one interval, which is never renewed: a sweep is due when the last one's lease
+        """Takes a lease for one interval, which is never renewed: a sweep is due when the last sweep's lease
         has expired."""
         self._number += 1
         seconds, holder = self._settings.sweep_interval_seconds, f"{self._name}-sweep-{self._number}"

@@ -18,8 +18,8 @@ from service.db.transitions import ENDED, UNFINISHED, lock
 
 
 def cancel_jobs(database: Database, organization_id: str, id: str) -> None:
-    """Cancels a project's jobs that have not ended, except the last few, before it is archived: in many
-    transactions, so that none is long. Raises what `archive_project` does."""
+    """Cancels all but the last few of a project's unended jobs, before it is archived: in many transactions,
+    so that none is long. Raises what `archive_project` does."""
     are_left = True
     while are_left:
         with database.write(frees_space=True) as session:
@@ -32,11 +32,11 @@ def cancel_jobs(database: Database, organization_id: str, id: str) -> None:
 
 
 def archive_project(session: Session, organization_id: str, id: str) -> Project:
-    """Refuses the project's keys from now on, cancels its jobs and fails its imports that have not ended,
-    deletes its exports, and takes back what it was permitted to use of other projects. Its files and models
-    stay, for the projects that may use them too. Archiving it again changes nothing.
+    """Refuses the project's keys from now on, cancels its unended jobs, fails its unended imports, deletes
+    its exports, and withdraws its permissions to use other projects' models. Its own files and models stay,
+    for the projects that may use them too. Archiving it again changes nothing.
 
-    Raises NotFound, and Conflict (`default_project`) for the project that admin keys act in by default."""
+    Raises NotFound, and Conflict (`default_project`) for the project in which admin keys act by default."""
     row = _lock(session, organization_id, id)
     if row.archived_at is not None:
         return project_of(row)
@@ -71,7 +71,7 @@ def _unended_jobs(session: Session, project_id: str, *, limit: int | None = None
 def _cancel(session: Session, tenant: Tenant, job_ids: Sequence[str]) -> None:
     jobs = Jobs(session, tenant)
     for job_id in job_ids:
-        # It may have ended since it was read.
+        # The job may have ended since it was read.
         job = lock(session, job_id)
         if job is not None and job.status not in ENDED:
             jobs.cancel(job_id)

@@ -43,19 +43,20 @@ _OVERFLOW = {"sqlite": 40, "postgresql": 20}
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """Connections of one process to the database."""
+    """Number of connections that one process has to the database."""
 
     busy: int
     idle: int
     limit: int
-    """The most that it may open."""
+    """The most that the process may open."""
 
 
 class Database:
     """A thread-safe pool of connections. Use one per process, and `close` it."""
 
     def __init__(self, url: str, *, busy_seconds: float = 10.0) -> None:
-        """`url` is `sqlite:///…` or `postgresql://…`. A writer waits `busy_seconds` for another's lock."""
+        """`url` is `sqlite:///…` or `postgresql://…`. A writer waits `busy_seconds` for another's
+        lock."""
         engine = _engine(_checked(url), busy_seconds)
         self._engine = engine
         self._reserved_space = _reserved_space(engine.url)
@@ -77,8 +78,8 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
-        """A read transaction that may take hours, and holds up no writer: on SQLite, in a copy of the file
-        beside it. Raises Unavailable if the database does not answer."""
+        """A read transaction that may take hours without blocking writers: on SQLite, it reads a copy of the
+        file, made beside it. Raises Unavailable if the database does not answer."""
         if self.dialect == "postgresql":
             with self.read() as session:
                 session.execute(text("SET LOCAL statement_timeout = 0"))
@@ -96,11 +97,11 @@ class Database:
 
     @contextmanager
     def write(self, *, frees_space: bool = False) -> Iterator[Session]:
-        """A write transaction, committed at the end and rolled back on any error. On SQLite it is the only
-        writer. With `frees_space` it also succeeds on a full disk, in space that is reserved for it.
+        """A write transaction, committed at the end and rolled back on any error. On SQLite, only one runs at
+        a time. With `frees_space` it also succeeds on a full disk, using space that is reserved for it.
 
         Raises InsufficientStorage if the disk is full, and Unavailable if the database does not answer. Then
-        nothing was written, unless the connection broke during the commit: repeat only what is idempotent."""
+        nothing was written, unless the connection broke during the commit: repeat only idempotent writes."""
         with (
             self._reserved_space.released()
             if frees_space and self._reserved_space is not None
@@ -134,7 +135,7 @@ class Database:
         )
 
     def migrate(self, *, lock_seconds: float = 5.0) -> None:
-        """Brings the schema up to date; safe when several processes start at once. See `upgrade`."""
+        """Brings the schema up to date; safe if several processes start at once. See `upgrade`."""
         with _unavailable_if_down():
             upgrade(self._writing, lock_seconds=lock_seconds)
         if self._reserved_space is not None:
@@ -142,8 +143,8 @@ class Database:
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
-        """The only transaction that changes the schema, for as long as it needs. Raises RuntimeError, with
-        nothing written, if rows would refer to rows that do not exist."""
+        """The only transaction that changes the schema; it may take as long as it needs. Raises RuntimeError,
+        with nothing written, if rows would refer to rows that do not exist."""
         with (
             _unavailable_if_down(),
             migration_lock(self._writing),
@@ -156,7 +157,7 @@ class Database:
 
 
 class WriteSession(Session):
-    """Reads a row anew when it locks it: an earlier read, before the lock, may be out of date."""
+    """Reads a row again when it locks it: an earlier read, before the lock, may be out of date."""
 
 
 @event.listens_for(WriteSession, "do_orm_execute")
@@ -166,7 +167,7 @@ def _refresh_locked_rows(state: ORMExecuteState) -> None:
 
 
 def note_change(session: Session, job_id: str) -> None:
-    """Notifies listeners of the job once this transaction is committed: its status or its log changed."""
+    """Notifies listeners, once this transaction is committed, that the job's status or log has changed."""
     session.info.setdefault(_CHANGED_JOBS, set()).add(job_id)
 
 
@@ -193,7 +194,7 @@ def _checked(url: str) -> URL:
 
 
 def _reserved_space(url: URL) -> ReservedSpace | None:
-    """Next to SQLite's file. A database server's disk is not ours to reserve."""
+    """Reserves space next to SQLite's file. The disk of a database server is not ours to reserve."""
     return ReservedSpace(Path(f"{url.database}-reserve")) if url.get_backend_name() == "sqlite" else None
 
 
@@ -212,7 +213,7 @@ def _sqlite_engine(url: URL, busy_seconds: float) -> Engine:
         connect_args={"timeout": busy_seconds},
         pool_size=_POOL_SIZE,
         max_overflow=_OVERFLOW["sqlite"],
-        # Errors go to logs, and must not take the values of rows there.
+        # Errors are logged, and row values must not end up in logs.
         hide_parameters=True,
     )
 
@@ -261,7 +262,7 @@ def _postgresql_engine(url: URL, busy_seconds: float) -> Engine:
             # Notices a vanished host within seconds instead of the kernel's quarter of an hour.
             "connect_timeout": 5,
             "tcp_user_timeout": 10_000,
-            # Of several hosts, or while a failover is under way, the one that can be written to.
+            # If there are several hosts, or a failover is under way, pick the host that accepts writes.
             "target_session_attrs": "read-write",
         }
         | dict(url.query),
@@ -276,7 +277,7 @@ def _postgresql_engine(url: URL, busy_seconds: float) -> Engine:
 
     @event.listens_for(engine, "handle_error")
     def _leave_standby(context: ExceptionContext) -> None:
-        """A server that a failover made a standby keeps its connections, and refuses only writes."""
+        """A server that became a standby in a failover keeps its connections, and refuses only writes."""
         connection = context.connection
         is_write = connection is not None and connection.get_execution_options().get("is_write", False)
         if is_write and getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
@@ -306,7 +307,7 @@ def _is_full(error: DBAPIError) -> bool:
 
 
 def _is_down(error: DBAPIError) -> bool:
-    """Whether a retry may help: trouble with connection, lock or disk, not a mistake in a statement."""
+    """Whether a retry may help: the problem is a connection, a lock or the disk, not a wrong statement."""
     if error.connection_invalidated:
         return True
     if isinstance(error.orig, sqlite3.OperationalError):

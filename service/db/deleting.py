@@ -1,4 +1,4 @@
-"""Deleting a project with everything that it owns."""
+"""Deletes a project with everything that it owns."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -29,19 +29,20 @@ KEPT = {
     "incoming_files",
     "superseded_folders",
 }
-"""Tables with nothing that is only a project's. Incoming files and superseded folders are removed by sweeps;
-the audit log tells of what is gone, and past usage what it has cost."""
+"""Tables that hold nothing of a single project. Sweeps remove incoming files and superseded folders; the
+audit log records the deletion, and past usage keeps what the project cost."""
 
 _COUNTING_SECONDS = 60.0
-"""Every API process has by then written the usage of requests from before the archiving."""
+"""After this time, every API process has written the usage of requests from before the archiving."""
 _JOBS_AT_ONCE = 50
-"""Jobs whose events one transaction deletes."""
+"""Number of jobs whose events one transaction deletes."""
 
 
 def delete_events(database: Database, tenant: Tenant) -> int:
     """Deletes the events of an archived project, of which there may be millions, before the project itself:
-    in many transactions, so that none is long. What was interrupted can be repeated. Returns how many there
-    were. Raises what `delete_project` does, and then has deleted nothing unless the reason came later."""
+    in many transactions, so that none is long. An interrupted deletion can be repeated. Returns the number of
+    events. Raises what `delete_project` does; if it does, nothing was deleted unless the reason arose
+    meanwhile."""
     count = 0
     job_ids: Sequence[str] = [""]
     while job_ids:
@@ -63,13 +64,14 @@ def _next_jobs(session: Session, tenant: Tenant, *, after: str) -> Sequence[str]
 
 
 def delete_project(session: Session, tenant: Tenant, *, heir: Tenant | None) -> dict[str, int]:
-    """Deletes every row of an archived project, and then the project. What it had in storage is not needed
-    any more, and a later sweep frees it. Returns how many rows of each table there were.
+    """Deletes every row of an archived project, and then the project. Its objects in storage are then not
+    needed any more, and a later sweep frees them. Returns the number of rows of each table.
 
     Revoked admin keys that acted in it by default move to the project `heir`, because they may have acted in
-    others, too. None deletes them, with an organization's last project. Raises NotFound, and Conflict:
-    `project_not_archived`, `project_busy` while something of it may still write, `model_in_use` while a job
-    of another project starts from a model of it, or `legal_hold` while anything of it is held."""
+    other projects too. If `heir` is None, which is for an organization's last project, they are deleted.
+    Raises NotFound, and Conflict: `project_not_archived`, `project_busy` while something of the project may
+    still write, `model_in_use` while a job of another project starts from one of its models, or `legal_hold`
+    while anything of it is held."""
     row = check_deletable(session, tenant)
     keep_usage(session, tenant)
     record(session, tenant, "project.deleted", row.id, data={"name": row.name})
@@ -86,7 +88,7 @@ def delete_project(session: Session, tenant: Tenant, *, heir: Tenant | None) -> 
 
 
 def owned_rows(session: Session, project_id: str) -> Iterator[tuple[SqlTable, ColumnElement[bool]]]:
-    """Every table that has rows of projects, with the condition for those of this one: rows that refer to
+    """Every table that has rows of projects, with the condition for this project's rows. Tables that refer to
     others come first."""
     keys = select(tables.ApiKey.id).where(tables.ApiKey.project_id == project_id)
     subjects = [project_id, *session.scalars(keys)]
@@ -108,7 +110,7 @@ def _condition(
     table: SqlTable, project_id: str, conditions: dict[str, ColumnElement[bool]]
 ) -> ColumnElement[bool]:
     own = [table.c.project_id == project_id] if "project_id" in table.c else []
-    # What another project was permitted to use is named by a row of that project.
+    # A permission of another project to use a model belongs to that project's rows.
     if not own or table is tables.CheckpointPermission.__table__:
         for key in table.foreign_keys:
             parent = key.column.table

@@ -1,4 +1,4 @@
-"""Archiving an organization, and deleting an archived one."""
+"""Archives an organization, and deletes an archived one."""
 
 from collections import Counter
 
@@ -17,8 +17,8 @@ from service.db.tenancy import Tenant
 
 
 def archive_organization(database: Database, id: str, *, operator: Tenant) -> Organization:
-    """Revokes the organization's keys, and then archives its projects, each by itself. Archiving it again
-    archives what was made meanwhile, and what is left where it was interrupted.
+    """Revokes the organization's keys, and then archives its projects one by one. Archiving it again
+    continues after an interruption, and archives projects that were created meanwhile.
 
     Raises NotFound, and Conflict (`operators_organization`) for the operator's own."""
     with database.write() as session:
@@ -42,12 +42,11 @@ def archive_organization(database: Database, id: str, *, operator: Tenant) -> Or
 
 
 def delete_organization(database: Database, id: str, *, operator: Tenant) -> dict[str, int]:
-    """Deletes every project of an archived organization, each by itself, and with the last one the
-    organization. Its audit log stays, and so does what its projects used in all. Returns how many
-    rows of each table there were.
+    """Deletes every project of an archived organization one by one, and the organization with the last one.
+    Its audit log and the totals of its projects' usage are kept. Returns the number of rows of each table.
 
-    Raises NotFound, and Conflict: `organization_not_archived`, or what `delete_project` raises of any of the
-    projects, before it deletes anything. Call it again to go on where it was interrupted."""
+    Raises NotFound, and Conflict before anything is deleted: `organization_not_archived`, or what
+    `delete_project` raises for any of the projects. After an interruption, call it again to continue."""
     with database.write() as session:
         if not Organizations(session).get(id).is_archived:
             raise Conflict(
@@ -66,7 +65,7 @@ def delete_organization(database: Database, id: str, *, operator: Tenant) -> dic
             if is_last:
                 record_by_operator(session, operator, "organization.deleted", id)
                 Limits(session).remove(id)
-            # Revoked admin keys move to a project that is deleted later, and go with the last one.
+            # Revoked admin keys move to a project that is deleted later, and are deleted with the last one.
             counts.update(delete_project(session, first, heir=others[0] if others else None))
         counts["job_events"] += events
     return dict(+counts)
@@ -75,13 +74,14 @@ def delete_organization(database: Database, id: str, *, operator: Tenant) -> dic
 def _projects(session: Session, organization_id: str) -> list[Tenant]:
     project = tables.Project
     ids = select(project.id).where(project.organization_id == organization_id)
-    # The newest first: the first project of an organization is where its own entries are.
+    # Newest first: the organization's own entries are in its first project.
     newest = ids.order_by(project.created_at.desc(), project.id.desc())
     return [Tenant(organization_id, id) for id in session.scalars(newest)]
 
 
 def _revoke_keys(session: Session, organization_id: str) -> None:
-    """Revokes all but the keys of token holders, which are refused with their projects."""
+    """Revokes all keys except those of token holders, which are refused because their projects are
+    archived."""
     key = tables.ApiKey
     rows = session.scalars(
         select(key)

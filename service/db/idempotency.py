@@ -1,6 +1,6 @@
-"""Records create requests, and decides which of them belong to one call and which one does the work.
+"""Records create requests, and decides which of them belong to the same call and which one does the work.
 
-`service.api.jobs.idempotency` explains the whole."""
+`service.api.jobs.idempotency` explains the whole mechanism."""
 
 import secrets
 import time
@@ -20,7 +20,8 @@ from service.db.tenancy import Tenant
 IN_PROGRESS_SECONDS = 30.0
 """A request that has not been answered after this time is presumed dead."""
 _LONGEST_BACKOFF_SECONDS = 10.0
-"""Between two requests of an SDK. openai's waits at most 8 seconds, unless a response asks for more."""
+"""Longest pause between two requests of an SDK. openai's waits at most 8 seconds, unless a response asks for
+more."""
 _FORGOTTEN_AT_ONCE = 100
 
 
@@ -33,13 +34,13 @@ class CreateRequest:
     began: float
     """When the request arrived, by `time.monotonic`."""
     retry_count: int = 0
-    """How often the client has already sent it."""
+    """How often the client has already retried it."""
     timeout: float | None = None
     """Seconds after which the client gives up waiting for a response."""
     idempotency_key: str | None = None
     """The client's own name for the call."""
     unrecorded_began: float | None = None
-    """When a first request with this key arrived that could not be recorded here, by `time.monotonic`."""
+    """When the first request with this key arrived that could not be recorded here, by `time.monotonic`."""
 
     @property
     def key(self) -> str:
@@ -68,8 +69,8 @@ class IdempotencyKeys:
     def begin(self, request: CreateRequest) -> Claim | Job:
         """Records the request. Returns the job that its call has already created, or the right to create it.
 
-        Raises InProgress while another request of the call is being worked on, unless this one takes over
-        from it, and InvalidRequest if the client's key was used for a different request."""
+        Raises InProgress while another request of the call does the work, unless this one takes over from it,
+        and InvalidRequest if the client's key was used for a different request."""
         self._forget_expired()
         row = self._locked(request.key)
         at = now(self._session)

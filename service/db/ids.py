@@ -6,7 +6,8 @@ import string
 import time
 
 _ALPHABET = string.digits + string.ascii_lowercase
-"""Sorts in this order under every collation, so that SQLite and PostgreSQL order ids alike."""
+"""These characters sort in this order under every collation, so that SQLite and PostgreSQL order ids
+alike."""
 _TIME_CHARACTERS = 10
 _RANDOM_CHARACTERS = 14
 
@@ -21,17 +22,18 @@ def new_id(prefix: str) -> str:
 
 
 def result_file_id(job_id: str) -> str:
-    """Always the same for a job, so that a repeated publish writes the same object."""
+    """Id of the job's result file. It depends only on the job, so that a repeated publish writes the same
+    object."""
     return "file-" + hashlib.sha256(f"results of {job_id}".encode()).hexdigest()[:24]
 
 
 def event_file_id(job_id: str) -> str:
-    """The same for its TensorBoard events."""
+    """The same for the job's TensorBoard event file."""
     return "file-" + hashlib.sha256(f"events of {job_id}".encode()).hexdigest()[:24]
 
 
 def measured_file_id(job_id: str) -> str:
-    """The same for what serving has measured of its model before it is published. No row has this id."""
+    """The same for serving's measurements of the job's model before it is published. No row has this id."""
     return "file-" + hashlib.sha256(f"measurements of {job_id}".encode()).hexdigest()[:24]
 
 

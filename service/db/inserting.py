@@ -1,4 +1,4 @@
-"""Inserts that say what to do about a row that is there already."""
+"""Inserts that define what happens if the row already exists."""
 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
@@ -7,7 +7,7 @@ from service.db import tables
 
 
 def insert(session: Session, table: type[tables.Table]) -> postgresql.Insert | sqlite.Insert:
-    """The database's own insert, with `on_conflict_do_nothing` and `on_conflict_do_update`. Two that insert
-    the same key at once wait for each other, and neither fails."""
+    """The database's own insert, with `on_conflict_do_nothing` and `on_conflict_do_update`. Two transactions
+    that insert the same key at once wait for each other, and neither fails."""
     is_postgres = session.get_bind().dialect.name == "postgresql"
     return postgresql.insert(table) if is_postgres else sqlite.insert(table)

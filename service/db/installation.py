@@ -1,4 +1,4 @@
-"""The state of the whole installation in figures, over all tenants: for metrics, never for clients."""
+"""Figures about the whole installation, over all tenants: for metrics, never for clients."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,34 +27,34 @@ class EndedAttempt:
     """How an attempt ended."""
 
     result: str
-    """finished, stopped or failed; `unknown` if it was ended from outside, as by a cancellation."""
+    """finished, stopped or failed; `unknown` if it was ended from outside, for example by a cancellation."""
     code: str = ""
-    """Why it failed."""
+    """Why it failed, if it did."""
     fault: str = ""
     """job or platform, if it failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Ages and times left are in seconds, and None where there is nothing of the kind."""
+    """Ages and remaining times are in seconds; None if there is nothing of the kind."""
 
     jobs: Mapping[str, int]
-    """Number of jobs that have not ended by status, including statuses without jobs."""
+    """Number of unended jobs by status, including statuses without jobs."""
     oldest_jobs: Mapping[tuple[str, str], float]
-    """Seconds that the job which has waited longest has waited, by status and priority."""
+    """Waiting time in seconds of the job that has waited longest, by status and priority."""
     attempts: Mapping[str, int]
-    """Attempts whose devices are not free yet, by state."""
+    """Number of attempts whose devices are not free yet, by state."""
     ended_attempts: Mapping[EndedAttempt, int]
-    """Recent ones."""
+    """Number of recently ended attempts."""
     sync_age: float | None
     checkpoint_age: float | None
     slots_held: Mapping[str, int]
-    """Training processes by pool; the empty one has those that were placed in none."""
+    """Training processes by pool; the empty name stands for those without a pool."""
     pool_views: Mapping[str, PoolView]
     tokens_per_second: Mapping[str, float]
     """Tokens per second by base."""
     leases: Mapping[str, float]
-    """Time left by name."""
+    """Remaining time by the lease's name."""
     outbox_age: float
     webhooks_pending: int
     webhook_age: float
@@ -94,16 +94,16 @@ _Unreleased = tuple[tables.Attempt, dict[str, Any], dict[str, Any] | None]
 
 def _jobs(session: Session) -> dict[str, int]:
     status = tables.Job.status
-    # Of ended jobs there are ever more, and counting takes as long as there are many.
+    # The number of ended jobs only grows, and counting takes time in proportion to it.
     counts = select(status, func.count()).where(status.in_(UNFINISHED)).group_by(status)
     return dict(session.execute(counts).tuples().all())
 
 
 def _oldest(session: Session) -> dict[tuple[str, str], float]:
     job = tables.Job
-    # A job that was resumed waits since then. While its attempts had devices, it did not wait.
+    # The wait of a resumed job starts when it was resumed. Time with devices does not count as waiting.
     queued = case((job.queued_at > job.created_at, job.queued_at), else_=job.created_at) + job.held_seconds
-    # A job that is published again waits since it was asked for.
+    # The wait of a job that is published again starts when that was requested.
     published = func.coalesce(job.publishing["since"].as_float(), job.trained_at, queued)
     since = case((job.status == JobStatus.PUBLISHING.value, published), else_=queued)
     rows = session.execute(
@@ -150,8 +150,8 @@ def _sync_age(attempts: Sequence[_Unreleased], at: float) -> float | None:
 
 
 def _checkpoint_age(session: Session, at: float) -> float | None:
-    """Seconds since the newest checkpoint, or since the workers started, of the running job for which that is
-    longest; None if no workers are running."""
+    """Seconds since the newest checkpoint of a running job, or since its workers started, for the job for
+    which that is longest; None if no workers are running."""
     newest = (
         select(func.max(tables.Checkpoint.created_at))
         .where(tables.Checkpoint.job_id == tables.Attempt.job_id)
@@ -181,8 +181,8 @@ def _speeds(session: Session) -> Mapping[str, float]:
 
 
 def _sweep_age(session: Session, at: float) -> float | None:
-    """Seconds since the last sweep that came to its end, or since there is something to sweep; None if there
-    is nothing."""
+    """Seconds since the last completed sweep, or since there has been something to sweep; None if there is
+    nothing."""
     since = measured_at(session)
     if since is None:
         since = session.scalar(select(func.min(tables.File.created_at)))
@@ -190,9 +190,9 @@ def _sweep_age(session: Session, at: float) -> float | None:
 
 
 def _webhooks(session: Session) -> tuple[int | None, int, float | None]:
-    """When the oldest entry of the outbox was written, how many deliveries are pending, and since when the
-    one that is due longest could have been tried: nothing is sent to a receiver during the pause after a
-    failure."""
+    """Returns when the oldest outbox entry was written, the number of pending deliveries, and the earliest
+    time at which a pending delivery could have been tried: nothing is sent to a receiver during the pause
+    after a failure."""
     entry, delivery, endpoint = tables.OutboxEntry, tables.WebhookDelivery, tables.WebhookEndpoint
     due_at = case(
         (delivery.next_try_at > endpoint.held_until, delivery.next_try_at), else_=endpoint.held_until

@@ -30,7 +30,7 @@ def current_maintenance(session: Session) -> Maintenance | None:
 
 
 def begin_maintenance(session: Session, tenant: Tenant, *, pauses_jobs: bool) -> Maintenance:
-    """Begins maintenance, or changes it if it has begun. `tenant` is the operator's."""
+    """Starts maintenance, or changes it if it has started. `tenant` is the operator's."""
     set_maintenance(session, pauses_jobs=pauses_jobs)
     record(session, tenant, "maintenance.began", tenant.project_id, data={"pauses_jobs": pauses_jobs})
     row = session.get_one(tables.Maintenance, _ROW)
@@ -45,7 +45,7 @@ def set_maintenance(session: Session, *, pauses_jobs: bool) -> None:
 
 
 def end_maintenance(session: Session, tenant: Tenant) -> None:
-    """Does nothing if there is none."""
+    """Ends maintenance. Does nothing if there is none."""
     if current_maintenance(session) is not None:
         session.execute(delete(tables.Maintenance))
         record(session, tenant, "maintenance.ended", tenant.project_id)

@@ -1,5 +1,5 @@
-"""Changes of the schema: one process at a time makes them, each revision in a transaction of its own, and
-none keeps other processes waiting for long."""
+"""Migrates the schema: one process at a time, each revision in its own transaction, without blocking other
+processes for long."""
 
 import logging
 import sqlite3
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.exc import OperationalError
 
 if TYPE_CHECKING:
-    # Not at run time, because Alembic would take a tenth of the API's start.
+    # Not imported at run time, because Alembic would take a tenth of the API's start-up time.
     from alembic.config import Config
     from alembic.script import Script, ScriptDirectory
 
@@ -22,17 +22,18 @@ log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x74756E657279
-"""Key of PostgreSQL's advisory lock for migrations. Any number, as long as all processes use the same."""
+"""Key of PostgreSQL's advisory lock for migrations. Any number works as long as all processes use the same
+one."""
 _LOCK_NOT_AVAILABLE = "55P03"
 _PATIENCE_SECONDS = 600.0
-"""How long a revision is tried again while other transactions hold the tables that it changes."""
+"""How long a revision is retried while other transactions hold the tables that it changes."""
 _POLL_SECONDS = 0.2
 
 
 def upgrade(engine: Engine, *, lock_seconds: float) -> None:
-    """Brings the schema up to date. What waits for a lock on a table makes every later query of it wait too:
-    a revision gives up after `lock_seconds`, and is tried again after a pause of the same length. Raises
-    OperationalError if that went on for ten minutes."""
+    """Brings the schema up to date. A statement that waits for a lock on a table blocks every later query of
+    the table. So a revision gives up after `lock_seconds`, and is retried after a pause of the same length.
+    Raises OperationalError after ten minutes of retries."""
     from alembic.script import ScriptDirectory
 
     script = ScriptDirectory(str(MIGRATIONS))
@@ -45,8 +46,8 @@ def upgrade(engine: Engine, *, lock_seconds: float) -> None:
 
 @contextmanager
 def migration_lock(engine: Engine) -> Iterator[Connection | None]:
-    """On PostgreSQL, a connection outside of a transaction that holds the lock; it has no time limits. SQLite
-    has no such lock: each of its transactions that write is the only one."""
+    """On PostgreSQL, yields a connection outside of a transaction that holds the lock and has no time limits.
+    SQLite has no such lock: only one of its write transactions runs at a time."""
     if engine.dialect.name == "sqlite":
         yield None
         return
@@ -64,8 +65,8 @@ def migration_lock(engine: Engine) -> Iterator[Connection | None]:
 
 @contextmanager
 def migration_transaction(engine: Engine, *, lock_seconds: float = 0.0) -> Iterator[Connection]:
-    """Call it under the lock. With 0 `lock_seconds` it waits for tables without an end. Raises RuntimeError,
-    with nothing written, if rows would refer to rows that do not exist."""
+    """Call it under the lock. If `lock_seconds` is 0, it waits for tables without a limit. Raises
+    RuntimeError, with nothing written, if rows would refer to rows that do not exist."""
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             with connection.begin():
@@ -100,7 +101,7 @@ def _current(connection: Connection) -> str | None:
 
 
 def _after(script: "ScriptDirectory", current: str | None) -> "Script | None":
-    """Raises CommandError if `current` is a later release's."""
+    """Raises CommandError if `current` belongs to a later release."""
     if current is not None:
         script.get_revision(current)
     following = [one for one in script.walk_revisions() if one.down_revision == current]
@@ -108,7 +109,7 @@ def _after(script: "ScriptDirectory", current: str | None) -> "Script | None":
 
 
 def _create_indexes(connection: Connection, revision: "Script") -> None:
-    """Creates the indexes that the revision would create, before it does and without locking writers out."""
+    """Creates the revision's indexes before the revision does, and without blocking writers."""
     from service.db.new_indexes import create_indexes
 
     if indexes := getattr(revision.module, "INDEXES", ()):
@@ -123,7 +124,7 @@ def _apply(engine: Engine, script: "ScriptDirectory", revision: "Script", lock_s
     with migration_transaction(engine, lock_seconds=lock_seconds) as connection:
         if _current(connection) != revision.down_revision:
             return
-        # As `alembic.command.upgrade` does, which would read all revisions each time.
+        # Does the same as `alembic.command.upgrade`, which would read all revisions each time.
         steps = partial(script._upgrade_revs, revision.revision)
         config = migration_config(connection)
         with EnvironmentContext(config, script, fn=lambda current, _: steps(current)):
@@ -165,8 +166,9 @@ def _oldest_transactions(engine: Engine) -> str:
 
 @contextmanager
 def _foreign_keys_checked_at_the_end(connection: Connection) -> Iterator[None]:
-    """Lets a table be made anew while rows refer to it, which is how SQLite changes columns: dropping the old
-    table would fail, or delete those rows (https://sqlite.org/lang_altertable.html#otheralter)."""
+    """Allows a table to be recreated while rows refer to it, which is how SQLite changes columns: dropping
+    the old table would otherwise fail, or delete those rows
+    (https://sqlite.org/lang_altertable.html#otheralter)."""
     sqlite = connection.connection.driver_connection
     assert isinstance(sqlite, sqlite3.Connection)
     sqlite.execute("PRAGMA foreign_keys = OFF")  # has no effect within a transaction

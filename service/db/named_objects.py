@@ -1,5 +1,5 @@
-"""The objects that rows name by their keys, each of which must be in storage. A manifest names further ones,
-in its own folder."""
+"""The objects whose keys are in rows; each of them must be in storage. A manifest names further objects, in
+its own folder."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ _Query = Select[str, int, str, str]
 class NamedObject:
     key: str
     bytes: int | None
-    """None if only the object itself says so."""
+    """None if only the object itself tells its size."""
     what: str
-    """What kind of row names it."""
+    """Kind of the row that names it."""
     owner: str
     """Id of that row."""
 
@@ -40,7 +40,7 @@ T = TypeVar("T", bound=Listed)
 
 def named_objects(session: Session, folder: str) -> Iterator[NamedObject]:
     """Objects named by rows, in one of `keys.FOLDERS`, in the order in which a store lists them. Several rows
-    may name one."""
+    may name the same object."""
     if folder in _QUERIES:
         rows = union_all(*_QUERIES[folder]).subquery()
         collation = "C" if session.get_bind().dialect.name == "postgresql" else "BINARY"
@@ -57,8 +57,9 @@ def is_named(session: Session, folder: str, key: str) -> bool:
 def joined(
     found: Iterable[T], named: Iterable[NamedObject]
 ) -> Iterator[tuple[T, NamedObject | None] | tuple[None, NamedObject]]:
-    """Merges the objects of a folder in storage with the named ones, each key once: what is there, with a row
-    that names it if any does, and what is named and not there. Both are in the order of their keys."""
+    """Merges a folder's objects in storage with the named ones, each key once: stored objects, with a row
+    that names them if there is one, and named objects that are missing. Both inputs are in the order of their
+    keys."""
     names = (next(of_key) for _, of_key in groupby(named, key=lambda one: one.key))
     name = next(names, None)
     for one in found:

@@ -1,4 +1,4 @@
-"""Indexes that a migration adds to tables which may be large."""
+"""Indexes that a migration adds to possibly large tables."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True, slots=True)
 class NewIndex:
-    """A revision lists its own as `INDEXES`."""
+    """A new index. A revision lists its own as `INDEXES`."""
 
     name: str
     table: str
     columns: Sequence[str]
     where: str | None = None
-    """The rows that it holds; None for all."""
+    """Condition for the rows in the index; None for all rows."""
 
 
 def create_indexes(
     connection: Connection, indexes: Iterable[NewIndex], *, concurrently: bool = False
 ) -> None:
-    """Creates those that do not exist. `concurrently`: without locking writers out, which PostgreSQL does
-    only outside of a transaction; what an interrupted creation has left behind is replaced."""
+    """Creates the indexes that do not exist. `concurrently`: without blocking writers, which PostgreSQL does
+    only outside of a transaction; the remains of an interrupted creation are replaced."""
     operations = Operations(MigrationContext.configure(connection))
     for index in indexes:
         is_valid = _is_valid(connection, index)
@@ -43,7 +43,7 @@ def create_indexes(
 
 
 def _is_valid(connection: Connection, index: NewIndex) -> bool | None:
-    """None: it does not exist. An index of SQLite is always valid."""
+    """Whether the index is valid; None if it does not exist. An index of SQLite is always valid."""
     if connection.dialect.name == "sqlite":
         found = text("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = :name")
     else:

@@ -1,4 +1,4 @@
-"""Pages of lists. The id of a page's last item leads to the next one."""
+"""Pages of lists. The id of a page's last item is the cursor for the next page."""
 
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -29,11 +29,12 @@ def page(
     limit: int,
     order: Order = "desc",
 ) -> Page[Item]:
-    """The rows of `statement` after the one with the id `after`, ordered by `key`, which must be unique.
+    """Returns the rows of `statement` after the one with the id `after`, ordered by `key`, which must be
+    unique.
 
-    `after` is looked up in `cursors`, which may hold rows that `statement` leaves out because they were
+    `after` is looked up in `cursors`. These may include rows that `statement` leaves out because they were
     deleted or do not match its filter, so that a cursor stays valid. Raises InvalidRequest if `cursors` does
-    not hold it.
+    not contain it.
     """
     if after is not None:
         position = _position(session, cursors, key, after)

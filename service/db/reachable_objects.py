@@ -1,4 +1,4 @@
-"""Finds the objects in storage that are still needed: those that rows of the database refer to.
+"""Finds the objects in storage that are still needed: those to which rows of the database refer.
 
 A sweep first lists an object, then asks here, and deletes it last. That order makes it safe at any time,
 without any coordination with the processes that write objects:
@@ -6,11 +6,12 @@ without any coordination with the processes that write objects:
 - A row announces every object before its first byte is written: an incoming file has a row of its own, a
   part its upload's row, an attempt's objects the attempt's row, and a result file its job, which is
   publishing. So the row of an object that was listed exists when the rows are read.
-- What is not needed any more is never needed again. Deleted files, models and checkpoints do not come back,
-  a job or an upload that has ended stays so, and a replaced attempt is fenced off. What would become unneeded
-  by the clock is recorded first (`expire`), under the lock that a new user of it takes too.
-- A compiled data set may be deleted at any time. Without it, the file is compiled again. The same holds for
-  what serving has measured of a model that is to be published.
+- An object that is no longer needed is never needed again. Deleted files, models and checkpoints do not come
+  back, a job or an upload that has ended stays ended, and a replaced attempt is fenced off. Before anything
+  becomes unneeded because time has passed, that is recorded (`expire`), under the lock that a new user of it
+  takes too.
+- A compiled data set may be deleted at any time. Without it, the file is compiled again. The same applies to
+  serving's measurements of a model that is to be published.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -54,13 +55,13 @@ class ReachableJobObjects:
     writing_attempt: int | None
     """Number of the attempt that may be writing now."""
     newest_step: int
-    """Step of the newest listed checkpoint; 0 without any. A later one may be under way."""
+    """Step of the newest listed checkpoint; 0 if there is none. A later one may be in progress."""
     resume_step: int
-    """Step of the newest resume state; 0 without any. A later one may be under way."""
+    """Step of the newest resume state; 0 if there is none. A later one may be in progress."""
     weights: frozenset[str]
-    """Folders whose weights are needed: of checkpoints that are named or that jobs start from."""
+    """Folders with needed weights: those of checkpoints that have a name or from which jobs start."""
     states: frozenset[str]
-    """Folders whose resume state is needed."""
+    """Folders with needed resume states."""
 
     def contains(self, place: AttemptKey) -> bool:
         is_writing = place.number == self.writing_attempt
@@ -73,7 +74,7 @@ class ReachableJobObjects:
 
 @dataclass(frozen=True, slots=True)
 class ReachableObjects:
-    """Given places that are still needed."""
+    """The subset of the given places that is still needed."""
 
     files: frozenset[str] = frozenset()
     uploads: frozenset[str] = frozenset()
@@ -82,7 +83,7 @@ class ReachableObjects:
     imports: frozenset[str] = frozenset()
     exports: frozenset[str] = frozenset()
     report_seconds: dict[str, float] = field(default_factory=dict)
-    """How long data reports are kept, by the SHA-256 of their file, if not for as long as the file."""
+    """How long data reports are kept, by the SHA-256 of their file, if not as long as the file."""
 
     def contains(self, place: ObjectKey, *, age_seconds: float = 0.0) -> bool:
         match place:
@@ -104,7 +105,7 @@ class ReachableObjects:
 
 def has_been_used(session: Session) -> bool:
     """Whether the database was ever used. Rows of files, uploads and jobs are deleted only with a project,
-    which the audit log tells of."""
+    and the audit log records that."""
     of_projects = (select(column).limit(1) for column in (tables.File.id, tables.Upload.id, tables.Job.id))
     deleted = select(tables.AuditEntry.id).where(tables.AuditEntry.type == "project.deleted").limit(1)
     return any(session.scalar(found) is not None for found in (*of_projects, deleted))
@@ -117,9 +118,9 @@ def expire(
     resume_state_seconds: float,
     retention: RetentionRules = RetentionRules(),
 ) -> None:
-    """Records for good what has become unneeded by the clock: incoming files whose process must be dead,
-    uploads and files that have expired, and the resume state of jobs that ended `resume_state_seconds` ago,
-    or as long as their project keeps it. Use `Database.write`."""
+    """Records permanently what has become unneeded because time has passed: incoming files whose process must
+    be dead, expired uploads and files, and the resume state of jobs that ended `resume_state_seconds` ago, or
+    longer ago than their project keeps it. Use `Database.write`."""
     places = list(places)
     IncomingFiles(session).abandon_expired()
     expire_uploads(session)
@@ -132,7 +133,7 @@ def expire(
 def find_reachable(
     session: Session, places: Iterable[ObjectKey], *, retention: RetentionRules = RetentionRules()
 ) -> ReachableObjects:
-    """Use `Database.read`, so that all rows are of one moment."""
+    """Use `Database.read`, so that all rows are read as of the same moment."""
     places = list(places)
     files = {place.file_id for place in places if isinstance(place, FileKey)}
     uploads = {place.upload_id for place in places if isinstance(place, PartKey)}
@@ -164,7 +165,7 @@ def find_reachable(
 
 
 def _delete_expired(session: Session, file_ids: Collection[str]) -> None:
-    """Deletes expired files as `Files.delete` would: a file that a job uses stays until the job has ended."""
+    """Deletes expired files like `Files.delete`: a file that a job uses stays until the job has ended."""
     at = int(now(session))
     expired = session.scalars(
         select(tables.File)
@@ -172,7 +173,7 @@ def _delete_expired(session: Session, file_ids: Collection[str]) -> None:
         .order_by(tables.File.id)
         .with_for_update(skip_locked=True)
     ).all()
-    # A separate statement after the locks, so that it sees the jobs of transactions that held them before.
+    # A separate statement after the locks, so that it sees jobs of transactions that held the locks before.
     used = set(session.scalars(files_in_use())) if expired else set()
     held = {id: held_of(session, id) for id in {row.project_id for row in expired}}
     for row in expired:
@@ -210,7 +211,7 @@ def _end_resume_state(
         .order_by(job.id)
         .with_for_update(skip_locked=True)
     ).all()
-    # After the locks, which whoever places a hold on a job takes, too.
+    # Read after the locks, which are also taken to place a hold on a job.
     held = {id: held_of(session, id) for id in {row.project_id for row in rows}}
     checkpoint = tables.Checkpoint
     # Runners of earlier releases stored a state with each checkpoint.
@@ -227,7 +228,7 @@ def _end_resume_state(
 def _report_seconds(
     session: Session, file_sha256s: Collection[str], retention: RetentionRules
 ) -> dict[str, float]:
-    """What several projects have is kept by the one that keeps it longest."""
+    """A report that several projects have is kept as long as the project with the longest term keeps it."""
     if not file_sha256s:
         return {}
     file = tables.File
@@ -251,7 +252,7 @@ def _reachable_files(session: Session, ids: Collection[str]) -> frozenset[str]:
     written = select(tables.File.id).where(tables.File.id.in_(ids), tables.File.deleted_at.is_(None))
     on_their_way = select(tables.IncomingFile.file_id).where(tables.IncomingFile.file_id.in_(ids))
     found = frozenset([*session.scalars(written), *session.scalars(on_their_way)])
-    # Jobs are only looked through for what is left: few files of a page, as a rule none.
+    # Jobs are searched only for the remaining files: few of a page, and usually none.
     return found if found.issuperset(ids) else found | _result_files(session)
 
 
@@ -279,7 +280,8 @@ def _reachable_imports(session: Session, ids: Collection[str]) -> frozenset[str]
 
 
 def _reachable_exports(session: Session, ids: Collection[str]) -> frozenset[str]:
-    """Exports that are being made, or whose result exists for its owner: `expire` records which do not."""
+    """Exports that are being made, or whose result exists for its owner: `expire` records which ones do
+    not."""
     export = tables.ModelExport
     needed = select(export.id).where(
         export.id.in_(ids), export.status != "failed", export.deleted_at.is_(None)
@@ -318,9 +320,9 @@ def _reachable_job_objects(session: Session, ids: Collection[str]) -> dict[str, 
 
 
 def _states(job: tables.Job, forms: Mapping[str, str], *, is_held: bool) -> frozenset[str]:
-    """Folders of the resume states of the job itself. `forms` are those of its named checkpoints by
+    """Folders of the resume states of the job itself. `forms` are the forms of its named checkpoints, by
     folder."""
-    # A prefix cannot be trained from its served form. What was learned is in its resume state.
+    # A prefix cannot be trained from its served form. Its trainable form is in the resume state.
     prefixes = frozenset(folder for folder, form in forms.items() if form == "prefix")
     if job.resume_state_gone_at is not None:
         return prefixes
@@ -362,8 +364,8 @@ def _named_checkpoints(session: Session, ids: Collection[str]) -> dict[str, list
 
 
 def _continued(session: Session) -> set[str]:
-    """Folders of the checkpoints that unfinished jobs start from. They stay complete, even if their names
-    were deleted since: the job may need the optimizer state."""
+    """Folders of the checkpoints from which unfinished jobs start. They stay complete, even if their names
+    were deleted in the meantime: the job may need the optimizer state."""
     keys = session.scalars(
         select(tables.Job.start_from).where(
             tables.Job.status.in_(UNFINISHED), tables.Job.start_from.is_not(None)

@@ -1,6 +1,6 @@
-"""Disk space that is reserved for deleting.
+"""Disk space that is reserved for deletions.
 
-Without it nothing could be deleted on a full disk, because a deletion first writes a row.
+Without it, nothing could be deleted on a full disk, because a deletion first writes a row.
 """
 
 import os
@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _SIZES = (4 << 20, 1 << 20, 256 << 10)
-"""Bytes to reserve: the largest size for which there is room."""
+"""Numbers of bytes to try to reserve: the first for which there is room is used."""
 
 
 class ReservedSpace:
-    """A file at `path` that takes the space, and is removed while something is deleted on a full disk."""
+    """A file at `path` that occupies the space, and is removed while something is deleted on a full disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""How often, and after which pauses, what failed for the platform's sake is tried again."""
+"""How often, and after which pauses, operations are retried after platform faults."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     max_faults: int = 3
-    """Number of faults without any progress between them that fails a job."""
+    """The job fails after this number of faults without any progress between them."""
     first_seconds: float = 2.0
     max_seconds: float = 60.0
 
@@ -18,7 +18,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PublishPolicy:
-    """How long, and after which pauses, publishing a trained model is tried again."""
+    """How long, and after which pauses, publishing a trained model is retried."""
 
     timeout_seconds: float = 7 * 86_400.0
     first_seconds: float = 2.0

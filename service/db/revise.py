@@ -1,4 +1,4 @@
-"""`python -m service.db.revise "Add a column"`: writes the migration that leads to the current `tables.py`.
+"""`python -m service.db.revise "Add a column"` writes the migration to the current `tables.py`.
 
 Read the result before you commit it: a renamed column, for example, looks like a dropped one and a new one.
 """

@@ -1,4 +1,4 @@
-"""What the service's own role may do in PostgreSQL, where another one owns the tables."""
+"""The rights of the service's own role in PostgreSQL, if another role owns the tables."""
 
 from sqlalchemy import Connection, inspect, text
 
@@ -13,12 +13,12 @@ _POWERS = text(
 
 
 def grant(database: Database, role: str) -> None:
-    """Lets `role` do what the API and the scheduler do: read and write rows, but change no table, and only
-    add to the audit log. Run it as the owner, after every migration. What `role` could do more in these
-    tables before is taken back.
+    """Grants `role` what the API and the scheduler need: to read and write rows, but not to change tables,
+    and only to add to the audit log. Run it as the owner, after every migration. Any further rights of `role`
+    on these tables are revoked.
 
-    Raises InvalidConfiguration if there are no roles in this database, or the role does not exist or could
-    change tables anyway."""
+    Raises InvalidConfiguration if this database has no roles, or if the role does not exist or could change
+    tables anyway."""
     if database.dialect != "postgresql":
         raise InvalidConfiguration("SQLite has no roles: grant to one in PostgreSQL.")
     with database.migrating() as connection:

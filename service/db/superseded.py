@@ -1,5 +1,6 @@
-"""Folders in storage of which something has been superseded, from the transaction that supersedes it until
-its objects are deleted. What is written down here needs no sweep, which finds it only after a day."""
+"""Folders in storage with superseded objects, recorded from the transaction that supersedes them until the
+objects are deleted. Recorded folders need not wait for a sweep, which would find the objects only after a
+day."""
 
 from collections.abc import Iterable
 
@@ -12,7 +13,7 @@ from service.db.database import now
 
 
 def note_superseded(session: Session, manifest_keys: Iterable[str], *, at: float) -> None:
-    """Remembers the folders of these manifests."""
+    """Records the folders of these manifests."""
     for key in manifest_keys:
         folder = folder_of(key)
         if session.get(tables.SupersededFolder, folder) is None:
@@ -21,7 +22,7 @@ def note_superseded(session: Session, manifest_keys: Iterable[str], *, at: float
 
 
 def superseded_folders(session: Session, *, seconds: float = 0.0) -> list[str]:
-    """The folders that have waited for their deletion for so long, the oldest first."""
+    """The folders that have waited at least this long for their deletion, oldest first."""
     table = tables.SupersededFolder
     waited = table.created_at <= now(session) - seconds
     return list(session.scalars(select(table.folder).where(waited).order_by(table.created_at, table.folder)))

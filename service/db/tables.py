@@ -42,13 +42,13 @@ class Table(DeclarativeBase):
 
 
 def _some(name: str, *columns: str, where: str) -> Index:
-    """Index of the rows for which `where` holds."""
+    """Index of the rows that satisfy `where`."""
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 def _referring(table: str, column: str, *, rarely: bool = False) -> Index:
-    """Index of a column that refers to rows which are deleted: each deletion looks for the rows that refer to
-    it. `rarely`: most rows refer to none."""
+    """Index of a column that refers to rows that are deleted: each deletion looks for the referring rows.
+    `rarely`: in most rows, the column is null."""
     name = f"ix_{table}_{column}"
     return _some(name, column, where=f"{column} IS NOT NULL") if rarely else Index(name, column)
 
@@ -60,15 +60,15 @@ class Organization(Table):
     name: Mapped[str]
     created_at: Mapped[int]
     audit_entries: Mapped[int] = mapped_column(default=0, server_default="0")
-    """How many its audit log has."""
+    """Number of entries in its audit log."""
     audit_sha256: Mapped[str] = mapped_column(default=NO_ENTRY, server_default=NO_ENTRY)
-    """Hash of the newest of them."""
+    """Hash of the newest entry."""
     retention: Mapped[dict[str, Any] | None]
-    """Days by RetentionKind, for projects that have none of their own; null keeps for good."""
+    """Days by RetentionKind, for projects without days of their own; null keeps the data forever."""
 
 
 class AuditEntry(Table):
-    """Only added. Triggers refuse changes and removals."""
+    """Append-only: triggers refuse changes and removals."""
 
     __tablename__ = "audit_log"
     __table_args__ = (
@@ -95,11 +95,11 @@ class AuditEntry(Table):
     project_id: Mapped[str]
     """The project that the change was about."""
     actor_id: Mapped[str | None]
-    """The API key. None for what Tunery did by itself."""
+    """Id of the API key. None for what Tunery did by itself."""
     service_account_id: Mapped[str | None]
     resource_id: Mapped[str]
     body: Mapped[str]
-    """The entry as JSON, exactly as it was hashed. The other columns are there to find it by."""
+    """The entry as JSON, exactly as it was hashed. The other columns only serve to find it."""
     sha256: Mapped[str]
 
 
@@ -111,11 +111,12 @@ class Project(Table):
     name: Mapped[str]
     created_at: Mapped[int]
     archived_at: Mapped[int | None]
-    """An archived project's keys are refused. What it owns stays."""
+    """The keys of an archived project are refused. What it owns is kept."""
     rights: Mapped[dict[str, Any] | None]
     """Models and methods that the project may use; null allows everything."""
     retention: Mapped[dict[str, Any] | None]
-    """Days by RetentionKind; null keeps for good. Without an entry, the organization's applies."""
+    """Days by RetentionKind; null keeps the data forever. If a kind is missing, the organization's term
+    applies."""
     encryption_key: Mapped[str | None]
     """Key with which storage encrypts what is written for the project; null leaves the choice to storage."""
 
@@ -132,7 +133,7 @@ class ServiceAccount(Table):
     name: Mapped[str]
     created_at: Mapped[int]
     deleted_at: Mapped[int | None]
-    """Its keys were revoked with it."""
+    """Set when the account was deleted. Its keys were revoked at the same time."""
 
 
 class ApiKey(Table):
@@ -140,7 +141,7 @@ class ApiKey(Table):
     __table_args__ = (Index("ix_api_keys_project_created", "project_id", "created_at", "id"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    """The public part of the key, which finds the row."""
+    """The public part of the key, by which its row is found."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     """An admin key acts in this project unless a request names another one."""
@@ -152,17 +153,17 @@ class ApiKey(Table):
     is_admin_key: Mapped[bool] = mapped_column(server_default=false())
     """Whether it may manage its organization, and act in all of its projects."""
     is_operators: Mapped[bool] = mapped_column(server_default=false())
-    """Whether the operator set it, through the environment or the data folder."""
+    """Whether it is an operator's key, set through the environment or the data folder."""
     created_at: Mapped[int]
     expires_at: Mapped[int | None]
     revoked_at: Mapped[int | None]
     replaced_at: Mapped[int | None]
-    """When another operator's key replaced it. Null again once this one is set again."""
+    """When another operator's key replaced it. Null again once this key is set again."""
     last_used_at: Mapped[int | None]
     """Accurate to a minute."""
     issuer: Mapped[str | None] = mapped_column(Text)
-    """Identity provider of the tokens that the row stands for: those with the subject `name`, in this
-    project. It has no secret."""
+    """Identity provider of the tokens that the row stands for: tokens with the subject `name`, in this
+    project. Such a row has no secret."""
 
 
 class File(Table):
@@ -184,16 +185,16 @@ class File(Table):
     """uploaded, processed or error."""
     status_details: Mapped[str | None] = mapped_column(Text)
     format: Mapped[str | None]
-    """A DatasetFormat. Null until the lines have been read, and for other purposes than fine-tune."""
+    """A DatasetFormat. Null until the lines have been read, and for purposes other than fine-tune."""
     n_examples: Mapped[int | None]
     created_at: Mapped[int]
     expires_at: Mapped[int | None]
     deleted_at: Mapped[int | None]
-    """Deleted files are absent for clients at once; a sweep frees their storage later."""
+    """A deleted file is absent for clients at once; a sweep frees its storage later."""
 
 
 class IncomingFile(Table):
-    """A file whose bytes are being stored, and which has no row of its own yet."""
+    """A file whose bytes are being stored, and which does not have its own row yet."""
 
     __tablename__ = "incoming_files"
 
@@ -217,7 +218,7 @@ class Upload(Table):
     filename: Mapped[str] = mapped_column(Text)
     purpose: Mapped[str]
     bytes: Mapped[int]
-    """Bytes of the whole file, as announced."""
+    """Announced size of the whole file in bytes."""
     expires_after_seconds: Mapped[int | None]
     """The file's lifetime."""
     status: Mapped[str]
@@ -225,17 +226,17 @@ class Upload(Table):
     created_at: Mapped[int]
     expires_at: Mapped[int]
     completer: Mapped[str | None]
-    """The request that is joining the parts: the fence."""
+    """The request that is joining the parts. It serves as the fence."""
     completer_expires_at: Mapped[float | None]
-    """When that request counts as dead unless it renews its claim."""
+    """When that request counts as dead, unless it renews its claim."""
     part_ids_sha256: Mapped[str | None]
-    """Digest of the ids that the upload was completed with, in their order."""
+    """Digest of the part ids, in order, with which the upload was completed."""
     file_id: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
-    """Once completed."""
+    """Set once the upload is completed."""
 
 
 class UploadPart(Table):
-    """A stored part. Its row lasts as long as its upload is pending."""
+    """A stored part. Its row exists as long as its upload is pending."""
 
     __tablename__ = "upload_parts"
 
@@ -273,13 +274,13 @@ class Job(Table):
     model: Mapped[str]
     """Alias of the base."""
     api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
-    """The key that created it."""
+    """The API key that created it."""
     traceparent: Mapped[str | None]
     """Trace parent (W3C Trace Context) of the request that created the job; null if it was not traced."""
     training_file: Mapped[str] = mapped_column(ForeignKey("files.id"))
     validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
     general_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"))
-    """Replaces the built-in general set on which forgetting is measured."""
+    """Replaces the built-in general set, on which forgetting is measured."""
     start_from: Mapped[str | None]
     """Manifest key of the tuned weights that the job starts from; null starts from the base."""
     suffix: Mapped[str | None]
@@ -291,7 +292,7 @@ class Job(Table):
     training: Mapped[dict[str, Any]]
     """TrainingOptions."""
     config: Mapped[dict[str, Any] | None]
-    """TrainingConfig, once resolved."""
+    """TrainingConfig, once it is resolved."""
     job_metadata: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     integrations: Mapped[list[Any] | None]
     """Integrations of the request and of its `tunery` object."""
@@ -316,50 +317,53 @@ class Job(Table):
     """Number of the newest attempt. Older attempts are fenced off by it."""
     next_event_seq: Mapped[int] = mapped_column(default=0)
     faults: Mapped[int] = mapped_column(default=0, server_default="0")
-    """Platform faults since the job's last progress."""
+    """Number of platform faults since the job's last progress."""
     retry_at: Mapped[float | None]
     """After a fault, or after a try to publish, the time before which the job is not retried."""
     trained_at: Mapped[int | None]
-    """When training was complete. It stays, however often the model is published."""
+    """When training was complete. It does not change, however often the model is published."""
     publishing: Mapped[dict[str, Any] | None]
-    """Publishing: from the moment when training was complete and the weights were stored."""
+    """Publishing: set from the moment when training was complete and the weights were stored."""
     waiting_since: Mapped[float | None]
     """When the current step first found that something it needs does not answer."""
     waited_for: Mapped[list[Any] | None]
-    """Codes of what did not answer. Each has been reported to the job's owner once."""
+    """Codes of the dependencies that did not answer. Each has been reported to the job's owner once."""
     priority: Mapped[str] = mapped_column(default="normal", server_default="normal")
     """A Priority."""
     start_by: Mapped[int | None]
-    """If it has not started until then, it fails."""
+    """The job fails if it has not started by then."""
     queued_at: Mapped[float] = mapped_column(default=0.0, server_default="0")
-    """Since when it waits, which is its age in the queue: its creation, or the last time that its owner
-    resumed it."""
+    """Start of its waiting time, which determines its place in the queue: its creation, or the last time when
+    its owner resumed it."""
     held_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
-    """Seconds that the job's finished attempts have had devices since `queued_at`: that was no waiting."""
+    """Seconds for which its finished attempts have had devices since `queued_at`: these do not count as
+    waiting."""
     gangs: Mapped[list[Any] | None]
-    """Once planned: in which pools it can run, with how many workers and for how long."""
+    """Once planned: the pools in which it can run, with how many workers and for how long."""
     gang_shape: Mapped[str] = mapped_column(default="", server_default="")
-    """Digest of the pools of `gangs` and of the fewest workers in each. Empty until planned."""
+    """Digest of the pools in `gangs` and of the minimum of workers in each. Empty until the job is
+    planned."""
     is_displaced: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Whether the scheduler has it pause, for the sake of another job: it then goes back to the queue."""
+    """Whether the scheduler pauses it to make room for another job: it then goes back to the queue."""
     resize_to: Mapped[int | None]
-    """The workers that an elastic job goes on with, once it has saved its state for that. Null otherwise."""
+    """The number of workers with which an elastic job continues after it has saved its state for that; else
+    null."""
     displacements: Mapped[int] = mapped_column(default=0, server_default="0")
-    """How often the scheduler has had it pause."""
+    """How often the scheduler has paused it."""
     created_at: Mapped[int]
     finished_at: Mapped[int | None]
     resume_state_gone_at: Mapped[int | None]
-    """Time since which no other job may request the optimizer state of this job's checkpoints."""
+    """Since when no other job may request the optimizer state of this job's checkpoints."""
     resume_manifest_key: Mapped[str | None]
     """Manifest of the newest resume state; null if no runner has named one."""
     resume_step: Mapped[int] = mapped_column(default=0, server_default="0")
-    """The step of that state."""
+    """The step of that resume state."""
     resume_saved_at: Mapped[float | None]
-    """When that state was reported."""
+    """When that resume state was reported."""
 
 
 class QueuePlace(Table):
-    """Where a queued job stands, as the leading scheduler last decided. A job without a row is new in the
+    """The place of a queued job, as the leading scheduler last decided. A job without a row is new in the
     queue, or far from its head."""
 
     __tablename__ = "queue_places"
@@ -372,27 +376,25 @@ class QueuePlace(Table):
     message: Mapped[str] = mapped_column(Text)
     starts_at: Mapped[float | None]
     ends_at: Mapped[float | None]
-    """When it is expected to start and to end. Null if that is not known."""
+    """Expected times of its start and end. Null if they are not known."""
     told: Mapped[str]
-    """The reason that the newest event of the job named, and whether its owner has been warned of a late
-    start."""
+    """The reason given in the job's newest event, and whether its owner has been warned of a late start."""
     told_at: Mapped[float]
 
 
 class DeviceUse(Table):
-    """What a project's ended attempts have used of devices, decayed: what was used half-lives ago counts
-    less."""
+    """Decayed device use of a project's ended attempts: use counts half as much after each half-life."""
 
     __tablename__ = "device_use"
 
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
     device_seconds: Mapped[float]
     at: Mapped[float]
-    """The time that the sum is decayed to."""
+    """The time to which the sum is decayed."""
 
 
 class IdempotencyKey(Table):
-    """A create request and its client's tries at it, which `service.api.jobs.idempotency` tells apart."""
+    """A create request and its retries by the client; `service.api.jobs.idempotency` tells calls apart."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (
@@ -402,22 +404,22 @@ class IdempotencyKey(Table):
 
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
-    """The client's own; or the API key and the body, of which only the latest call is kept."""
+    """The client's key; or the API key and the body, for which only the latest call is kept."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     request_sha256: Mapped[str]
     call: Mapped[str]
-    """Names the call that all its tries belong to."""
+    """Identifies the call to which all its requests belong."""
     owner: Mapped[str]
-    """The try that does the work: the fence."""
+    """The request that does the work. It serves as the fence."""
     is_first_seen: Mapped[bool]
-    """Whether the call's first try has come, or only a retry."""
+    """Whether the call's first request has arrived, or only a retry."""
     began_at: Mapped[float]
-    """When the first try that was seen began."""
+    """When the first request that was seen began."""
     claimed_at: Mapped[float]
     answered_at: Mapped[float | None]
-    """When a try was last answered with the job."""
+    """When a request was last answered with the job."""
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
-    """null: the work is under way, or came to nothing."""
+    """Null: the work is in progress, or has failed."""
     expires_at: Mapped[float]
 
 
@@ -434,23 +436,23 @@ class Attempt(Table):
     state: Mapped[str]
     """submitting, submitted, running or ended."""
     resume_from: Mapped[str | None]
-    """Manifest key of the checkpoint that it started from."""
+    """Manifest key of the checkpoint from which it started."""
     pool: Mapped[str | None]
-    """Where the scheduler has placed it. Null if it was placed by an earlier release."""
+    """The pool in which the scheduler has placed it. Null if an earlier release placed it."""
     num_workers: Mapped[int | None]
-    """How many devices it takes. Null for those of earlier releases."""
+    """Number of devices that it holds. Null for attempts of earlier releases."""
     nodes: Mapped[dict[str, Any] | None]
-    """How many of its workers run on each of Ray's nodes, once that is known."""
+    """Number of its workers on each of Ray's nodes, once that is known."""
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     """When its workers got their devices. None while it waits for them."""
     heartbeat_at: Mapped[float]
     """Time of the last accepted sync, or of the submission until the first sync."""
     result: Mapped[dict[str, Any] | None]
-    """The runner's final state; for a lost attempt, a `failed` that says so."""
+    """The runner's final state; for a lost attempt, a `failed` state that says so."""
     ended_at: Mapped[float | None]
     released_at: Mapped[float | None]
-    """When Ray was found to hold nothing of it any more. Its resources count as taken until then."""
+    """When Ray was found to hold nothing for it any more. Its devices count as held until then."""
 
 
 class JobEvent(Table):
@@ -463,7 +465,7 @@ class JobEvent(Table):
     id: Mapped[str] = mapped_column(unique=True)
     attempt: Mapped[int | None]
     attempt_seq: Mapped[int | None]
-    """The runner's own number, which identifies a repeated upload. Null for the service's own events."""
+    """The runner's own number, which identifies a repeated upload. Null for events of the service itself."""
     level: Mapped[str]
     type: Mapped[str]
     message: Mapped[str] = mapped_column(Text)
@@ -492,18 +494,18 @@ class Checkpoint(Table):
 
 
 class SupersededFolder(Table):
-    """A folder in storage of which something has been superseded. The scheduler deletes from it what is not
-    needed any more, and then the row."""
+    """A folder in storage with superseded objects. The scheduler deletes the objects that are no longer
+    needed, and then the row."""
 
     __tablename__ = "superseded_folders"
 
     folder: Mapped[str] = mapped_column(primary_key=True)
-    """The beginning of the objects' keys, with a slash at the end."""
+    """Prefix of the objects' keys, ending with a slash."""
     created_at: Mapped[float]
 
 
 class Model(Table):
-    """A published tuned model. Its weights are the checkpoint's."""
+    """A published tuned model. Its weights are those of a checkpoint."""
 
     __tablename__ = "models"
     __table_args__ = (Index("ix_models_manifest_key", "manifest_key"),)
@@ -515,14 +517,14 @@ class Model(Table):
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), unique=True)
     """Null for an imported model."""
     import_id: Mapped[str | None] = mapped_column(ForeignKey("model_imports.id"), unique=True)
-    """Null for a model that a job made."""
+    """Null for a model that a job produced."""
     base: Mapped[str]
     form: Mapped[str]
     """WeightsForm."""
     manifest_key: Mapped[str]
     manifest_sha256: Mapped[str]
     parity: Mapped[dict[str, Any] | None]
-    """Parity: what the publish gate measured. Null for an imported model, and for one that was published
+    """Parity: what the publish gate measured. Null for an imported model, and for a model that was published
     without the gate."""
     report: Mapped[dict[str, Any] | None]
     """An EvaluationReport; null if the job had none."""
@@ -531,7 +533,7 @@ class Model(Table):
 
 
 class ModelImport(Table):
-    """An adapter that was trained elsewhere, on its way to become a model."""
+    """An adapter that was trained elsewhere and is to become a model."""
 
     __tablename__ = "model_imports"
     __table_args__ = (
@@ -553,12 +555,12 @@ class ModelImport(Table):
     output_model: Mapped[str]
     """The model's name: chosen at creation, and public once the import has succeeded."""
     training: Mapped[dict[str, Any] | None]
-    """TrainingOptions that continue the adapter, once it was validated."""
+    """TrainingOptions that continue the adapter, set once it has been validated."""
     error: Mapped[dict[str, Any] | None]
     """code, message, param."""
     created_at: Mapped[int]
     faults: Mapped[int] = mapped_column(default=0, server_default="0")
-    """Platform faults so far."""
+    """Number of platform faults so far."""
     waiting_since: Mapped[float | None]
     """When it was first found that something it needs does not answer."""
     retry_at: Mapped[float | None]
@@ -567,7 +569,7 @@ class ModelImport(Table):
 
 
 class ModelExport(Table):
-    """Tuned weights in another program's format, made or being made."""
+    """Tuned weights in another program's format, finished or in progress."""
 
     __tablename__ = "model_exports"
     __table_args__ = (
@@ -578,17 +580,17 @@ class ModelExport(Table):
     id: Mapped[str] = mapped_column(primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
-    """The project that asked for it, which may be another one than the model's."""
+    """The project that requested it, which may differ from the model's."""
     status: Mapped[str]
     """queued, running, succeeded or failed."""
     model: Mapped[str]
-    """The name that it was asked for by."""
+    """The name by which it was requested."""
     base: Mapped[str]
     """Alias of the base."""
     manifest_key: Mapped[str]
     manifest_sha256: Mapped[str]
-    """SHA-256 of the manifest of the tuned weights, as in `models` and `checkpoints`. Without a row there,
-    the export is gone too."""
+    """SHA-256 of the manifest of the tuned weights, as in `models` and `checkpoints`. If there is no such row
+    any more, the export does not exist either."""
     form: Mapped[str]
     """WeightsForm."""
     format: Mapped[str]
@@ -600,9 +602,9 @@ class ModelExport(Table):
     export_sha256: Mapped[str | None]
     """SHA-256 of the export's manifest, once the export has succeeded."""
     faults: Mapped[int]
-    """Platform faults so far."""
+    """Number of platform faults so far."""
     waiting_since: Mapped[float | None]
-    """As of an import, and so is `retry_at`."""
+    """The same as for an import; so is `retry_at`."""
     retry_at: Mapped[float | None]
     error: Mapped[dict[str, Any] | None]
     """code, message, param."""
@@ -630,7 +632,7 @@ class ModelAliasChange(Table):
 
 
 class CheckpointPermission(Table):
-    """Lets another project of the organization use a model or a checkpoint. Exactly one of both is named."""
+    """Lets another project of the organization use a model or a checkpoint. Exactly one of the two is set."""
 
     __tablename__ = "checkpoint_permissions"
     __table_args__ = (
@@ -643,13 +645,13 @@ class CheckpointPermission(Table):
     model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
     checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoints.id", ondelete="CASCADE"))
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
-    """The project that may use it."""
+    """The project that is allowed to use it."""
     created_at: Mapped[int]
 
 
 class Usage(Table):
-    """A key's usage of a model in a project in one minute or one hour, as counted by one API process. It is a
-    total, so that writing it again changes nothing. A key's usage is the sum over the processes."""
+    """A key's usage of a model in a project in one minute or one hour, as counted by one API process. Each
+    row is a total, so that writing it again changes nothing. A key's usage is the sum over the processes."""
 
     __tablename__ = "usage"
     __table_args__ = (
@@ -660,7 +662,7 @@ class Usage(Table):
 
     api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
     model: Mapped[str] = mapped_column(primary_key=True)
-    """The name in the request."""
+    """The model's name in the request."""
     operation: Mapped[str] = mapped_column(primary_key=True)
     """An Operation."""
     start: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -668,18 +670,18 @@ class Usage(Table):
     seconds: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     """60 or 3600. Rows of 60 are deleted after some time."""
     writer: Mapped[str] = mapped_column(primary_key=True)
-    """The API process that counted."""
+    """The API process that counted the usage."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
-    """An admin key can have used several."""
+    """Part of the key, because an admin key can use several projects."""
     requests: Mapped[int]
     prompt_tokens: Mapped[int]
     completion_tokens: Mapped[int]
 
 
 class PastUsage(Table):
-    """What a deleted project used, by the hour, so that its organization's usage and costs stay true. It
-    names none of its keys and models."""
+    """Usage of a deleted project, by the hour, so that its organization's usage and costs stay correct. It
+    names none of the project's keys and models."""
 
     __tablename__ = "past_usage"
     __table_args__ = (Index("ix_past_usage_organization_start", "organization_id", "start"),)
@@ -688,35 +690,35 @@ class PastUsage(Table):
     operation: Mapped[str] = mapped_column(primary_key=True)
     """An Operation, or fine_tuning."""
     base: Mapped[str] = mapped_column(primary_key=True)
-    """Alias of the model, or of the one that it was tuned from."""
+    """Alias of the base: the model itself, or the base from which it was tuned."""
     start: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     """Start of the hour."""
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
     requests: Mapped[int]
-    """Requests, or jobs that ended."""
+    """Number of requests, or of jobs that ended."""
     prompt_tokens: Mapped[int]
-    """Prompt tokens, or trained tokens."""
+    """Number of prompt tokens, or of trained tokens."""
     completion_tokens: Mapped[int]
     device_seconds: Mapped[float]
 
 
 class Limit(Table):
-    """What an organization, a project or an API key may use. Without a row, the default of the settings
-    applies to a project, and no limit to the others."""
+    """A limit of an organization, a project or an API key. Without a row, the settings' default applies to a
+    project, and no limit to the others."""
 
     __tablename__ = "limits"
 
     subject_id: Mapped[str] = mapped_column(primary_key=True)
     """Id of the organization, the project or the API key."""
     model: Mapped[str] = mapped_column(primary_key=True)
-    """Alias of the base that it applies to. Empty for any, each by itself."""
+    """Alias of the base to which it applies. Empty: it applies to each base separately."""
     name: Mapped[str] = mapped_column(primary_key=True)
     """A LimitName."""
     value: Mapped[int]
 
 
 class RateBucket(Table):
-    """What is left of a limit per minute. It refills steadily, up to the limit."""
+    """The remainder of a limit per minute. It refills steadily, up to the limit."""
 
     __tablename__ = "rate_buckets"
 
@@ -724,7 +726,7 @@ class RateBucket(Table):
     level: Mapped[float]
     """Negative if more was used than expected."""
     filled_at: Mapped[float]
-    """When the level was right."""
+    """When the level was measured."""
 
 
 class OutboxEntry(Table):
@@ -741,11 +743,11 @@ class OutboxEntry(Table):
     payload: Mapped[dict[str, Any]]
     created_at: Mapped[int]
     delivered_at: Mapped[int | None]
-    """When a delivery was written for each endpoint that wants it."""
+    """When deliveries were written for all endpoints that want it."""
 
 
 class WebhookEndpoint(Table):
-    """A URL that a project's events are sent to. One worker at a time serves it: the claim is its lease."""
+    """A URL to which a project's events are sent. One worker at a time serves it: the claim is its lease."""
 
     __tablename__ = "webhook_endpoints"
     __table_args__ = (Index("ix_webhook_endpoints_project_created", "project_id", "created_at", "id"),)
@@ -757,7 +759,7 @@ class WebhookEndpoint(Table):
     url: Mapped[str] = mapped_column(Text)
     event_types: Mapped[list[Any]]
     secret: Mapped[str]
-    """`whsec_…`, in plain text because signing needs it. Shown once."""
+    """`whsec_…`, in plain text because signing needs it. Shown only once."""
     previous_secret: Mapped[str | None]
     previous_secret_until: Mapped[float | None]
     """Until then, deliveries are signed with both secrets."""
@@ -766,17 +768,17 @@ class WebhookEndpoint(Table):
     disabled_at: Mapped[int | None]
     disabled_reason: Mapped[str | None] = mapped_column(Text)
     failures: Mapped[int]
-    """Failed tries since the last success."""
+    """Number of failed tries since the last success."""
     failing_since: Mapped[float | None]
     held_until: Mapped[float]
-    """Nothing is sent before: the pause after a failure."""
+    """Nothing is sent before this time, during the pause after a failure."""
     claim: Mapped[str | None]
-    """Names the worker that serves it, which is the fence of what the worker records."""
+    """Identifies the worker that serves it, and fences off what other workers record."""
     claimed_until: Mapped[float]
 
 
 class WebhookDelivery(Table):
-    """An event for one endpoint, and its last try."""
+    """An event for one endpoint, and the last try to deliver it."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -797,19 +799,19 @@ class WebhookDelivery(Table):
     tries: Mapped[int]
     next_try_at: Mapped[float | None]
     expires_at: Mapped[float]
-    """A try after this time is not made: the delivery has failed."""
+    """No try is made after this time: the delivery has then failed."""
     created_at: Mapped[int]
     tried_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     status_code: Mapped[int | None]
     error: Mapped[str | None] = mapped_column(Text)
-    """Why the last try failed, if there was no answer."""
+    """Why the last try failed, if there was no response."""
     response: Mapped[str | None] = mapped_column(Text)
-    """The start of the last answer's body."""
+    """The start of the last response's body."""
 
 
 class Maintenance(Table):
-    """Holds one row while the installation is in maintenance, and none otherwise."""
+    """Contains one row while the installation is in maintenance, and none otherwise."""
 
     __tablename__ = "maintenance"
 
@@ -821,12 +823,13 @@ class Maintenance(Table):
 
 
 class PoolLimit(Table):
-    """How many devices of a pool jobs may hold. A pool without a row has no limit but its size."""
+    """Maximum number of devices that jobs may hold in a pool. A pool without a row is limited only by its
+    size."""
 
     __tablename__ = "pool_limits"
 
     pool: Mapped[str] = mapped_column(primary_key=True)
-    """Its name in the operator's settings."""
+    """The pool's name in the operator's settings."""
     max_devices: Mapped[int]
 
 
@@ -836,14 +839,14 @@ class PoolView(Table):
     __tablename__ = "pool_views"
 
     pool: Mapped[str] = mapped_column(primary_key=True)
-    """Its name in the operator's settings."""
+    """The pool's name in the operator's settings."""
     nodes: Mapped[list[Any]]
-    """A PoolNode each."""
+    """A list of PoolNode."""
     seen_at: Mapped[float]
 
 
 class LegalHold(Table):
-    """What must not be deleted until the row is."""
+    """Protects something from deletion as long as the row exists."""
 
     __tablename__ = "legal_holds"
     __table_args__ = (
@@ -865,7 +868,7 @@ class LegalHold(Table):
 
 
 class StoredBytes(Table):
-    """What a project had in storage when the last sweep counted it."""
+    """The storage used by a project, as counted by the last sweep."""
 
     __tablename__ = "stored_bytes"
 

@@ -1,4 +1,4 @@
-"""The tenant whose rows a repository may see."""
+"""The tenant, which determines the rows that a repository may see."""
 
 from dataclasses import dataclass
 

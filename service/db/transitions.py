@@ -38,8 +38,8 @@ class NewEvent:
 
 
 def lock(session: Session, job_id: str) -> tables.Job | None:
-    """The job's current row, locked until the transaction ends. Lock it before any other row but its
-    project."""
+    """Returns the job's current row, locked until the transaction ends. Lock it before any other row except
+    its project."""
     return session.scalar(select(tables.Job).where(tables.Job.id == job_id).with_for_update())
 
 
@@ -117,7 +117,7 @@ def enqueue_notification(session: Session, job: tables.Job, topic: str, *, at: f
 
 
 def _attempt_seconds(session: Session, job: tables.Job, at: float) -> float:
-    """Seconds that the newest attempt has had its devices; 0 while it waits for them."""
+    """Seconds for which the newest attempt has had its devices; 0 while it waits for them."""
     newest = (tables.Attempt.job_id == job.id, tables.Attempt.number == job.attempt)
     started_at = session.scalar(select(tables.Attempt.started_at).where(*newest))
     return 0.0 if started_at is None else max(0.0, at - started_at)

@@ -1,4 +1,4 @@
-"""What went wrong with a step of a job, an import or an export, and whether it is tried again."""
+"""Classifies failures of a step of a job, an import or an export, and decides whether it is retried."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,26 +18,26 @@ from service.db.retries import RetryPolicy
 
 _RETRIES = RetryPolicy()
 _WAIT_SECONDS = 2.0
-"""Pause between two tries while something does not answer."""
+"""Pause between two tries while a dependency does not answer."""
 _LAPSE_SECONDS = 600.0
-"""Whoever was not tried for so long did not wait for what does not answer, but for the scheduler."""
+"""If there was no try for this long, the step was not waiting for the dependency but for the scheduler."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
     kind: Literal["wait", "refusal", "fault"]
-    """Something does not answer; the error would recur; or the platform failed, which includes bugs of
-    ours."""
+    """wait: a dependency does not answer. refusal: the error would recur. fault: the platform failed, which
+    includes our own bugs."""
     error: TuneryError
 
     @property
     def code(self) -> str:
-        """The error code that the owner of what failed sees."""
+        """The error code that the owner of the failed object sees."""
         return "internal_error" if self.kind == "fault" else self.error.code or "internal_error"
 
 
 def triage(error: Exception, what: str) -> Trouble:
-    """`what` begins a sentence, such as "Validation"."""
+    """`what` starts a sentence, such as "Validation"."""
     if isinstance(error, Unavailable | Overloaded):
         return Trouble("wait", error)
     if isinstance(error, InvalidRequest | InvalidConfiguration | CorruptArtefact | TrainingFailed):
@@ -48,8 +48,8 @@ def triage(error: Exception, what: str) -> Trouble:
 def is_last_try(
     row: tables.ModelImport | tables.ModelExport, trouble: Trouble, *, timeout_seconds: float, at: float
 ) -> bool:
-    """Counts the trouble on the row, so that the count outlives every process. Returns whether the row has
-    failed: it may wait for `timeout_seconds` in a row, and has as many tries as a job after faults."""
+    """Counts the trouble on the row, so that the count survives restarts. Returns whether the row has failed:
+    it may wait for `timeout_seconds` without interruption, and has as many tries after faults as a job."""
     if trouble.kind == "refusal":
         return True
     if trouble.kind == "wait":

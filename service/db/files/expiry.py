@@ -1,5 +1,5 @@
-"""When files expire: at their time, unless a legal hold keeps them. Once it is released, their time counts
-again."""
+"""Expiry of files: at their time, unless a legal hold keeps them. After the hold is released, that time
+applies again."""
 
 from sqlalchemy import ColumnElement, and_, exists, or_
 
@@ -14,7 +14,7 @@ def has_not_expired(at: float) -> ColumnElement[bool]:
 
 
 def _is_held() -> ColumnElement[bool]:
-    """As `held_of` of legal holds says, for files that can expire. Those that jobs make cannot."""
+    """Like `held_of` of legal holds, for files that can expire. Files that jobs make cannot expire."""
     uses = (_JOB.training_file, _JOB.validation_file, _JOB.general_file)
     of_held_job = (
         exists()

@@ -40,7 +40,7 @@ class File:
 
 
 class Files:
-    """The files of one tenant, without deleted and expired ones."""
+    """The files of one tenant, excluding deleted and expired ones."""
 
     def __init__(self, session: Session, tenant: Tenant) -> None:
         self._session = session
@@ -134,8 +134,8 @@ class Files:
         return file_of(row)
 
     def delete(self, id: str) -> None:
-        """Marks the file as deleted; a sweep frees its storage later. Raises NotFound, and Conflict while a
-        job or an import that has not ended uses it, or it is under a legal hold."""
+        """Marks the file as deleted; a sweep frees its storage later. Raises NotFound, and Conflict while an
+        unended job or import uses it, or while it is under a legal hold."""
         row = self._row(id, for_update=True)
         uses = (tables.Job.training_file, tables.Job.validation_file, tables.Job.general_file)
         user = self._session.scalar(

@@ -1,4 +1,4 @@
-"""Finds files that are in use, and must not be deleted."""
+"""Finds files that are in use and must not be deleted."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from service.db.transitions import UNFINISHED
 
 
 def is_unused(file_id: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
-    """Selects the files that are not among `files_in_use`, by indexes."""
+    """Selects files that are not among `files_in_use`, using indexes."""
     job, imported = tables.Job, tables.ModelImport
     of_jobs = (job.training_file, job.validation_file, job.general_file)
     of_imports = (imported.config_file, imported.weights_file)
@@ -21,7 +21,7 @@ def is_unused(file_id: ColumnElement[str] | InstrumentedAttribute[str]) -> Colum
 
 
 def files_in_use() -> CompoundSelect[Any]:
-    """The ids of those that a job or an import uses that has not ended, in all projects. None is NULL."""
+    """The ids of all files, in all projects, that an unended job or import uses. None of them is NULL."""
     job, imported = tables.Job, tables.ModelImport
     uses: list[Select[Any]] = [
         select(column).where(job.status.in_(UNFINISHED), column.is_not(None))

@@ -1,7 +1,7 @@
-"""Files whose bytes are being stored, so that a sweep does not take them for garbage.
+"""Files whose bytes are being stored, so that a sweep does not treat them as garbage.
 
-An incoming file has a row from before its first byte is stored until the transaction that writes the file's
-own row. A sweep that is going to delete the bytes deletes the row first, which makes the request fail.
+The row of an incoming file exists from before its first byte is stored until the transaction that writes the
+file's own row. Before a sweep deletes the bytes, it deletes this row, which makes the request fail.
 """
 
 from sqlalchemy import delete
@@ -12,7 +12,7 @@ from service.db import tables
 from service.db.database import now
 
 LONGEST_SECONDS = 3600.0
-"""Longest time from the first stored byte to the file's row. After that its process counts as dead."""
+"""Longest time from the first stored byte to the file's row. After that, the process counts as dead."""
 
 
 class IncomingFiles:

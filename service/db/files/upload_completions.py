@@ -1,8 +1,8 @@
 """The right to complete an upload.
 
-Joining the parts to a file can take minutes. The request that does it claims the upload and renews its claim;
-if it dies, another one takes over. Only the holder of the claim can end the upload with its file, so that an
-upload becomes one file at most.
+Joining the parts into a file can take minutes. The request that does it claims the upload and renews its
+claim; if it dies, another one takes over. Only the holder of the claim can turn the upload into its file, so
+that an upload becomes at most one file.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from service.db.files.upload_rows import (
 from service.db.tenancy import Tenant
 
 CLAIM_SECONDS = 30.0
-"""How long a request that completes an upload holds it without a sign of life."""
+"""How long a request that completes an upload keeps its claim without renewing it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Completions:
         self._rows = UploadRows(session, tenant)
 
     def claim(self, id: str, part_ids: Sequence[str]) -> Claim | Upload:
-        """Returns the right to complete the upload with these parts, or the upload if it was completed with
-        them before.
+        """Returns the right to complete the upload with these parts, or the upload itself if it was already
+        completed with them.
 
         Raises NotFound; InProgress while another request completes the upload; Conflict if it has ended in
         another way; and InvalidRequest unless the parts are the upload's own, are named once each and have

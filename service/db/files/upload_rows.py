@@ -1,4 +1,4 @@
-"""The rows of uploads and parts, which `uploads` and `upload_completions` read and change.
+"""The rows of uploads and parts, shared by `uploads` and `upload_completions`.
 
 pending → completed | cancelled | expired
 """
@@ -30,14 +30,14 @@ class Upload:
     filename: str
     purpose: str
     bytes: int
-    """Bytes of the whole file, as announced."""
+    """Announced size of the whole file in bytes."""
     expires_after_seconds: int | None
-    """The file's lifetime; None keeps it."""
+    """The file's lifetime in seconds; None keeps it forever."""
     status: UploadStatus
     created_at: int
     expires_at: int
     file_id: str | None
-    """Once completed."""
+    """Set once the upload is completed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Part:
 
 
 class UploadRows:
-    """The rows of one tenant."""
+    """The rows of one tenant's uploads."""
 
     def __init__(self, session: Session, tenant: Tenant) -> None:
         self._session = session

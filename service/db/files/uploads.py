@@ -1,6 +1,6 @@
 """Files that are sent in parts: an upload collects parts until it is completed, is cancelled or expires.
 
-The parts of a pending upload are objects of their own. `upload_completions` has what makes them a file.
+The parts of a pending upload are separate objects. `upload_completions` joins them into a file.
 """
 
 from collections.abc import Collection
@@ -16,9 +16,9 @@ from service.db.ids import new_id
 from service.db.tenancy import Tenant
 
 MAX_PARTS = 10_000
-"""Parts of one upload."""
+"""Maximum number of parts of one upload."""
 _TIMES_SENT = 3
-"""The openai SDK sends a part three times at most. What was sent may be stored though its answer was lost."""
+"""The openai SDK sends a part up to three times. A part may be stored although the response was lost."""
 
 
 class Uploads:
@@ -43,7 +43,7 @@ class Uploads:
         lifetime_seconds: int,
         expires_after_seconds: int | None = None,
     ) -> Upload:
-        """`lifetime_seconds` is the upload's own, `expires_after_seconds` the file's."""
+        """`lifetime_seconds` applies to the upload, `expires_after_seconds` to the file."""
         created_at = int(now(self._session))
         row = tables.Upload(
             id=new_id("upload_"),
@@ -66,7 +66,7 @@ class Uploads:
         return self._rows.public(self._rows.get(id))
 
     def check_room(self, id: str, part_bytes: int) -> None:
-        """Raises what `add_part` would raise now, before the part is stored."""
+        """Raises what `add_part` would raise now. Call it before the part is stored."""
         self._check_room(self._rows.pending(id), part_bytes)
 
     def add_part(self, id: str, part_id: str, part_bytes: int) -> Part:
@@ -113,8 +113,8 @@ class Uploads:
 
 
 def expire_uploads(session: Session) -> None:
-    """Records that the uploads of all tenants whose time is over have expired, unless they are being
-    completed. Use `Database.write`."""
+    """Records the expiry of uploads of all tenants whose time is over, unless they are being completed. Use
+    `Database.write`."""
     at, row = now(session), tables.Upload
     expired = session.scalars(
         update(row)
@@ -130,6 +130,6 @@ def expire_uploads(session: Session) -> None:
 
 
 def pending_uploads(session: Session, ids: Collection[str]) -> frozenset[str]:
-    """The given uploads, of any tenant, whose parts are still needed."""
+    """Returns those of the given uploads, of any tenant, whose parts are still needed."""
     row = tables.Upload
     return frozenset(session.scalars(select(row.id).where(row.id.in_(ids), row.status == "pending")))

@@ -25,7 +25,8 @@ class Checkpoint:
     manifest_sha256: str
     form: WeightsForm
     metrics: dict[str, Any]
-    """OpenAI's names: step, train_loss, …, full_valid_mean_token_accuracy. Absent when not measured."""
+    """Metrics by OpenAI's names: step, train_loss, …, full_valid_mean_token_accuracy. Absent if not
+    measured."""
     created_at: int
 
 

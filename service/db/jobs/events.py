@@ -1,4 +1,4 @@
-"""Events of jobs: pages of them, and how far each job's log has come."""
+"""Events of jobs: pages of events, and the current end of each job's log."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, order=True)
 class LogPosition:
-    """How far a job's log has come. It only grows."""
+    """The current end of a job's log. It only grows."""
 
     next_seq: int
     """`Event.seq` of the next event."""

@@ -1,7 +1,7 @@
 """What happens to a job when something goes wrong: it fails, waits or is retried.
 
-Platform faults and waits are counted on the job's row, so that the counts outlive every process. Progress
-resets them: a long job is not given up for faults that were days apart.
+Platform faults and waits are counted on the job's row, so that the counts survive restarts. Progress resets
+them: a long job does not fail because of faults that were days apart.
 """
 
 from typing import Any
@@ -47,8 +47,8 @@ def retry(
     at: float,
     to: JobStatus | None = None,
 ) -> None:
-    """Counts a platform fault, which the sentence `what` describes. The job is due again after a pause, in
-    the state `to` if that is given, or fails if this was one fault too many. The caller holds the job's
+    """Counts a platform fault, described by the sentence `what`. The job is due again after a pause, in the
+    state `to` if that is given, or fails if there have been too many faults. The caller holds the job's
     lock."""
     what, faults = storable(what), job.faults + 1
     if faults >= retries.max_faults:
@@ -73,13 +73,13 @@ def note_wait(
     timeout_seconds: float,
     at: float,
 ) -> None:
-    """Records that a step ("Validation") waits for something that does not answer. The job gets one event for
-    each such thing, and fails after `timeout_seconds`. The caller holds the job's lock."""
+    """Records that a step ("Validation") is waiting for something that does not answer. The job gets one
+    event for each such dependency, and fails after `timeout_seconds`. The caller holds the job's lock."""
     since = job.waiting_since
     if since is None:
         job.waiting_since = at
     elif at - since >= timeout_seconds:
-        # The operator has to fix this one, so that it keeps its code.
+        # The operator has to fix this, so the error keeps its code.
         code = error.code if error.code == MODEL_NOT_AVAILABLE else "platform_error"
         message = f"{step} waited for {at - since:.0f} seconds, which is the limit. {_NOT_YOURS}"
         fail(session, job, code=code, message=f"{message} Last: {error.message}", at=at)
@@ -91,5 +91,5 @@ def note_wait(
 
 
 def storable(text: str) -> str:
-    """PostgreSQL has no NUL in text."""
+    """Replaces NUL, which PostgreSQL cannot store in text."""
     return text.replace("\x00", "\ufffd")

@@ -15,7 +15,7 @@ from service.db.files.files import File, file_of
 from service.db.tenancy import Tenant
 
 GENERAL_FORMATS: tuple[DatasetFormat, ...] = ("chat", "completion")
-"""Formats of a general set, whatever the job trains on: text that both models can complete."""
+"""Allowed formats of a general set, whatever the job trains on: text that both models can complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class JobFiles:
 @dataclass(frozen=True, slots=True)
 class FileRequirement:
     param: str
-    """Where the request names it, e.g. `training_file`."""
+    """Parameter of the request that names the file, e.g. `training_file`."""
     id: str
     formats: tuple[DatasetFormat, ...]
     """Row formats that the file may have."""
@@ -39,7 +39,7 @@ def check_files(session: Session, tenant: Tenant, wanted: list[FileRequirement])
 
     Raises InvalidRequest, with the file's `param`, if a file is absent, has another purpose, is empty
     (`invalid_n_examples`), failed its check or has rows of another format (`wrong_format`)."""
-    # Locked, and always in the same order: a file is either deleted before, and absent, or in use by the job.
+    # Locked, and always in the same order: the file was deleted before and is absent, or the job now uses it.
     rows = session.scalars(
         select(tables.File)
         .where(
@@ -70,8 +70,8 @@ def check_files(session: Session, tenant: Tenant, wanted: list[FileRequirement])
 
 
 def format_problem(found: str | None, allowed: Sequence[str | None]) -> str | None:
-    """What is wrong with a file's row format, as the end of a sentence. None if nothing is wrong, or if the
-    rows have not been read yet."""
+    """Describes what is wrong with a file's row format, as the end of a sentence. None if nothing is wrong,
+    or if the rows have not been read yet."""
     if found is None or found in allowed:
         return None
     return f"holds {found} rows, but the job needs {' or '.join(map(str, allowed))} rows."

@@ -55,7 +55,7 @@ class Job:
     status: JobStatus
     """The internal status. The API shows `public_status`."""
     is_displaced: bool
-    """Whether it pauses, or did, for Tunery's own reasons: it then goes on by itself."""
+    """Whether it is pausing or was paused for Tunery's own reasons: it then continues by itself."""
     version: int
     model: str
     """Alias of the base."""
@@ -71,16 +71,16 @@ class Job:
     config: TrainingConfig | None
     metadata: dict[str, str] | None
     integrations: list[dict[str, Any]] | None
-    """As `{"type": TYPE, TYPE: options}`."""
+    """Each as `{"type": TYPE, TYPE: options}`."""
     integration_results: dict[IntegrationType, dict[str, str]]
-    """`url`, `problem` or `file` of those that have one."""
+    """`url`, `problem` or `file` of each integration that has one."""
     priority: Priority
     start_by: int | None
-    """If it has not started until then, it fails."""
+    """The job fails if it has not started by then."""
     queued_at: float
-    """Since when it waits, which is its age in the queue."""
+    """Start of its waiting time, which determines its place in the queue."""
     retry_at: float | None
-    """After a fault, the time before which nothing is tried again."""
+    """After a fault, the time before which nothing is retried."""
     output_model: str
     """The tuned model's name, chosen at creation; public as `fine_tuned_model`."""
     result_file: str | None
@@ -100,14 +100,14 @@ class Job:
     created_at: int
     finished_at: int | None
     resume_state_gone_at: int | None
-    """Time since which the optimizer state of its checkpoints is no longer available."""
+    """Since when the optimizer state of its checkpoints has not been available."""
     resume_manifest_key: str | None
     """Manifest of the newest resume state, if the job's runners have named one."""
     traceparent: str | None
     """Trace parent of the request that created the job, if it was traced."""
 
     def has_resume_state_of(self, manifest_key: str) -> bool:
-        """Whether the optimizer state of this checkpoint is kept: of the newest step only, except in jobs of
+        """Whether the optimizer state of this checkpoint is kept: only the newest step's, except in jobs of
         earlier releases."""
         if self.resume_state_gone_at is not None:
             return False
@@ -116,15 +116,15 @@ class Job:
 
     @property
     def public_status(self) -> str:
-        """The status that the API shows. OpenAI's clients wait for a job as long as they know its status, so
+        """The status that the API shows. OpenAI's clients wait for a job only while they know its status, so
         `pausing` is shown only to an owner who paused it."""
         is_interrupted = self.status is JobStatus.PAUSING and self.is_displaced
         return (JobStatus.RUNNING if is_interrupted else self.status).public
 
     @property
     def num_workers(self) -> int:
-        """Training processes. Before the job is planned, as far as the request says. Of an elastic job that
-        does not run, the fewest that it needs."""
+        """Number of training processes. Before the job is planned, as the request says. For an elastic job
+        that is not running, the fewest that it needs."""
         if self.config is None:
             return self.training.fewest_workers
         if self.training.is_elastic and self.status not in HELD_BY_ATTEMPT:
@@ -133,7 +133,7 @@ class Job:
 
     @property
     def max_workers(self) -> int:
-        """`num_workers`, or the most of an elastic job."""
+        """`num_workers`, or the maximum of an elastic job."""
         if not self.training.is_elastic:
             return self.num_workers
         if self.config is None:
@@ -142,7 +142,7 @@ class Job:
 
     @property
     def next_publish_at(self) -> float | None:
-        """While it waits for its next try to be published."""
+        """Time of the next try to publish, while the job waits for it."""
         return self.retry_at if self.status is JobStatus.PUBLISHING else None
 
     @property
@@ -172,9 +172,9 @@ class NewJob:
     integrations: list[dict[str, Any]] | None = None
     priority: Priority = "normal"
     start_by: int | None = None
-    """Unix seconds. The job fails if it has not started until then."""
+    """Unix seconds. The job fails if it has not started by then."""
     api_key_id: str | None = None
-    """The key that creates it."""
+    """The API key that creates it."""
     traceparent: str | None = None
     """Trace parent of the request, if it is traced."""
 
@@ -187,8 +187,8 @@ class Jobs:
         self._tenant = tenant
 
     def check_files(self, new: NewJob) -> JobFiles:
-        """The files that `new` names, which stay undeleted until the transaction ends. Raises InvalidRequest,
-        as `create` does."""
+        """Returns the files that `new` names, and keeps them from being deleted until the transaction ends.
+        Raises InvalidRequest, as `create` does."""
         found = check_files(self._session, self._tenant, _required_files(new))
         by_id = {file.id: file for file in found}
         return JobFiles(
@@ -261,8 +261,9 @@ class Jobs:
         limit: int = 20,
         metadata: dict[str, str] | Literal["null"] | None = None,
     ) -> Page[Job]:
-        """Newest first. `metadata` selects jobs that have at least these pairs, "null" those without any, and
-        None all. `after` is the id of the last job seen; raises InvalidRequest if it never existed."""
+        """Newest first. `metadata` selects jobs that have at least these pairs; "null" selects jobs without
+        metadata, and None all jobs. `after` is the id of the last job seen; raises InvalidRequest if it never
+        existed."""
         statement = select_owned_jobs(self._tenant)
         if metadata == "null":
             statement = statement.where(tables.Job.job_metadata.is_(None))
@@ -280,8 +281,8 @@ class Jobs:
         return Page([job_of(row) for row in found.data], found.has_more)
 
     def cancel(self, id: str) -> Job:
-        """Ends the job at once; its runner learns it at its next sync. Raises NotFound, and Conflict if the
-        job has ended."""
+        """Ends the job at once; its runner learns of it at its next sync. Raises NotFound, and Conflict if
+        the job has ended."""
         row = self._lock_unended(id, "cancelled")
         self._record("fine_tuning.job.cancelled", id)
         return self._move(row, JobStatus.CANCELLED, "The job has been cancelled")
@@ -301,7 +302,7 @@ class Jobs:
                 message = "The job is pausing: it saves a checkpoint first"
                 return self._move(row, JobStatus.PAUSING, message, is_displaced=False)
             case JobStatus.PAUSING if row.is_displaced:
-                # The scheduler would queue it again.
+                # Otherwise the scheduler would queue it again.
                 self._record("fine_tuning.job.paused", id)
                 row.is_displaced, row.resize_to = False, None
                 message = "The job is pausing at its owner's request, and stays paused"
@@ -379,7 +380,7 @@ class Jobs:
         return job_of(row)
 
     def _has_pair(self, key: str, value: str) -> ColumnElement[bool]:
-        # Not by JSON path: SQLite's cannot express a quotation mark in a key.
+        # A JSON path does not work here: in SQLite, it cannot express a quotation mark in a key.
         is_sqlite = self._session.get_bind().dialect.name == "sqlite"
         each = func.json_each if is_sqlite else func.json_each_text
         pairs = each(tables.Job.job_metadata).table_valued(column("key", String), column("value", String))
@@ -396,7 +397,7 @@ _ENDED = {
 
 
 def check_start_by(start_by: int | None, at: float) -> None:
-    """Raises InvalidRequest if the time is over."""
+    """Raises InvalidRequest if `start_by` has passed."""
     if start_by is not None and start_by <= at:
         raise InvalidRequest(
             f"tunery.start_by is {start_by}, and that is {duration(at - start_by)} ago; give a time to come, "

@@ -1,4 +1,4 @@
-"""What finished jobs took, and how much unfinished ones have to do: over all tenants, for estimates."""
+"""Costs of finished jobs and sizes of unfinished ones, over all tenants: for estimates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class PastRun:
 
 
 def past_runs(session: Session, base: str | None = None) -> list[PastRun]:
-    """The newest runs of a base, or of all bases, whose cost is known, the newest first."""
+    """The newest runs with a known cost, of one base or of all bases, newest first."""
     of_base = () if base is None else (tables.Job.model == base,)
     rows = session.execute(
         select(tables.Job.method, tables.Job.config, tables.Job.cost)
@@ -48,7 +48,7 @@ class FileSize:
 
 
 def training_file_sizes(session: Session, jobs: Sequence[Job]) -> dict[str, FileSize]:
-    """Sizes by file id, of files whose lines have been read."""
+    """Sizes of the jobs' training files whose lines have been read, by file id."""
     file = tables.File
     rows = session.execute(
         select(file.id, file.bytes, file.n_examples).where(file.id.in_({job.training_file for job in jobs}))

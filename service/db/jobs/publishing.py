@@ -1,7 +1,7 @@
-"""How the publishing of a trained job's weights stands.
+"""The state of publishing a trained job's weights.
 
 Once the weights and their manifest are stored, training is safe: the weights are one of the job's
-checkpoints, which can be downloaded and used, whatever becomes of publishing. Publishing is tried until it
+checkpoints, which can be downloaded and used whatever happens to publishing. Publishing is tried until it
 succeeds, its time is over, or the weights are refused. A person can then ask for it again.
 """
 
@@ -21,11 +21,12 @@ from service.db.transitions import NewEvent, add_events, transition
 TRAINED = "Training is complete, and its weights are stored"
 PUBLISHING = "The served model is checked before it is published"
 WAITS_FOR_JOBS = "gpu_in_use"
-"""Code of tries that failed because jobs have the model's GPUs."""
+"""Error code of tries that failed because jobs hold the model's GPUs."""
 WAITS = frozenset({"model_not_ready", WAITS_FOR_JOBS})
-"""Codes of tries that failed because the model was loading, or had no GPUs yet."""
+"""Error codes of tries that failed because the model was loading, or had no GPUs yet."""
 _WAIT_SECONDS = 60.0
-"""The longest pause between two of these: GPUs that have come free for the model lie idle until the next."""
+"""The longest pause between two such tries: GPUs that become free for the model are idle until the next
+try."""
 _AGAIN = "The trained weights stay, as the checkpoint '{}'. Republishing the job tries again."
 
 
@@ -38,7 +39,7 @@ class Publishing(FrozenModel):
     """Stored on the job's row, together with the time of the next try (`retry_at`)."""
 
     weights: str
-    """Name of the checkpoint that has the trained weights: `ft:…:ckpt-step-N`."""
+    """Name of the checkpoint with the trained weights: `ft:…:ckpt-step-N`."""
     trained_at: float
     since: float
     """When publishing began, or was asked for again."""
@@ -52,7 +53,7 @@ class Publishing(FrozenModel):
     """Why the last try failed."""
     gate: Literal["check", "skip"] = "check"
     regression: Literal["check", "allow"] = "check"
-    """Whether the job's own limit on forgetting holds."""
+    """Whether the job's own limit on forgetting applies."""
 
 
 def begin_publishing(
@@ -91,7 +92,7 @@ def postpone_publishing(
     before = publishing_of(job)
     code, reason = error.code or "internal_error", storable(error.message)
     if at - before.since >= policy.timeout_seconds:
-        # The operator has to fix this one, so that it keeps its code.
+        # The operator has to fix this, so the error keeps its code.
         code = code if code == MODEL_NOT_AVAILABLE else "publish_timeout"
         seconds = at - before.since
         waited = (
@@ -114,7 +115,7 @@ def postpone_publishing(
     )
     job.publishing, job.retry_at = after.model_dump(mode="json"), at + pause
     if code in WAITS and before.fault is not None and before.fault.code == code and pause == _WAIT_SECONDS:
-        # It may be tried for days. The job says how often.
+        # Publishing may be retried for days. The job shows the number of tries.
         return
     message = f"Publishing try {after.tries} failed: {reason} It is tried again in {pause:.0f} seconds."
     data = {"error_code": code, "next_try_at": int(at + pause)}
@@ -173,7 +174,7 @@ def republish(
     if status is JobStatus.FAILED:
         job = transition(session, job, JobStatus.PUBLISHING, at=at, **changes)
     else:
-        # A try that is under way goes on, but what it finds is not recorded: the new one decides.
+        # A try that is in progress continues, but its result is not recorded: the new one decides.
         job.version += 1
         for column, value in changes.items():
             setattr(job, column, value)

@@ -1,7 +1,7 @@
-"""Where queued jobs stand in the queue, which all tenants share.
+"""Positions of queued jobs in the queue, which all tenants share.
 
-The scheduler decides about the heads of the queue, and records every few seconds where each of them stands,
-and why. Jobs that are further behind are counted.
+The scheduler decides about the heads of the queue, and records every few seconds the position of each of them
+and why it waits. Jobs further behind are counted.
 """
 
 from collections.abc import Sequence
@@ -17,35 +17,36 @@ from service.db.jobs.jobs import Job
 from service.db.transitions import NewEvent, add_events, lock
 
 _TELL_SECONDS = 60.0
-"""Between two events about what a job waits for."""
+"""Shortest time between two events about why a job waits."""
 _EVENTS_AT_MOST = 100
-"""In one transaction. The others follow with the next one."""
+"""Maximum number of events in one transaction. The rest follow with the next one."""
 _SAME_SECONDS = 30.0
-"""An expected time that changes by less is not worth a write."""
+"""An expected time that changes by less than this is not worth a write."""
 _LATE = ", late"
-"""Follows the reason in `told` once the owner has been warned that the job will start after its start_by."""
+"""Appended to the reason in `told` once the owner has been warned that the job will start after its
+start_by."""
 _BACKING_OFF = "After a fault, it is tried again once its pause is over."
 _PENDING = "The scheduler has not looked at it yet: jobs that come earlier have their turn first."
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the scheduler has decided about a job that waits."""
+    """What the scheduler has decided about a waiting job."""
 
     job_id: str
     position: int
     """Position over all projects, counted from 1."""
     reason: str
     message: str
-    """A clause for the job's owner, with a full stop."""
+    """A clause for the job's owner, ending with a full stop."""
     starts_at: float | None
     ends_at: float | None
-    """Expected. None if that is not known."""
+    """Expected time. None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuePlace:
-    """As owners see it."""
+    """A job's place as its owner sees it."""
 
     position: int
     reason: str
@@ -53,12 +54,12 @@ class QueuePlace:
     estimated_start: int | None
     estimated_finish: int | None
     retry_at: int | None
-    """Before this time it is not started, because of a fault. None without one."""
+    """Because of a fault, the job is not started before this time. None without a fault."""
 
 
 def record_places(session: Session, places: Sequence[Place], *, at: float) -> None:
-    """Replaces what was recorded. A job whose reason is new, or that is expected after its start_by for the
-    first time, gets an event, but not more often than once in a minute."""
+    """Replaces the recorded places. A job gets an event if its reason is new, or if it is expected after its
+    start_by for the first time, but at most one event per minute."""
     table = tables.QueuePlace
     rows = {row.job_id: row for row in session.scalars(select(table))}
     start_by = _start_by(session)
@@ -84,7 +85,7 @@ def record_places(session: Session, places: Sequence[Place], *, at: float) -> No
 
 
 def queue_places(session: Session, jobs: Sequence[Job]) -> dict[str, QueuePlace]:
-    """Places of the queued ones among the jobs, by job id. The caller has checked who may see the jobs."""
+    """Places of those of the jobs that are queued, by job id. The caller has checked who may see the jobs."""
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
     if not queued:
         return {}
@@ -102,7 +103,7 @@ def queue_places(session: Session, jobs: Sequence[Job]) -> dict[str, QueuePlace]
 
 
 def _start_by(session: Session) -> dict[str, int | None]:
-    """The time by which to start, of each queued job that has one, by id."""
+    """The `start_by` of each queued job that has one, by job id."""
     job = tables.Job
     found = select(job.id, job.start_by).where(
         job.status == JobStatus.QUEUED.value, job.start_by.is_not(None)
@@ -115,7 +116,7 @@ def _is_late(place: Place, start_by: int | None) -> bool:
 
 
 def _told(before: str, place: Place, *, is_late: bool) -> str:
-    """What the owner has been told after an event about this place: the warning is given once."""
+    """What the owner has been told after an event about this place: the warning is given only once."""
     return place.reason + (_LATE if is_late or before.endswith(_LATE) else "")
 
 
@@ -178,26 +179,27 @@ def _retry_at(job: Job, at: float) -> int | None:
 
 
 def _later(expected: float | None, at: float) -> int | None:
-    """A time that is over already means that it is soon."""
+    """Replaces a time in the past by now: the job is then expected soon."""
     return None if expected is None else int(max(expected, at))
 
 
 def _counts(session: Session) -> dict[str, int]:
-    """Queued jobs, by priority."""
+    """Number of queued jobs by priority."""
     table = tables.Job
     counted = select(table.priority, func.count()).where(table.status == JobStatus.QUEUED.value)
     return dict(session.execute(counted.group_by(table.priority)).tuples().all())
 
 
 def _num_ahead(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
-    """Number of jobs ahead of each job: queued jobs of a higher priority, and older ones of the same. The
-    order within a priority also depends on what projects have used, so that this is an estimate."""
+    """Number of jobs ahead of each job: queued jobs of a higher priority, and older ones of the same
+    priority. This is an estimate, because the order within a priority also depends on what projects have
+    used."""
     counts = _counts(session) if jobs else {}
     ahead = {}
     for place, priority in enumerate(PRIORITIES):
         older = sum(counts.get(higher, 0) for higher in PRIORITIES[place + 1 :])
         before: Job | None = None
-        # Each count goes on where the last one ended, so that together they read the queue once.
+        # Each count continues where the last one ended, so that together they read the queue once.
         for job in sorted((each for each in jobs if each.priority == priority), key=_age):
             older += _num_between(session, before, job)
             ahead[job.id], before = older, job
@@ -209,13 +211,13 @@ def _age(job: Job) -> tuple[float, str]:
 
 
 def _num_between(session: Session, first: Job | None, end: Job) -> int:
-    """Queued jobs of one priority from `first`, or the oldest, to before `end`."""
+    """Number of queued jobs of one priority from `first`, or from the oldest, up to but excluding `end`."""
     table = tables.Job
     age = tuple_(table.queued_at, table.id)
     counted = select(func.count()).where(
         table.status == JobStatus.QUEUED.value,
         table.priority == end.priority,
-        # The index is by time first.
+        # The index starts with the time.
         table.queued_at <= end.queued_at,
         age < tuple_(*_age(end)),
     )

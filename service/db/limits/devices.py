@@ -1,4 +1,4 @@
-"""Devices that a project's jobs may hold."""
+"""Limits on the devices that a project's jobs may hold."""
 
 from sqlalchemy.orm import Session
 
@@ -9,8 +9,8 @@ from service.db.tenancy import Tenant
 
 
 def check_devices(session: Session, tenant: Tenant, fewest: int) -> None:
-    """Raises PermissionDenied if the project may never hold `fewest` devices at once: such a job would wait
-    for ever."""
+    """Raises PermissionDenied if the project may never hold `fewest` devices at once, because such a job
+    would wait forever."""
     most = Limits(session).of(tenant.project_id).get("max_devices", UNLIMITED)
     if fewest > most:
         raise PermissionDenied(

@@ -1,4 +1,4 @@
-"""What organizations, projects and API keys may use."""
+"""The stored limits of organizations, projects and API keys."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -12,19 +12,20 @@ from service.db.limits.names import RATES, UNLIMITED, Defaults, LimitName, RateN
 
 
 class Limits:
-    """The limits of organizations, projects and API keys, all called subjects."""
+    """The limits of organizations, projects and API keys, which are all called subjects here."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def of(self, subject_id: str, *, model: str = "") -> dict[LimitName, int]:
-        """The limits that were set for the subject and, for a base's alias, for this base alone."""
+        """The limits that were set for the subject; with `model`, the alias of a base, those for this base
+        only."""
         row = tables.Limit
         wanted = select(row.name, row.value).where(row.subject_id == subject_id, row.model == model)
         return {cast(LimitName, name): value for name, value in self._session.execute(wanted)}
 
     def rates(self, subject_id: str) -> dict[tuple[str, RateName], int]:
-        """The subject's limits per minute, by the base's alias, which is empty for any base."""
+        """The subject's limits per minute, by the alias of the base; the empty alias stands for any base."""
         row = tables.Limit
         wanted = select(row.model, row.name, row.value).where(
             row.subject_id == subject_id, row.name.in_(RATES)
@@ -40,7 +41,7 @@ class Limits:
             {"subject_id": subject_id, "model": model, "name": name, "value": value}
             for name, value in changes.items()
         ]
-        # Two administrators may set the same one at once.
+        # Two administrators may set the same limit at once.
         new = insert(self._session, tables.Limit).values(rows)
         key = [column.name for column in tables.Limit.__table__.primary_key]
         self._session.execute(
@@ -48,7 +49,7 @@ class Limits:
         )
 
     def remove(self, subject_id: str, *, model: str = "") -> None:
-        """Removes what was set, so that the defaults apply again."""
+        """Removes the limits that were set, so that the defaults apply again."""
         row = tables.Limit
         self._session.execute(delete(row).where(row.subject_id == subject_id, row.model == model))
 
@@ -56,6 +57,6 @@ class Limits:
 def rate_of_project(
     rates: Mapping[tuple[str, RateName], int], base: str, name: RateName, defaults: Defaults
 ) -> int:
-    """What applies to a base: its own limit, the project's for any base, or the settings' default."""
+    """The limit that applies to a base: its own, the project's for any base, or the settings' default."""
     of_any = rates.get(("", name), defaults.get(name, UNLIMITED))
     return rates.get((base, name), of_any)

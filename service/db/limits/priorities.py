@@ -11,7 +11,7 @@ DEFAULT_MOST: Priority = "normal"
 
 
 def max_priority(session: Session, project_id: str) -> Priority:
-    """The highest that the project's jobs may have."""
+    """The highest priority that the project's jobs may have."""
     place = Limits(session).of(project_id).get("max_priority")
     return DEFAULT_MOST if place is None else PRIORITIES[place]
 

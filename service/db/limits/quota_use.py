@@ -1,4 +1,4 @@
-"""What projects and keys have used of their limits on jobs and files."""
+"""How much projects and keys have used of their limits on jobs and files."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from service.db.usage.past_usage import past_device_seconds, past_job_times
 
 DAY_SECONDS = 86_400
 _IDLE = (JobStatus.PAUSED, JobStatus.PUBLISHING)
-"""What needs no device, and may last for days."""
+"""States that need no device and may last for days."""
 _UNDER_WAY = [status.value for status in JobStatus if not status.is_terminal and status not in _IDLE]
 
 
@@ -38,15 +38,15 @@ def jobs_of_key(key_id: str) -> Owned:
 
 
 def num_jobs_under_way(session: Session, owned: Owned) -> int:
-    """How many of the jobs have neither been trained nor paused, nor ended otherwise."""
+    """Number of the jobs that have neither been trained nor paused, nor ended otherwise."""
     return session.scalar(select(func.count()).where(owned, tables.Job.status.in_(_UNDER_WAY))) or 0
 
 
 def job_times_of_a_day(
     session: Session, owned: Owned, *, organization_id: str | None = None
 ) -> Sequence[int]:
-    """When the jobs of the last 24 hours were created, oldest first. Those of the organization's deleted
-    projects, if one is named, count at the hour in which they ended."""
+    """The creation times of the jobs of the last 24 hours, oldest first. If an organization is given, jobs of
+    its deleted projects count at the hour in which they ended."""
     created_at = tables.Job.created_at
     since = int(now(session)) - DAY_SECONDS
     times = session.scalars(select(created_at).where(owned, created_at >= since)).all()
@@ -55,11 +55,11 @@ def job_times_of_a_day(
 
 
 def device_seconds_this_month(session: Session, owned: Owned, *, organization_id: str | None = None) -> float:
-    """What the jobs' attempts have held in this calendar month (UTC), and those of the organization's deleted
-    projects if one is named."""
+    """Device-seconds of the jobs' attempts in this calendar month (UTC). If an organization is given, those
+    of its deleted projects are included."""
     at = now(session)
     month = datetime.fromtimestamp(at, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    # First of what is deleted: a project that is deleted in between is not counted twice.
+    # Deleted projects first: a project that is deleted in between is then not counted twice.
     past = past_device_seconds(session, organization_id, month.timestamp()) if organization_id else 0.0
     parts = device_time(session, [owned], month.timestamp(), at)
     return past + sum(part.device_seconds for part in parts)
@@ -67,7 +67,7 @@ def device_seconds_this_month(session: Session, owned: Owned, *, organization_id
 
 def stored_bytes(session: Session, tenant: Tenant, *, of_organization: bool = False) -> int:
     """Bytes of the tenant's files that are neither deleted nor expired, of the parts of its uploads, and of
-    its exports; with `of_organization`, those of its whole organization."""
+    its exports; with `of_organization`, of its whole organization."""
     file, upload, export = tables.File, tables.Upload, tables.ModelExport
 
     def owned(row: type[tables.File] | type[tables.Upload] | type[tables.ModelExport]) -> ColumnElement[bool]:

@@ -1,7 +1,7 @@
 """Limits on jobs and stored files, checked in the transaction that creates or resumes them.
 
 The row of the project, and that of the organization if it is limited, are locked first, so that of two
-requests at the same time the second one counts what the first has written."""
+concurrent requests the second one counts what the first one has written."""
 
 from dataclasses import dataclass
 
@@ -28,10 +28,10 @@ from service.db.tenancy import Tenant
 
 
 class Quotas:
-    """The limits of one tenant, of its organization, and of the key that a request comes with."""
+    """The limits of a tenant, of its organization, and of the key of the request."""
 
     def __init__(self, session: Session, tenant: Tenant, api_key_id: str, defaults: Defaults) -> None:
-        """`defaults`: the limits of a project that has none of its own."""
+        """`defaults` are the limits of a project without limits of its own."""
         self._session = session
         self._tenant = tenant
         limits = Limits(session)
@@ -59,13 +59,13 @@ class Quotas:
         self._check_concurrent(num_others=0)
 
     def check_resumed_job(self) -> None:
-        """Like `check_new_job`, without the check of the day. Call it after the job's row is written."""
+        """Like `check_new_job`, but without the daily limit. Call it after the job's row is written."""
         self._check_device_hours()
         self._check_concurrent(num_others=1)
 
     def _check_device_hours(self) -> None:
-        """Before anything is locked, because it reads a month of attempts: a new job has used nothing yet, so
-        that other requests cannot change the result."""
+        """Called before anything is locked, because it reads a month of attempts. That is safe: a new job has
+        not used anything yet, so other requests cannot change the result."""
         for subject, limit in self._limited("device_hours_per_month"):
             used = device_seconds_this_month(
                 self._session, subject.owns, organization_id=subject.organization_id
@@ -88,7 +88,7 @@ class Quotas:
         times = job_times_of_a_day(self._session, subject.owns, organization_id=subject.organization_id)
         if len(times) < limit:
             return
-        # With `limit` jobs, the oldest must become older than a day; with more, so must others.
+        # With `limit` jobs, the oldest one must become older than a day; with more, others must too.
         seconds = None
         if limit:
             seconds = times[len(times) - limit] + DAY_SECONDS + 1 - now(self._session)
@@ -100,8 +100,8 @@ class Quotas:
         )
 
     def _limits(self, name: LimitName) -> list[tuple["_Subject", int]]:
-        """The subjects that are limited, and the limit of each. Locks the project if there are any, and then
-        the organization if it is one of them."""
+        """The limited subjects, with the limit of each. If there are any, locks the project, and then the
+        organization if it is one of them."""
         limits = self._limited(name)
         if limits:
             lock_project(self._session, self._tenant)
@@ -115,8 +115,8 @@ class Quotas:
 
 
 def check_stored_bytes(session: Session, tenant: Tenant, more: int, defaults: Defaults) -> None:
-    """Raises QuotaExceeded if the project's files and exports and `more` bytes are together too large, or
-    those of its organization."""
+    """Raises QuotaExceeded if `more` bytes, together with the files and exports of the project or those of
+    its organization, would exceed the limit."""
     limits = Limits(session)
     of_project = (dict(defaults) | limits.of(tenant.project_id)).get("stored_bytes", UNLIMITED)
     of_organization = limits.of(tenant.organization_id).get("stored_bytes", UNLIMITED)

@@ -1,7 +1,7 @@
-"""The buckets behind limits per minute, which all API processes share.
+"""The buckets that implement limits per minute and that all API processes share.
 
-A bucket holds its limit at most and refills steadily, so that the whole limit is back after a minute. A
-process does not write for every request: it takes more than it needs, and gives the rest back."""
+A bucket holds at most its limit and refills steadily, so that the whole limit is back after a minute. A
+process does not write for every request: it takes more than it needs, and returns the rest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,32 +14,32 @@ from service.db.database import now
 from service.db.inserting import insert
 
 _RESERVE_SECONDS = 1.0
-"""A process takes at least what refills in this time."""
+"""A process takes at least the amount that refills in this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a process wants of a bucket."""
+    """The amount that a process wants from a bucket."""
 
     bucket_id: str
     limit: int
     """Limit per minute."""
     cost: float
-    """What the request needs; 0 only gives back."""
+    """The amount that the request needs; 0 only returns what is left."""
     returned: float = 0.0
-    """What is left of earlier grants. Negative if more was used than was granted."""
+    """What is left of earlier grants. Negative if more was used than granted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     amount: float
-    """At least the cost, or 0 if any claim cannot be met."""
+    """At least the cost, or 0 if any of the claims cannot be met."""
     level: float
     """What is left in the bucket."""
 
 
 def take(session: Session, claims: Sequence[Claim]) -> list[Grant]:
-    """Takes what all claims cost, or nothing at all. Grants are in the order of the claims."""
+    """Takes the cost of all claims, or nothing at all. Grants are in the order of the claims."""
     rows = _locked(session, claims)
     at = now(session)
     for claim in claims:
@@ -60,8 +60,9 @@ def take(session: Session, claims: Sequence[Claim]) -> list[Grant]:
 
 
 def _locked(session: Session, claims: Sequence[Claim]) -> dict[str, tables.RateBucket]:
-    """The rows, created full, and locked in one order so that processes cannot wait for each other: missing
-    rows are created before any is locked, because creating one may wait for another process that does."""
+    """Locks the rows in one order, so that processes cannot deadlock, and creates missing ones as full
+    buckets. They are created before any row is locked, because creating a row may wait for another process
+    that creates it."""
     in_order = sorted(claims, key=lambda claim: claim.bucket_id)
     new = [{"id": claim.bucket_id, "level": float(claim.limit), "filled_at": 0.0} for claim in in_order]
     row = tables.RateBucket

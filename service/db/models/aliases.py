@@ -1,8 +1,9 @@
-"""Aliases: names such as `support@prod` for models, which can be moved to another model at once. Names that
+"""Aliases: names for models, such as `support@prod`, that can be moved to another model at once. Names that
 tuned models have elsewhere, such as OpenAI's `ft:gpt-4o-mini-2024-07-18:acme::AbCd1234`, can be aliases too.
 
-Every change of an alias is a row that is never changed: the newest one says what the alias names, and all of
-them together are its history. A deleted alias keeps its history, and its versions go on if it is made again.
+Every change of an alias is a row of its own that never changes: the newest row says what the alias names, and
+all rows together are its history. A deleted alias keeps its history, and its version numbers continue if it
+is created again.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,17 +21,17 @@ from service.db.paging import Page
 from service.db.tenancy import Tenant
 
 MAX_ALIASES = 1000
-"""Aliases of one project, which GET /v1/models lists."""
+"""Maximum number of aliases of one project: GET /v1/models lists them all."""
 
 
 def is_alias(name: str) -> bool:
-    """Whether a name can only be an alias: names of bases have no `@`, and names of tuned models a `:`. Any
-    other name is an alias if no model has it and a project made one."""
+    """Whether a name can only be an alias: names of bases have no `@`, and names of tuned models have a `:`.
+    Any other name is an alias if no model has it and a project created such an alias."""
     return "@" in name and ":" not in name
 
 
 def may_name_tuned(name: str) -> bool:
-    """Whether a name can be that of a tuned model or a checkpoint, or an alias."""
+    """Whether a name can be that of a tuned model, a checkpoint or an alias."""
     return is_alias(name) or name.startswith("ft:") or ".ft-" in name
 
 
@@ -48,7 +49,7 @@ class Alias:
 class AliasChange:
     version: int
     previous_model: str | None
-    """None if the change made the alias."""
+    """None if the change created the alias."""
     model: str | None
     """None if the change deleted the alias."""
     api_key_id: str
@@ -64,8 +65,8 @@ class Aliases:
         self._tenant = tenant
 
     def resolve(self, name: str) -> str:
-        """Returns the model that an alias names, and any other name as it is. Whether a model has the name
-        itself is for the caller to find first. Raises NotFound (`model_not_found`)."""
+        """Returns the model that an alias names; returns any other name unchanged. The caller must first
+        check whether a model itself has the name. Raises NotFound (`model_not_found`)."""
         row = self._newest(name)
         if (row is None or row.model is None) and not is_alias(name):
             return name
@@ -85,7 +86,7 @@ class Aliases:
         return _alias_of(row)
 
     def list(self, *, model: str | None = None) -> Sequence[Alias]:
-        """Aliases sorted by name; with `model`, only those that name it."""
+        """Aliases sorted by name; with `model`, only the aliases of that model."""
         statement = self._current().order_by(tables.ModelAliasChange.alias)
         if model is not None:
             statement = statement.where(tables.ModelAliasChange.model == model)
@@ -93,12 +94,13 @@ class Aliases:
 
     def point(self, name: str, model: str | None, *, api_key_id: str, version: int | None = None) -> int:
         """Lets the alias name `model`, or deletes it if that is None. Returns the new version. The caller has
-        made sure that the model exists, and holds its lock. What the alias names already keeps its version.
+        made sure that the model exists, and holds its lock. If the alias names that model already, its
+        version does not change.
 
         Raises Conflict (`version_conflict`) unless `version` is None or the alias's current one, which is 0
         if there is no alias, NotFound if there is nothing to delete, and InvalidRequest (`too_many_aliases`)
         for a new alias beyond MAX_ALIASES."""
-        # One change of a project's aliases at a time.
+        # Only one change of a project's aliases at a time.
         lock_project(self._session, self._tenant)
         row = self._newest(name)
         current = 0 if row is None or row.model is None else row.version
@@ -111,7 +113,7 @@ class Aliases:
         if model is None and not current:
             raise _absent(name)
         if row is not None and row.model == model:
-            # A deployment that is repeated changes nothing, so that a rollback leads to the model before it.
+            # A repeated deployment changes nothing, so that a rollback still leads to the model before it.
             return row.version
         if not current:
             self._check_room()
@@ -134,8 +136,8 @@ class Aliases:
         return change.version
 
     def history(self, name: str, *, before: int | None = None, limit: int = 20) -> Page[AliasChange]:
-        """Newest first; with `before`, only changes before that version. Raises NotFound if there never was
-        such an alias."""
+        """Newest first; with `before`, only changes before that version. Raises NotFound if such an alias
+        never existed."""
         if self._newest(name) is None:
             raise _absent(name)
         change, previous = tables.ModelAliasChange, aliased(tables.ModelAliasChange)
@@ -162,8 +164,9 @@ class Aliases:
         return Page(found[:limit], len(found) > limit)
 
     def earlier_model(self, name: str, version: int | None) -> str:
-        """What the alias named at `version`, or else before its last change. Raises NotFound if there is no
-        alias or no such version, and Conflict (`nothing_to_roll_back`) if it named nothing then."""
+        """The model that the alias named at `version`, or, without one, before its last change. Raises
+        NotFound if there is no alias or no such version, and Conflict (`nothing_to_roll_back`) if it named
+        nothing then."""
         at = self.get(name).version - 1 if version is None else version
         row = self._session.scalar(
             select(tables.ModelAliasChange).where(
@@ -238,7 +241,7 @@ class Aliases:
 
 
 def models_with_aliases(session: Session, models: Collection[str]) -> set[str]:
-    """The given models that an alias of any tenant names now."""
+    """Returns those of the given models that an alias of any tenant names now."""
     change, later = tables.ModelAliasChange, aliased(tables.ModelAliasChange)
     is_replaced = exists().where(
         later.project_id == change.project_id, later.alias == change.alias, later.version > change.version

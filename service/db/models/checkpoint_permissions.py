@@ -23,7 +23,7 @@ class CheckpointPermission:
     id: str
     """`cp_…`"""
     project_id: str
-    """The project that may use the model."""
+    """The project that is allowed to use the model."""
     created_at: int
 
 
@@ -31,14 +31,14 @@ class CheckpointPermissions:
     """Permissions to use one model, `ft:…`, or one checkpoint, `ft:…:ckpt-step-N`, of an organization."""
 
     def __init__(self, session: Session, organization_id: str, name: str) -> None:
-        """`name` is a model's own, never an alias. Every method but `has_model` raises NotFound
+        """`name` is a model's own name, never an alias. Every method except `has_model` raises NotFound
         (`model_not_found`) if there is no such model."""
         self._session = session
         self._organization_id = organization_id
         self._name = name
 
     def has_model(self) -> bool:
-        """Whether a model or a checkpoint of the organization, whichever project's, has the name itself."""
+        """Whether a model or checkpoint of the organization, in whichever project, has the name itself."""
         try:
             self._target()
         except NotFound:
@@ -46,11 +46,11 @@ class CheckpointPermissions:
         return True
 
     def grant(self, project_ids: Sequence[str]) -> list[CheckpointPermission]:
-        """Returns one permission for each project. One that exists already stays as it is. Raises
+        """Returns one permission for each project. An existing permission is left as it is. Raises
         InvalidRequest if a project does not exist or is archived."""
         self._target()
         projects = Projects(self._session, self._organization_id)
-        # Before the model and in one order everywhere, so that two transactions never wait for each other.
+        # Locked before the model, and in the same order everywhere, so that transactions cannot deadlock.
         for project_id in sorted(set(project_ids)):
             try:
                 projects.active_tenant(project_id)
@@ -104,8 +104,8 @@ class CheckpointPermissions:
         return _permission_of(row)
 
     def _target(self, *, for_share: bool = False) -> dict[str, Any]:
-        """The column that names the model or the checkpoint, with its id. With `for_share`, keeps it from
-        being deleted until the transaction ends."""
+        """The column that names the model or the checkpoint, with its id. With `for_share`, keeps the target
+        from being deleted until the transaction ends."""
         model = select(tables.Model.id).where(
             tables.Model.id == self._name,
             tables.Model.organization_id == self._organization_id,

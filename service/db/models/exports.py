@@ -1,5 +1,5 @@
-"""Exports: tuned weights in another program's format, which the cluster makes. They last as long as their
-weights do, and at most until they expire."""
+"""Exports: tuned weights in another program's format, made by the cluster. They last as long as their
+weights, but no longer than until they expire."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from service.db.tenancy import Tenant
 from service.db.troubles import Trouble, is_last_try
 
 MAX_PENDING = 4
-"""Exports of one project that may be made or wait for it."""
+"""Maximum number of one project's exports that are being made or waiting."""
 
 ExportStatus = Literal["queued", "running", "succeeded", "failed"]
 
@@ -37,10 +37,10 @@ class ModelExport:
     id: str
     """`modelexport-…`"""
     owner: Tenant
-    """The project that asked for it, which may be another one than the model's."""
+    """The project that requested it, which may differ from the model's."""
     status: ExportStatus
     model: str
-    """The name that it was asked for by."""
+    """The name by which it was requested."""
     base: str
     """Alias of the base."""
     weights: WeightsRef
@@ -57,7 +57,7 @@ class ModelExport:
     created_at: int
     finished_at: int | None
     expires_at: int | None
-    """Set once it has ended."""
+    """Set once the export has ended."""
 
 
 class Exports:
@@ -75,8 +75,9 @@ class Exports:
         *,
         seconds: float | None,
     ) -> ModelExport:
-        """The caller holds locks on the project and on the model. Returns the export of the same weights that
-        is being made or was made before, which then lasts for `seconds` from now, or without an end.
+        """Creates an export. The caller holds locks on the project and on the model. If an export of the same
+        weights is being made or exists, returns that one, and extends it: it then lasts for `seconds` from
+        now, or without a limit.
 
         Raises Overloaded (`too_many_exports`) while MAX_PENDING others of the project are being made."""
         at = now(self._session)
@@ -148,7 +149,7 @@ class Exports:
         return Page([_export_of(row) for row in found.data], found.has_more)
 
     def delete(self, id: str) -> None:
-        """Ends it if it has not ended. Raises NotFound."""
+        """Deletes the export; ends it first if it is still being made. Raises NotFound."""
         row, at = self._row(id, for_update=True), now(self._session)
         row.deleted_at = int(at)
         _note_superseded(self._session, row, at)
@@ -181,8 +182,8 @@ class Exports:
 
 
 def is_current(session: Session) -> ColumnElement[bool]:
-    """Selects the exports that exist for their owners: neither deleted nor expired, and of weights that still
-    have a name."""
+    """Selects the exports that exist for their owners: those that are neither deleted nor expired, and whose
+    weights still have a name."""
     model, checkpoint = tables.Model, tables.Checkpoint
     return (
         _TABLE.deleted_at.is_(None)
@@ -206,7 +207,7 @@ def pending_exports(session: Session) -> Sequence[ModelExport]:
 
 
 def exported_bytes(session: Session, owned: ColumnElement[bool]) -> int:
-    """What these exports take, and those of them that are being made will take."""
+    """Bytes that these exports take, including those that exports in progress will take."""
     total = select(func.sum(_TABLE.total_bytes)).where(owned, _TABLE.status != "failed", is_current(session))
     return int(session.scalar(total) or 0)
 
@@ -215,10 +216,10 @@ def note_progress(session: Session, id: str, progress: ExportProgress) -> None:
     """Use `Database.write`, as below. Does nothing if the export has ended."""
     if (row := _lock(session, id)) is not None:
         if row.retry_at is not None:
-            # It is being tried: however long that takes, nobody has forgotten it.
+            # It is being worked on: however long that takes, it has not been forgotten.
             row.retry_at = now(session)
         if row.total_bytes is None or progress.done_bytes > row.done_bytes:
-            # What begins anew and fails at the same place keeps waiting.
+            # An export that starts again and fails at the same place keeps its waiting time.
             row.waiting_since = None
         if progress.total_bytes is not None:
             row.status, row.total_bytes = "running", progress.total_bytes
@@ -237,7 +238,7 @@ def note_trouble(
 
 
 def finish_export(session: Session, id: str, export: Export, *, seconds: float | None) -> None:
-    """The export lasts for `seconds` from now, or without an end."""
+    """Records the finished export, which lasts for `seconds` from now, or without a limit."""
     if (row := _lock(session, id)) is not None:
         at = now(session)
         row.status, row.finished_at, row.expires_at = "succeeded", int(at), _end(at, seconds)
@@ -246,7 +247,7 @@ def finish_export(session: Session, id: str, export: Export, *, seconds: float |
 
 
 def end_exports(session: Session, project_id: str) -> None:
-    """Deletes all exports of a project that is being archived, and whose lock the caller holds."""
+    """Deletes all exports of a project that is being archived. The caller holds the project's lock."""
     rows = session.scalars(
         select(_TABLE)
         .where(_TABLE.project_id == project_id, _TABLE.deleted_at.is_(None))
@@ -257,7 +258,7 @@ def end_exports(session: Session, project_id: str) -> None:
 
 
 def delete_ended_exports(session: Session, ids: Sequence[str]) -> None:
-    """Records for good which of these exports do not exist any more. Skips those that are in use now."""
+    """Records permanently which of these exports no longer exist. Skips those that are in use now."""
     current = is_current(session)
     rows = session.scalars(
         select(_TABLE)
@@ -281,7 +282,7 @@ def _end(at: float, seconds: float | None) -> int | None:
 
 
 def _lock(session: Session, id: str) -> tables.ModelExport | None:
-    """Its row, if it has not ended."""
+    """The export's locked row, if the export has not ended."""
     return session.scalar(
         select(_TABLE)
         .where(_TABLE.id == id, _TABLE.status.in_(_PENDING), _TABLE.deleted_at.is_(None))
@@ -290,7 +291,7 @@ def _lock(session: Session, id: str) -> tables.ModelExport | None:
 
 
 def _note_superseded(session: Session, row: tables.ModelExport, at: float) -> None:
-    """What has been written of it must not wait for a sweep, since no quota counts it any more."""
+    """Its partial files must not wait for a sweep, since no quota counts them any more."""
     note_superseded(session, [export_manifest_key(row.id)], at=at)
 
 

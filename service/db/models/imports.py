@@ -21,7 +21,7 @@ from service.db.tenancy import Tenant
 from service.db.troubles import Trouble, is_last_try
 
 MAX_PENDING = 4
-"""Imports of one project that may be validated or wait for it."""
+"""Maximum number of one project's imports that are being validated or waiting."""
 
 ImportStatus = Literal["validating", "succeeded", "failed"]
 
@@ -45,7 +45,7 @@ class ModelImport:
 
 @dataclass(frozen=True, slots=True)
 class PendingImport:
-    """An import that is to be validated, and its files."""
+    """An import that is to be validated, with its files."""
 
     id: str
     project_id: str
@@ -64,8 +64,8 @@ class Imports:
         self._tenant = tenant
 
     def create(self, *, base: str, config_file: str, weights_file: str, suffix: str | None) -> ModelImport:
-        """The caller holds locks on the project and on the files. While an import of the same files to the
-        same base is being validated, returns that: a client may have repeated its request.
+        """Creates an import. The caller holds locks on the project and on the files. If an import of the same
+        files to the same base is being validated, returns that one: a client may have repeated its request.
 
         Raises Overloaded (`too_many_imports`) while MAX_PENDING other imports of the project are being
         validated."""
@@ -112,7 +112,7 @@ class Imports:
         return _import_of(self._row(id))
 
     def training(self, id: str) -> TrainingOptions:
-        """The options that continue an import's adapter."""
+        """The training options with which a job continues an import's adapter."""
         return TrainingOptions.model_validate(self._row(id).training)
 
     def page(self, *, after: str | None = None, limit: int = 20) -> Page[ModelImport]:
@@ -161,7 +161,7 @@ def pending_imports(session: Session) -> Sequence[PendingImport]:
 
 
 def publish_import(session: Session, id: str, adapter: ImportedAdapter) -> bool:
-    """Inserts the model. Returns False if the import had ended already. Use `Database.write`."""
+    """Inserts the model. Returns False if the import had already ended. Use `Database.write`."""
     row = _lock(session, id)
     if row is None:
         return False
@@ -184,9 +184,9 @@ def publish_import(session: Session, id: str, adapter: ImportedAdapter) -> bool:
 
 
 def end_imports(session: Session, project_id: str) -> None:
-    """Fails all imports of a project that is being archived, and whose lock the caller holds."""
+    """Fails all imports of a project that is being archived. The caller holds the project's lock."""
     pending = (tables.ModelImport.project_id == project_id, tables.ModelImport.status == "validating")
-    # Locked in the order of their ids, so that no two transactions wait for each other.
+    # Locked in the order of their ids, so that transactions cannot deadlock.
     ids = select(tables.ModelImport.id).where(*pending).order_by(tables.ModelImport.id)
     for id in session.scalars(ids).all():
         if (row := _lock(session, id)) is not None:
@@ -194,7 +194,7 @@ def end_imports(session: Session, project_id: str) -> None:
 
 
 def note_trouble(session: Session, id: str, trouble: Trouble, *, timeout_seconds: float) -> None:
-    """Fails the import if its last try failed. Does nothing if it had ended already. Use `Database.write`."""
+    """Fails the import if its last try failed. Does nothing if it had already ended. Use `Database.write`."""
     row, at = _lock(session, id), now(session)
     if row is not None and is_last_try(row, trouble, timeout_seconds=timeout_seconds, at=at):
         _fail(row, trouble.code, trouble.error.message, trouble.error.param, at)

@@ -1,4 +1,4 @@
-"""Tuned models, and the weights that their names stand for."""
+"""Tuned models, and the weights behind their names."""
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _ORIGIN = load_only(
     tables.Job.provenance,
     tables.Job.training,
 )
-"""What a model shows of its job. There may be thousands, and all that is known of each is much."""
+"""The columns of its job that a model shows. There may be thousands of models, and a job's row is large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +47,29 @@ class TunedModel:
     owner: Tenant
     created_at: int
     parity: Parity | None = None
-    """Measured before publishing. None for a checkpoint, an imported model, and one that was published
+    """Measured before publishing. None for a checkpoint, an imported model, and a model that was published
     without the gate."""
     report: EvaluationReport | None = None
     provenance: Provenance | None = None
     parent: str | None = None
     """Name of the tuned model that its job started from."""
     import_id: str | None = None
-    """None for a model that a job made."""
+    """None for a model that a job produced."""
 
 
 class TunedModels:
-    """The tuned models that one tenant may use: its own, and those that another project of its organization
-    shares with it. Base models are in the catalogue, not in the database."""
+    """The tuned models that one tenant may use: its own, and those that other projects of its organization
+    share with it. Base models are in the catalogue, not in the database."""
 
     def __init__(self, session: Session, tenant: Tenant) -> None:
         self._session = session
         self._tenant = tenant
 
     def list(self) -> Sequence[TunedModel]:
-        """Newest first. Of checkpoints, only those that are shared with this tenant."""
+        """Newest first. Includes a checkpoint only if it is shared with this tenant."""
         is_own = tables.Model.project_id == self._tenant.project_id
         is_permitted = tables.Model.id.in_(self._permitted(_PERMISSION.model_id))
-        # In two queries, each of which an index serves: in one, all models of the organization would be read.
+        # Two queries, each of which uses an index: a single one would read all models of the organization.
         models = [
             _model_of(*row)
             for some in (is_own, is_permitted & ~is_own)
@@ -86,8 +86,8 @@ class TunedModels:
         return self._resolve_checkpoint(name) if ":ckpt-step-" in name else _model_of(*self._row(name))
 
     def named(self, name: str, bases: Container[str]) -> TunedModel | str:
-        """Finds what the `model` of a request names, also through an alias: a tuned model or a checkpoint, or
-        one of the `bases`, by its name. A model's own name is never an alias. Raises NotFound
+        """Finds what the `model` of a request names, possibly through an alias: a tuned model or a
+        checkpoint, or one of the `bases`, by its name. A model's own name is never an alias. Raises NotFound
         (`model_not_found`)."""
         if name in bases:
             return name
@@ -109,9 +109,9 @@ class TunedModels:
         )
 
     def own_name(self, name: str) -> str:
-        """Returns the name of the model that an alias names, and any other name as it is: that of a model, a
-        base or nothing. Raises NotFound (`model_not_found`) for what can only be an alias, and does not
-        exist."""
+        """Returns the name of the model that an alias names; returns any other name unchanged, whether or not
+        a model or base has it. Raises NotFound (`model_not_found`) for a name that can only be an alias and
+        does not exist."""
         if not is_alias(name) and self._find(name) is not None:
             return name
         return Aliases(self._session, self._tenant).resolve(name)
@@ -136,8 +136,8 @@ class TunedModels:
         return {model.name: model for model in found}
 
     def resolve_and_lock(self, name: str) -> TunedModel:
-        """Like `resolve`, and keeps the model, with all that belongs to it, from being deleted until the
-        transaction ends. Lock the tenant's project before it, if at all."""
+        """Like `resolve`, but also keeps the model and everything that belongs to it from being deleted until
+        the transaction ends. If you lock the tenant's project too, lock it first."""
         found = self.resolve(name)
         if found.job_id is None:
             owner: Select[Any] = select(tables.Model).where(tables.Model.id == found.name)
@@ -165,7 +165,7 @@ class TunedModels:
             row.deleted_at = int(now(self._session))
             self._session.execute(delete(_PERMISSION).where(_PERMISSION.model_id == name))
             return
-        # Whatever is removed of a job is removed under its lock.
+        # Anything of a job is removed only under the job's lock.
         job = lock(self._session, found.job_id)
         self.resolve(name)
         assert job is not None

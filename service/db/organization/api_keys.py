@@ -1,4 +1,4 @@
-"""API keys: who calls, and what the caller may do.
+"""API keys identify the caller and what the caller may do.
 
 A project key acts in its own project, within its scopes. An admin key acts in any project of its
 organization, and may manage the organization. The operator's key is an admin key that is set from outside."""
@@ -29,7 +29,7 @@ class Principal:
 
     key_id: str
     tenant: Tenant
-    """The project that it acts in."""
+    """The project in which it acts."""
     scopes: frozenset[Scope]
     is_admin_key: bool = False
     """Whether it may manage its organization."""
@@ -55,7 +55,7 @@ class ApiKeys:
         expires_after_seconds: int | None = None,
         service_account_id: str | None = None,
     ) -> tuple[str, str]:
-        """Returns the key in plain text, which is not stored and cannot be shown again, and its id."""
+        """Returns the key in plain text, which is not stored and cannot be shown again, and the key's id."""
         plaintext = generate_key()
         row = self._row(plaintext, tenant, name, scopes, expires_after_seconds)
         row.service_account_id = service_account_id
@@ -64,7 +64,7 @@ class ApiKeys:
     def create_admin(
         self, tenant: Tenant, *, name: str, expires_after_seconds: int | None = None
     ) -> tuple[str, str]:
-        """An admin key of the tenant's organization, which acts in the tenant's project unless a request
+        """Creates an admin key of the tenant's organization. It acts in the tenant's project unless a request
         names another one. Returns the same as `create`."""
         plaintext = generate_key()
         row = self._row(plaintext, tenant, name, frozenset({"admin"}), expires_after_seconds)
@@ -74,15 +74,15 @@ class ApiKeys:
     def authenticate(
         self, plaintext: str, *, organization_id: str | None = None, project_id: str | None = None
     ) -> Principal:
-        """Raises AuthenticationFailed if the key is malformed, unknown, expired or revoked, its project is
-        archived, or it may not act in the organization or in the project that the request names."""
+        """Raises AuthenticationFailed if the key is malformed, unknown, expired or revoked, if its project is
+        archived, or if it may not act in the organization or project that the request names."""
         found = self._session.execute(
             select(tables.ApiKey, tables.Project)
             .join(tables.Project, tables.Project.id == tables.ApiKey.project_id)
             .where(tables.ApiKey.id == key_id(plaintext))
         ).first()
         row, project = found if found is not None else (None, None)
-        # Compared even without a row, so that response times do not reveal which ids exist.
+        # Compared even if there is no row, so that response times do not reveal which ids exist.
         is_known = hmac.compare_digest(sha256(plaintext), row.secret_sha256 if row else "0" * 64)
         is_withdrawn = row is not None and (row.revoked_at is not None or row.replaced_at is not None)
         if row is None or not is_known or is_withdrawn:
@@ -113,8 +113,8 @@ class ApiKeys:
         """Makes this the operator's key: an admin key of the default organization, which is created with its
         default project if absent.
 
-        An installation has one operator's key. Any earlier one is refused from now on, and accepted again
-        once it is set again. Other keys are not affected, and a revoked key stays revoked.
+        An installation has one operator's key. An earlier one is refused from now on, and accepted again once
+        it is set again. Other keys are not affected, and a revoked key stays revoked.
 
         `plaintext` is any string of at least 16 characters; None generates a key. Returns the key in plain
         text. Idempotent. Raises InvalidConfiguration for a key that is too short or mistyped."""
@@ -158,7 +158,7 @@ class ApiKeys:
         return project
 
     def _replace_operators_key(self, id: str) -> None:
-        """Makes the key with this id the only operator's key in use."""
+        """Makes the key with this id the only active operator's key."""
         operators = update(tables.ApiKey).where(tables.ApiKey.is_operators)
         others = operators.where(tables.ApiKey.id != id, tables.ApiKey.replaced_at.is_(None))
         self._session.execute(others.values(replaced_at=int(now(self._session))))
@@ -187,7 +187,8 @@ class ApiKeys:
         return row.id
 
     def _add_if_absent(self, row: tables.Organization | tables.Project | tables.ApiKey) -> bool:
-        """Several processes may start at once: the first row stays. Returns whether this is it."""
+        """Several processes may start at once: the first row stays. Returns whether the first row is this
+        one."""
         try:
             with self._session.begin_nested():
                 self._session.add(row)

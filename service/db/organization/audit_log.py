@@ -1,7 +1,7 @@
 """The audit log: who changed what in an organization.
 
-Each entry holds the hash of the one before, so that none can be changed, removed or put in between without
-all later hashes changing too."""
+Each entry contains the hash of the previous one, so that no entry can be changed, removed or inserted without
+changing all later hashes too."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,12 +35,12 @@ class Actor:
 
 
 acting: ContextVar[Actor | None] = ContextVar("acting", default=None)
-"""The actor whose request this thread or task works on. None for what Tunery does by itself."""
+"""The actor whose request this thread or task is handling. None for what Tunery does by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """An empty list leaves nothing out."""
+    """Selects entries. An empty list does not restrict anything."""
 
     event_types: Sequence[str] = ()
     project_ids: Sequence[str] = ()
@@ -52,11 +52,11 @@ class AuditFilter:
 
 
 def record(session: Session, tenant: Tenant, type: AuditType, id: str, **details: Mapping[Any, Any]) -> None:
-    """Adds an entry to the audit log when this transaction is committed, and not otherwise: neither if it is
-    rolled back nor if the savepoint is in which this is called.
+    """Adds an entry to the audit log when this transaction is committed. Nothing is added if the transaction,
+    or the savepoint in which this is called, is rolled back.
 
     `tenant` is the project that the change is about, and `id` that of the changed object. `details` are
-    `data` (what it was created with) or `changes_requested`, and must hold no secrets."""
+    `data` (the values at creation) or `changes_requested`, and must not contain secrets."""
     project = session.get_one(tables.Project, tenant.project_id)
     pending = session.info.setdefault(_PENDING, [])
     pending.append(_Entry(tenant, project.name, type, id, details))
@@ -77,8 +77,9 @@ class AuditLog:
         before: str | None = None,
         limit: int = 20,
     ) -> Page[dict[str, Any]]:
-        """Entries as `record` describes them, newest first. `before` turns to the page that ends with the
-        entry before that one in the list. Raises InvalidRequest if there is no entry `after` or `before`."""
+        """Entries as `record` describes them, newest first. `before` selects the page that ends with the
+        entry just before that one in the list. Raises InvalidRequest if there is no entry `after` or
+        `before`."""
         row = tables.AuditEntry
         statement = select(row).where(row.organization_id == self._organization_id)
         for column, values in (
@@ -142,17 +143,17 @@ def _note_savepoint(session: Session, transaction: SessionTransaction) -> None:
 
 @event.listens_for(WriteSession, "after_soft_rollback")
 def _drop(session: Session, previous: SessionTransaction) -> None:
-    """What was recorded since the savepoint, or the transaction, began that was rolled back."""
+    """Drops what was recorded since the start of the savepoint or transaction that was rolled back."""
     del session.info.get(_PENDING, [])[session.info.get(_BEFORE, {}).get(previous, 0) :]
 
 
 @event.listens_for(WriteSession, "before_commit")
 def _append(session: Session) -> None:
-    """Last in the transaction: the lock on the end of the chain is held only while it is committed, and no
-    other lock is taken behind it."""
+    """Runs last in the transaction: the lock on the end of the chain is then held only during the commit, and
+    no other lock is taken while it is held."""
     if session.in_nested_transaction():
         return
-    # Of several organizations always in the same order, so that no two transactions wait for each other.
+    # Organizations are always locked in the same order, so that transactions cannot deadlock.
     for entry in sorted(session.info.pop(_PENDING, ()), key=lambda entry: entry.tenant.organization_id):
         _add(session, entry)
     session.flush()
@@ -201,7 +202,7 @@ def _add(session: Session, entry: _Entry) -> None:
 
 
 def _public_actor(actor: Actor, key: tables.ApiKey | None) -> dict[str, Any]:
-    """OpenAI's shape. A key that belongs to no service account is a person's."""
+    """The actor in OpenAI's format. A key without a service account is taken to be a person's."""
     if key is not None and key.issuer is not None:
         session = {"user": {"id": key.id}, "ip_address": actor.ip_address}
         return {"type": "session", "session": session | {"issuer": key.issuer, "subject": key.name}}

@@ -1,4 +1,4 @@
-"""Identities of tokens, and what the operator grants to them."""
+"""Identities behind tokens, and what the operator grants them."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ class Grant:
     project_id: str
     scopes: frozenset[Scope]
     is_admin: bool
-    """Whether this makes an admin of the project's organization."""
+    """Whether the identity is an admin of the project's organization."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Someone whom an issuer vouches for."""
+    """A user or program whose identity an issuer confirms."""
 
     issuer: str
     subject: str
-    """Unique for the issuer."""
+    """Unique within the issuer."""
     grants: tuple[Grant, ...]
     """At least one; the first is the default. No two are for the same project."""

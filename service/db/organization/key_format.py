@@ -1,8 +1,9 @@
-"""What API keys and their ids look like: 256 random bits, shown once, stored as SHA-256.
+"""The format of API keys and their ids: 256 random bits, shown once, stored as SHA-256.
 
-A generated key is `tk-<id>-<secret>-<checksum>`: the id finds its row, and the checksum exposes a mistyped
-key without a query. An operator may also set a key of any other form, whose row is found by a part of its
-hash."""
+A generated key is `tk-<id>-<secret>-<checksum>`: its row is found by the id, and the checksum exposes a
+mistyped key without a query. An operator may also set a key in any other format; its row is found by a part
+of the key's hash.
+"""
 
 import hashlib
 import json
@@ -34,19 +35,19 @@ def key_id(plaintext: str) -> str:
 
 
 def holder_id(issuer: str, subject: str, project_id: str) -> str:
-    """The id of the row that stands for someone's tokens in a project. No key has it."""
+    """The id of the row for a holder's tokens in a project. No key has this id."""
     named = json.dumps([issuer, subject, project_id])
     return _HOLDER + sha256(named)[:24]
 
 
 def redacted(id: str) -> str:
-    """The key with this id as it may be shown."""
+    """How the key with this id may be shown."""
     return "…" if id.startswith((_GIVEN, _HOLDER)) else f"tk-{id}-…"
 
 
 def logged_id(id: str) -> str:
-    """What logs call the key with this id. That of a key which the operator chose is a part of its hash, from
-    which a weak key could be guessed."""
+    """How the key with this id is named in logs. The id of a key that the operator chose is a part of its
+    hash, from which a weak key could be guessed."""
     return _GIVEN.rstrip("-") if id.startswith(_GIVEN) else id
 
 

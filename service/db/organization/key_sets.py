@@ -1,4 +1,4 @@
-"""The keys in use of a project or of an organization, without their secrets."""
+"""The active keys of a project or of an organization, without their secrets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ class ApiKey:
     service_account: ServiceAccount | None
     """Its owner. None for a key of the project itself, and for an admin key."""
     issuer: str | None
-    """The identity provider of the tokens that this stands for, and whose subject is `name`. None for keys.
-    """
+    """The identity provider of the tokens that this row stands for; their subject is `name`. None for
+    keys."""
 
 
 class KeySet:
-    """Revoked keys are absent, and so are operator's keys that were replaced. Expired keys are there."""
+    """A set of keys. It excludes revoked keys and replaced operator's keys, and includes expired keys."""
 
     def __init__(self, session: Session, members: ColumnElement[bool]) -> None:
         self._session = session
@@ -73,7 +73,7 @@ class KeySet:
     def change(
         self, id: str, *, scopes: frozenset[Scope] | None = None, expires_after_seconds: int | None = None
     ) -> ApiKey:
-        """Replaces the scopes and counts the expiry from now on; None leaves either as it is. Raises
+        """Replaces the scopes, and sets the expiry, counted from now; None leaves either unchanged. Raises
         NotFound, and Conflict if the key has expired or stands for tokens."""
         row, at = self._row(id, for_update=True), int(now(self._session))
         if row.issuer is not None:

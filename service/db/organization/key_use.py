@@ -1,4 +1,4 @@
-"""When keys were last used."""
+"""Records when keys were last used."""
 
 from collections.abc import Collection
 
@@ -10,9 +10,9 @@ from service.db.database import now
 
 
 def write_last_use(session: Session, key_ids: Collection[str]) -> None:
-    """Notes that these keys are used now."""
+    """Records that these keys are being used now."""
     wanted = select(tables.ApiKey.id).where(tables.ApiKey.id.in_(key_ids))
-    # In one order, so that two processes that note the same keys do not wait for each other.
+    # Always in the same order, so that two processes that write the same keys cannot deadlock.
     ids = session.scalars(wanted.order_by(tables.ApiKey.id).with_for_update(key_share=True)).all()
     used = update(tables.ApiKey).where(tables.ApiKey.id.in_(ids))
     session.execute(used.values(last_used_at=int(now(session))))

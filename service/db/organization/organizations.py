@@ -1,4 +1,4 @@
-"""Organizations, which own projects and see nothing of each other."""
+"""Organizations, which own projects and cannot see each other."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ def get_organization(session: Session, id: str) -> Organization:
 
 
 def lock_organization(session: Session, id: str) -> None:
-    """Keeps others that lock it waiting until the transaction ends. Call it after the project is locked. Rows
-    that refer to the organization can still be written."""
+    """Makes others that lock the organization wait until the transaction ends. Call it after the project is
+    locked. Rows that refer to the organization can still be written."""
     organization = select(tables.Organization.id).where(tables.Organization.id == id)
     session.scalar(organization.with_for_update(key_share=True))
 
@@ -43,8 +43,8 @@ def lock_organization(session: Session, id: str) -> None:
 def record_by_operator(
     session: Session, operator: Tenant, type: AuditType, organization_id: str, **details: Mapping[Any, Any]
 ) -> None:
-    """Records what the operator has changed of an organization in the operator's own audit log and in that
-    organization's, as a change of its oldest project."""
+    """Records the operator's change of an organization in the operator's own audit log, and in the
+    organization's as a change of its oldest project."""
     record(session, operator, type, organization_id, **details)
     if organization_id != operator.organization_id:
         oldest = oldest_project(session, organization_id)
@@ -62,14 +62,14 @@ def oldest_project(session: Session, organization_id: str) -> Tenant | None:
 
 
 class Organizations:
-    """Organizations of the whole installation, for the operator alone. One that has no project any more was
+    """All organizations of the installation, for the operator only. An organization without any project was
     deleted, and is absent."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def create(self, name: str) -> tuple[Organization, Tenant]:
-        """Creates an organization with a first project, which its admin keys act in by default."""
+        """Creates an organization with a first project, in which its admin keys act by default."""
         at = int(now(self._session))
         row = tables.Organization(id=new_id("org-"), name=name, created_at=at)
         self._session.add(row)
@@ -116,7 +116,7 @@ class Organizations:
         return select(tables.Organization).where(owned)
 
     def _active(self, ids: Sequence[str]) -> set[str]:
-        """Returns which of them have a project that is not archived."""
+        """Returns the ids of those that have a project that is not archived."""
         project = tables.Project
         wanted = select(project.organization_id).where(
             project.organization_id.in_(ids), project.archived_at.is_(None)

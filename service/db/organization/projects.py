@@ -34,7 +34,7 @@ class Projects:
         self._organization_id = organization_id
 
     def create(self, name: str) -> Project:
-        """Raises QuotaExceeded if the operator allows the organization no more."""
+        """Raises QuotaExceeded if the operator does not allow the organization another project."""
         self._check_number()
         row = tables.Project(
             id=new_id("proj_"),
@@ -79,15 +79,15 @@ class Projects:
         return Rights.of(self._row(id).rights)
 
     def change_rights(self, id: str, changes: Mapping[str, list[str]]) -> Rights:
-        """Replaces what is in `changes`, fields of Rights by name. Raises NotFound, and Conflict if the
-        project is archived."""
+        """Replaces the given fields of Rights, by name. Raises NotFound, and Conflict if the project is
+        archived."""
         row = self._lock_active(id)
         row.rights = Rights.of({**(row.rights or {}), **changes}).to_json()
         record(self._session, self._tenant_of(row), "project.rights.updated", id, changes_requested=changes)
         return Rights.of(row.rights)
 
     def reset_rights(self, id: str) -> Rights:
-        """Allows everything. Raises NotFound, and Conflict if the project is archived."""
+        """Removes all restrictions. Raises NotFound, and Conflict if the project is archived."""
         row = self._lock_active(id)
         row.rights = None
         record(self._session, self._tenant_of(row), "project.rights.deleted", id)
@@ -98,9 +98,9 @@ class Projects:
         return self._row(id).encryption_key
 
     def set_encryption_key(self, id: str, key: str | None) -> None:
-        """Sets the key with which storage encrypts what is written for the project from now on. It was
-        checked that storage has the key. None leaves that to storage. Raises NotFound, and Conflict if the
-        project is archived."""
+        """Sets the key with which storage encrypts what is written for the project from now on. The caller
+        has checked that storage has the key. None leaves the choice to storage. Raises NotFound, and Conflict
+        if the project is archived."""
         row = self._lock_active(id)
         row.encryption_key, tenant = key, self._tenant_of(row)
         if key is None:
@@ -168,22 +168,22 @@ def project_of(row: tables.Project) -> Project:
 
 def lock_project(session: Session, tenant: Tenant) -> None:
     """Keeps the project from being changed or archived until the transaction ends. Call it before other rows
-    are locked: archiving locks the project and then its jobs. Rows that refer to the project can still be
-    written."""
+    are locked: archiving locks the project first and then its jobs. Rows that refer to the project can still
+    be written."""
     project = select(tables.Project).where(tables.Project.id == tenant.project_id)
     session.scalar(project.with_for_update(key_share=True))
 
 
 def encryption_key_of(session: Session, project_id: str) -> str | None:
-    """Key with which storage encrypts what is written for the project. None leaves that to storage, and so
-    does a project that was deleted since."""
+    """Key with which storage encrypts what is written for the project. None leaves the choice to storage; a
+    project that was deleted in the meantime has None too."""
     project = tables.Project
     return session.scalar(select(project.encryption_key).where(project.id == project_id))
 
 
 def check_active(session: Session, tenant: Tenant) -> None:
     """Keeps the project from being archived until the transaction ends. Raises Conflict if it is archived, or
-    deleted since."""
+    was deleted in the meantime."""
     statement = select(tables.Project).where(tables.Project.id == tenant.project_id)
     row = session.scalar(statement.with_for_update(read=True))
     if row is None or row.archived_at is not None:

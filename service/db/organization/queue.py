@@ -1,4 +1,4 @@
-"""The queue and the devices as administrators see them."""
+"""The queue and the devices, as administrators see them."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from service.db.scheduler.pending_work import devices_of
 
 
 def queued_jobs(session: Session, organization_id: str, *, limit: int) -> Page[Job]:
-    """Queued jobs of the organization's projects, in the order in which they are expected to start."""
+    """Queued jobs of the organization's projects, in the expected order of their starts."""
     job, place = tables.Job, tables.QueuePlace
     rank = case({priority: number for number, priority in enumerate(PRIORITIES)}, value=job.priority)
     rows = session.scalars(
@@ -27,14 +27,14 @@ def queued_jobs(session: Session, organization_id: str, *, limit: int) -> Page[J
 
 
 def num_queued(session: Session) -> int:
-    """Over all organizations."""
+    """Number of queued jobs of all organizations."""
     counted = select(func.count()).where(tables.Job.status == JobStatus.QUEUED.value)
     return session.scalar(counted) or 0
 
 
 def held_devices(session: Session) -> Sequence[tuple[str | None, int]]:
-    """The pool and the devices of every attempt that holds some, over all organizations. The pool is None for
-    attempts of earlier releases."""
+    """The pool and the number of devices of every attempt that holds devices, over all organizations. The
+    pool is None for attempts of earlier releases."""
     attempt, job = tables.Attempt, tables.Job
     rows = session.execute(
         select(attempt, job).join(job, job.id == attempt.job_id).where(attempt.released_at.is_(None))

@@ -11,11 +11,11 @@ from cluster.contracts.hyperparameters import Method
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """None allows everything, also what is added to the catalogue later."""
+    """What a project may do. None allows everything, including later additions to the catalogue."""
 
     models: tuple[str, ...] | None = None
-    """Base models, by alias: to train, to ask, and to import adapters for. Models that were tuned from
-    others stay usable."""
+    """Base models, by alias, that the project may train, query, and import adapters for. Models that were
+    tuned from other bases stay usable."""
     methods: tuple[Method, ...] | None = None
     training_types: tuple[TrainingType, ...] | None = None
 
@@ -34,7 +34,7 @@ class Rights:
         _check("the model", base, self.models, param)
 
     def check_training(self, base: str, method: str, type: str) -> None:
-        """Raises PermissionDenied (`not_permitted`), which names the parameter."""
+        """Raises PermissionDenied (`not_permitted`), naming the parameter."""
         self.check_model(base)
         _check("the method", method, self.methods, "method.type")
         _check("the training type", type, self.training_types, "training.type")

@@ -1,4 +1,4 @@
-"""What keys and tokens may do in a project."""
+"""Scopes: what keys and tokens may do in a project."""
 
 from typing import Literal
 

@@ -59,7 +59,8 @@ class ServiceAccounts:
         return service_account_of(self._row(id))
 
     def get_and_lock(self, id: str) -> ServiceAccount:
-        """Keeps the account from being deleted until the transaction ends. Raises NotFound."""
+        """Returns the account, and keeps it from being deleted until the transaction ends. Raises
+        NotFound."""
         return service_account_of(self._row(id, for_update=True))
 
     def rename(self, id: str, name: str) -> ServiceAccount:
@@ -71,7 +72,7 @@ class ServiceAccounts:
         return service_account_of(row)
 
     def delete(self, id: str) -> None:
-        """Revokes its keys too. Raises NotFound."""
+        """Deletes the account and revokes its keys. Raises NotFound."""
         row, at = self._row(id, for_update=True), int(now(self._session))
         row.deleted_at = at
         keys = update(tables.ApiKey).where(tables.ApiKey.service_account_id == id)

@@ -1,8 +1,8 @@
 """Holders of tokens from identity providers.
 
-Each has a row beside the API keys for every project in which they act, so that limits, usage, the audit log
-and revocation hold for them as for keys. What they may do is in their tokens and the operator's rules; the
-row repeats it, to be shown."""
+A holder has a row beside the API keys for every project in which they act, so that limits, usage, the audit
+log and revocation apply to them as to keys. Their tokens and the operator's rules define what they may do;
+the row only repeats it for display."""
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -18,7 +18,7 @@ from service.db.organization.rights import Rights
 from service.db.tenancy import Tenant
 
 _MATCHES_NO_KEY = "-"
-"""In place of a SHA-256."""
+"""Stored in place of a SHA-256."""
 
 
 class TokenHolders:
@@ -28,13 +28,14 @@ class TokenHolders:
     def find(
         self, identity: Identity, organization_id: str | None, project_id: str | None
     ) -> Principal | None:
-        """Finds the principal that a token acts as: in the project that the request names, or else in that of
-        the identity's first grant. None if there is no row that shows these scopes: `record` them first.
+        """Finds the principal that a token acts as: in the project that the request names, or otherwise in
+        the project of the identity's first grant. Returns None if no row shows these scopes: call `record`
+        first.
 
-        Raises AuthenticationFailed if they may not act there, or were deleted as keys are."""
+        Raises AuthenticationFailed if the holder may not act there, or was revoked as keys are."""
         grant, project = self._place(identity, organization_id, project_id)
         row = self._session.get(tables.ApiKey, _id(identity, grant))
-        # An administrator by a grant for another project may have been excluded from this one.
+        # An admin through a grant for another project may have been excluded from this project.
         here = self._session.get(tables.ApiKey, holder_id(identity.issuer, identity.subject, project.id))
         if any(one is not None and one.revoked_at is not None for one in (row, here)):
             raise AuthenticationFailed("An administrator has excluded the holder of this token.")
@@ -49,7 +50,8 @@ class TokenHolders:
         )
 
     def record(self, identity: Identity, organization_id: str | None, project_id: str | None) -> Principal:
-        """Adds a row, or these scopes to it, and returns what `find` then does. Raises the same."""
+        """Adds a row, or adds these scopes to it, and returns what `find` then returns. Raises the same
+        errors."""
         grant, _ = self._place(identity, organization_id, project_id)
         project = self._session.get_one(tables.Project, grant.project_id)
         row = tables.ApiKey(
@@ -67,8 +69,8 @@ class TokenHolders:
         is_new = self._add_if_absent(row)
         if not is_new:
             row = self._session.get_one(tables.ApiKey, row.id, with_for_update=True)
-            # Tokens of one subject may differ. That nothing is taken away again keeps them from writing it
-            # all the time.
+            # Tokens of one subject may have different scopes. Scopes are only added, never removed, so that
+            # such tokens do not rewrite the row all the time.
             row.scopes = sorted(grant.scopes.union(row.scopes))
             row.is_admin_key |= grant.is_admin
         shown = {
@@ -97,7 +99,7 @@ class TokenHolders:
     def _place(
         self, identity: Identity, organization_id: str | None, project_id: str | None
     ) -> tuple[Grant, tables.Project]:
-        """The grant and the project by which the holder of a token acts."""
+        """The grant and the project with which the holder of a token acts."""
         by_project = {grant.project_id: grant for grant in identity.grants}
         grant = by_project.get(project_id or identity.grants[0].project_id)
         project = self._active(grant.project_id if grant else project_id)

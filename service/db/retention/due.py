@@ -1,4 +1,4 @@
-"""What a project's retention deletes: what is older than its term, is not held, and that nothing needs."""
+"""What a project's retention deletes: items that are older than their term, not held and not needed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,28 +19,28 @@ from service.db.usage.usage import HOUR
 RESULTS = "fine-tune-results"
 """Purpose of the files that jobs have made."""
 MAX_FOLDERS = 100
-"""Number of folders of one kind whose bytes a report counts: each is a request to the storage, one after the
-other, while a client waits."""
+"""Maximum number of folders of one kind whose bytes a report counts: each is a request to storage, one after
+the other, while a client waits."""
 _FILE, _JOB, _CHECKPOINT, _EVENT = tables.File, tables.Job, tables.Checkpoint, tables.JobEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is due of one kind."""
+    """The due items of one kind."""
 
     kind: RetentionKind
     count: int
-    """Files, checkpoints, jobs whose state to resume from ends, exports, or rows of events and of usage."""
+    """Number of files, checkpoints, jobs whose resume state ends, exports, or rows of events or usage."""
     bytes: int
-    """As the rows say, without those of the folders below."""
+    """Bytes according to the rows, without the folders below."""
     oldest_at: float | None
     folders: Sequence[str] = ()
-    """Folders in storage with more: at most MAX_FOLDERS + 1 of them."""
+    """Folders in storage with further bytes: at most MAX_FOLDERS + 1 of them."""
 
 
 def due_files(project_id: str, before: float, held: Held, *, of_jobs: bool) -> Select[tables.File]:
-    """Due files made by jobs if `of_jobs`, otherwise the other ones. Files that a job or an import still uses
-    are not due. Expired ones are not among them."""
+    """Due files: those made by jobs if `of_jobs`, otherwise the other ones. Files that a job or an import
+    still uses are not due. Expired files are not included."""
     return select(_FILE).where(
         _FILE.project_id == project_id,
         _FILE.deleted_at.is_(None),
@@ -53,9 +53,9 @@ def due_files(project_id: str, before: float, held: Held, *, of_jobs: bool) -> S
 
 
 def due_checkpoints(project_id: str, before: float, held: Held) -> Select[tables.Checkpoint]:
-    """Checkpoints of jobs that ended before `before`, except: the weights of an existing model, checkpoints
-    that an alias names or has named since it was made, shared ones, and ones from which an unfinished job
-    starts."""
+    """Checkpoints of jobs that ended before `before`, except the weights of an existing model, checkpoints
+    that an alias names or has named since it was created, shared checkpoints, and checkpoints from which an
+    unfinished job starts."""
     change, deletion, other = tables.ModelAliasChange, aliased(tables.ModelAliasChange), aliased(tables.Job)
     is_alias_gone = exists().where(
         deletion.project_id == change.project_id,
@@ -66,7 +66,7 @@ def due_checkpoints(project_id: str, before: float, held: Held) -> Select[tables
     is_published = exists().where(
         tables.Model.manifest_key == _CHECKPOINT.manifest_key, tables.Model.deleted_at.is_(None)
     )
-    # Short lists that the database makes once: there is no index to look each checkpoint up.
+    # Short lists that the database builds once: there is no index for looking up each checkpoint.
     named = select(change.model).where(change.model.is_not(None), ~is_alias_gone)
     starts = select(other.start_from).where(other.status.in_(UNFINISHED), other.start_from.is_not(None))
     is_shared = exists().where(tables.CheckpointPermission.checkpoint_id == _CHECKPOINT.id)
@@ -86,8 +86,8 @@ def due_checkpoints(project_id: str, before: float, held: Held) -> Select[tables
 
 
 def due_event_jobs(project_id: str, before: float, held: Held) -> Select[tables.Job]:
-    """Jobs that ended before and have events. Those of a trained job that failed stay as long as its weights,
-    because they are needed to publish it again."""
+    """Jobs that ended before `before` and have events. The events of a trained job that failed stay as long
+    as its weights, because they are needed to publish it again."""
     may_be_published = and_(
         _JOB.status == JobStatus.FAILED.value,
         _JOB.publishing.is_not(None),
@@ -102,7 +102,7 @@ def due_event_jobs(project_id: str, before: float, held: Held) -> Select[tables.
 
 
 def due_usage(project_id: str, before: float, held: Held) -> ColumnElement[bool]:
-    """Whole days (UTC)."""
+    """Usage of whole days (UTC)."""
     row = tables.Usage
     until = int(before // DAY_SECONDS * DAY_SECONDS)
     return and_(row.project_id == project_id, row.start < until, true() if not held.is_whole else ~true())
@@ -111,8 +111,8 @@ def due_usage(project_id: str, before: float, held: Held) -> ColumnElement[bool]
 def due_figures(
     session: Session, project_id: str, terms: Mapping[RetentionKind, Term], held: Held, at: float
 ) -> list[Due]:
-    """What is due of each kind that has a term and figures of its own: data reports belong to files, and go
-    with them or before."""
+    """The due items of each kind that has a term and figures of its own: data reports belong to files, and
+    are deleted with them or before."""
     found = []
     for kind, term in terms.items():
         if term.seconds is not None and kind in _FIGURES:
@@ -170,7 +170,7 @@ def _resume_states(session: Session, project_id: str, before: float, held: Held,
 
 
 def _exports(session: Session, project_id: str, before: float, held: Held, at: float) -> Due:
-    """They have been told when they expire."""
+    """Exports have an expiry time of their own."""
     row = tables.ModelExport
     figures = (func.count(), func.coalesce(func.sum(row.total_bytes), 0), func.min(row.created_at))
     count, size, oldest = session.execute(

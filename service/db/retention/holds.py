@@ -1,7 +1,7 @@
-"""Legal holds: what nobody may delete, and no retention either, until an administrator releases it.
+"""Legal holds: data that nobody, and no retention, may delete until an administrator releases the hold.
 
-A hold on a project keeps all that is in it. A hold on a job keeps its files, events, checkpoints, resume
-state and model; one on a model or a checkpoint keeps its weights. What Tunery can make again is not held:
+A hold on a project keeps everything in it. A hold on a job keeps its files, events, checkpoints, resume state
+and model; a hold on a model or a checkpoint keeps its weights. Data that Tunery can recreate is not held:
 compiled files, data reports and exports."""
 
 from collections.abc import Iterable
@@ -39,12 +39,12 @@ class LegalHold:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is held of one project."""
+    """What is held in one project."""
 
     is_whole: bool = False
-    """The project itself."""
+    """Whether the project itself is held."""
     files: frozenset[str] = frozenset()
-    """Files that are held, including those of held jobs."""
+    """Held files, including those of held jobs."""
     jobs: frozenset[str] = frozenset()
     models: frozenset[str] = frozenset()
     """Models and checkpoints, by name."""
@@ -69,8 +69,8 @@ class LegalHolds:
         self._tenant = tenant
 
     def place(self, resource_id: str, reason: str, *, api_key_id: str) -> LegalHold:
-        """On the project, by its id, or on a file, job, model or checkpoint of it. Held files do not expire.
-        The caller holds the project's lock.
+        """Places a hold on the project, by its id, or on one of its files, jobs, models or checkpoints. Held
+        files do not expire. The caller holds the project's lock.
 
         Raises NotFound, and Conflict (`legal_hold`) if there is a hold on it already."""
         type = self._lock(resource_id)
@@ -102,7 +102,7 @@ class LegalHolds:
         return Page([_hold_of(row) for row in found.data], found.has_more)
 
     def release(self, id: str) -> None:
-        """Files whose time to expire has passed meanwhile expire at once. Raises NotFound."""
+        """Files whose expiry time has passed in the meantime expire at once. Raises NotFound."""
         row = self._session.scalar(select(_HOLD).where(*self._owned(), _HOLD.id == id).with_for_update())
         if row is None:
             raise NotFound(f"There is no legal hold '{id}'.", param="hold_id")
@@ -111,7 +111,8 @@ class LegalHolds:
         record(self._session, self._tenant, "legal_hold.deleted", id, data=data)
 
     def _await_expiry(self) -> None:
-        """Waits for whoever deletes expired files of the project now. The next one sees the hold."""
+        """Waits for a transaction that is deleting expired files of the project. The next one sees the
+        hold."""
         file = tables.File
         expiring = select(file.id).where(
             file.project_id == self._tenant.project_id,
@@ -121,7 +122,8 @@ class LegalHolds:
         self._session.scalars(expiring.order_by(file.id).with_for_update()).all()
 
     def _lock(self, id: str) -> HeldType:
-        """What the id names, which is not deleted until the transaction ends."""
+        """Returns the type of what the id names, and keeps that from being deleted until the transaction
+        ends."""
         project_id, file, model = self._tenant.project_id, tables.File, tables.Model
         if id == project_id:
             return "project"
@@ -149,7 +151,7 @@ class LegalHolds:
         return "model"
 
     def _lock_job_of_model(self, name: str) -> None:
-        """Whatever is removed of a job is removed under its lock."""
+        """Locks the job, because anything of a job is removed only under the job's lock."""
         model = name.partition(":ckpt-step-")[0]
         job = select(tables.Job).where(
             tables.Job.output_model == model, tables.Job.project_id == self._tenant.project_id

@@ -1,5 +1,5 @@
-"""How long things of a project are kept: by its own terms, or else its organization's, both within the bounds
-that the operator sets, or else by the server's."""
+"""How long a project's data is kept: by the project's own terms, or else its organization's, both within the
+bounds that the operator sets, or else by the server's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ KINDS: tuple[RetentionKind, ...] = get_args(RetentionKind)
 DAY_SECONDS = 86_400.0
 
 Days = Mapping[RetentionKind, float | None]
-"""Days by kind; None keeps for good. A kind that is absent is left to the next level."""
+"""Days by kind; None keeps the data forever. A missing kind is left to the next level."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
     days: float | None
-    """None keeps for good."""
+    """None keeps the data forever."""
     set_by: Literal["project", "organization", "server"]
 
     @property
@@ -30,7 +30,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class RetentionRules:
-    """The operator's: what applies to projects without terms of their own, and the bounds of all terms."""
+    """The operator's rules: the terms of projects without terms of their own, and the bounds of all terms."""
 
     days: Days = field(default_factory=dict)
     least: Mapping[RetentionKind, float] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class RetentionRules:
         return Term(self._capped(kind, self.days.get(kind)), "server")
 
     def _bounded(self, kind: RetentionKind, days: float | None) -> float | None:
-        """The operator may have changed the bounds since the days were set."""
+        """Applies the bounds, which the operator may have changed since the days were set."""
         least = self._least(kind)
         return self._capped(kind, days if days is None or least is None else max(days, least))
 

@@ -1,4 +1,4 @@
-"""What each project has in storage, as the last sweep has counted it object by object."""
+"""How much each project has in storage, as counted object by object by the last sweep."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from service.db import tables
 from service.db.database import now
 
 NOBODY = ""
-"""Instead of a project: for objects that no row knows, such as those of a deleted project, and for what was
-compiled from files."""
+"""Stored instead of a project: for objects without a row, such as those of a deleted project, and for
+compiled files."""
 _STORED = tables.StoredBytes
 Place = TypeVar("Place", bound=ObjectKey)
 
@@ -29,10 +29,10 @@ class Stored:
 
 
 def owners_of(session: Session, places: Collection[ObjectKey]) -> Callable[[ObjectKey], str]:
-    """Returns the function that says to which project an object belongs, of these.
+    """Returns a function that says to which project each of these objects belongs.
 
-    What was compiled belongs to nobody: it is stored once for all files with the same bytes, so that counting
-    it for one project would tell another whether somebody else has its file."""
+    Compiled files belong to nobody: they are stored once for all files with the same bytes, so that counting
+    them for one project would tell another whether somebody else has its file."""
 
     def ids(kind: type[Place], of: Callable[[Place], str]) -> set[str]:
         return {of(place) for place in places if isinstance(place, kind)}
@@ -73,7 +73,7 @@ def record_stored(session: Session, counts: Mapping[tuple[str, str], tuple[int, 
     """Replaces what was recorded before by numbers of objects and bytes, by project and kind."""
     at = int(now(session))
     wanted = {project_id for project_id, _ in counts}
-    # A project that is deleted right now leaves no row behind.
+    # A project that is being deleted right now does not get a row.
     there = select(tables.Project.id).where(tables.Project.id.in_(wanted)).order_by(tables.Project.id)
     known = {NOBODY, *session.scalars(there.with_for_update(read=True, key_share=True))}
     session.execute(delete(_STORED))
@@ -99,11 +99,11 @@ def stored_of(session: Session, organization_id: str) -> list[Stored]:
 
 
 def measured_at(session: Session) -> int | None:
-    """When storage was counted last. None if it never was."""
+    """When storage was last counted. None if it never was."""
     return session.scalar(select(func.max(_STORED.measured_at)))
 
 
 def stored_by_kind(session: Session) -> dict[str, int]:
-    """Bytes of the whole installation."""
+    """Bytes in the whole installation, by kind."""
     sums = select(_STORED.kind, func.sum(_STORED.bytes)).group_by(_STORED.kind)
     return {kind: int(size) for kind, size in session.execute(sums)}

@@ -50,8 +50,8 @@ def change_terms(
     *,
     inherited: Collection[RetentionKind] = (),
 ) -> None:
-    """Changes the project's terms. Kinds that are `inherited` go back to the organization's terms, and what
-    is in neither stays as it is. Raises NotFound, Conflict if the project is archived, and InvalidRequest
+    """Changes the project's terms. Kinds in `inherited` follow the organization's terms again; kinds in
+    neither stay as they are. Raises NotFound, Conflict if the project is archived, and InvalidRequest
     (`retention_out_of_bounds`)."""
     rules.check(days)
     row = _active(session, tenant)
@@ -61,14 +61,14 @@ def change_terms(
 
 
 def reset_terms(session: Session, tenant: Tenant) -> None:
-    """Leaves them to the organization. Raises NotFound, and Conflict if the project is archived."""
+    """Leaves all terms to the organization. Raises NotFound, and Conflict if the project is archived."""
     row = _active(session, tenant)
     row.retention = None
     record(session, tenant, "project.retention.deleted", row.id)
 
 
 def organization_days(session: Session, organization_id: str) -> dict[RetentionKind, float | None]:
-    """What projects without terms of their own follow, as far as the organization has set it."""
+    """The terms that the organization has set, which projects without terms of their own follow."""
     stored: Any = session.get_one(tables.Organization, organization_id).retention or {}
     return dict(stored)
 

@@ -48,7 +48,7 @@ _state: TypeAdapter[RunnerState] = TypeAdapter(RunnerState)
 
 
 def new_token() -> str:
-    """A secret with which one attempt authenticates: 256 random bits, stored as SHA-256."""
+    """A secret that authenticates one attempt: 256 random bits, stored as SHA-256."""
     return secrets.token_hex(32)
 
 
@@ -71,8 +71,8 @@ class Attempts:
         self._checkpoints_kept = checkpoints_kept
 
     def authenticate(self, job_id: str, number: int, token: str) -> tables.Attempt:
-        """Only reads, so that `Database.read` suffices. Raises AuthenticationFailed if the attempt does not
-        exist or has another token."""
+        """Only reads, so `Database.read` is enough. Raises AuthenticationFailed if the attempt does not exist
+        or has another token."""
         attempt = self._session.get(tables.Attempt, (job_id, number))
         expected = attempt.token_sha256 if attempt is not None else "0" * 64
         if not hmac.compare_digest(token_sha256(token), expected) or attempt is None:
@@ -82,7 +82,7 @@ class Attempts:
         return attempt
 
     def sync(self, job_id: str, number: int, token: str, request: SyncRequest) -> SyncResponse:
-        """Takes the runner's heartbeat, events and state in one transaction (use `Database.write`).
+        """Records the runner's heartbeat, events and state in one transaction (use `Database.write`).
 
         Repeating a request changes nothing and returns the same response. The newest attempt of a cancelled
         job gets the command `cancel`, and its events are dropped.
@@ -114,7 +114,7 @@ class Attempts:
         return SyncResponse()
 
     def _answer_ended(self, attempt: tables.Attempt, state: RunnerState) -> SyncResponse:
-        """The response to the last sync may have been lost, so that a repeated final state is accepted."""
+        """Accepts a repeated final state, because the response to the last sync may have been lost."""
         stored = None if attempt.result is None else _state.validate_python(attempt.result)
         if stored is not None and _storable(stored) == _storable(state):
             return SyncResponse()
@@ -158,14 +158,14 @@ class Attempts:
                 put_back(self._session, job, at=at, reason=state.reason)
 
     def _has_started_before(self, attempt: tables.Attempt) -> bool:
-        """Whether an earlier attempt of the job got its devices."""
+        """Whether an earlier attempt of the job received its devices."""
         other = tables.Attempt
         earlier = (other.job_id == attempt.job_id) & (other.number < attempt.number)
         return bool(self._session.scalar(select(exists().where(earlier, other.started_at.is_not(None)))))
 
 
 def _workers_event(job: tables.Job, attempt: tables.Attempt) -> list[NewEvent]:
-    """Event that says with how many workers an elastic job runs now; empty for other jobs."""
+    """The event that says with how many workers an elastic job runs now; empty for other jobs."""
     workers = attempt.num_workers
     if not isinstance(job.training.get("num_workers"), dict) or job.config is None or workers is None:
         return []
@@ -178,7 +178,7 @@ def requeue(session: Session, job: tables.Job, reason: str, *, retries: RetryPol
     """Puts the job back into the queue after a platform fault; its next attempt continues from its last
     checkpoint. Fails the job if there were too many faults.
 
-    A job that was pausing has paused: whoever had it pause did not want this attempt to go on."""
+    A job that was pausing is then paused: whoever paused it did not want this attempt to continue."""
     what = f"Attempt {job.attempt} ended early: {reason}"
     if job.status == JobStatus.PAUSING:
         lost = NewEvent(f"{what} The job will continue from its last checkpoint.", level="warn")
@@ -209,9 +209,9 @@ def _avoided(node: str) -> str:
 
 
 def go_on_smaller(session: Session, job: tables.Job, reason: str, tokens: int, *, at: float) -> None:
-    """Puts the job back into the queue because its passes did not fit into memory; those of its next attempts
-    have at most `tokens` tokens. That is no fault: passes shrink until they fit or are of single examples. A
-    job that was pausing has paused. The caller holds the job's lock."""
+    """Puts the job back into the queue because its passes did not fit into memory; the passes of its next
+    attempts have at most `tokens` tokens. This is not a fault: passes shrink until they fit or consist of
+    single examples. A job that was pausing is then paused. The caller holds the job's lock."""
     smaller = NewEvent(
         f"Attempt {job.attempt} ended early: {storable(reason)} The job continues from its last checkpoint "
         f"with passes of at most {tokens} tokens, which changes no result but the draws of dropout.",
@@ -229,14 +229,15 @@ def go_on_smaller(session: Session, job: tables.Job, reason: str, tokens: int, *
 
 
 def _with_passes(plan: dict[str, Any], config: dict[str, Any], tokens: int) -> dict[str, Any]:
-    """What an elastic job learns of its pool's devices holds for its other numbers of workers there."""
+    """The limit applies to all numbers of workers that an elastic job may have in this pool."""
     own, other = ((each.get("footprint") or {}).get("pool") for each in (config, plan))
     return plan if own != other else {**plan, "microbatch_tokens": min(plan["microbatch_tokens"], tokens)}
 
 
 def put_back(session: Session, job: tables.Job, *, at: float, reason: str | None = None) -> None:
-    """Puts the job back into the queue because its attempt was stopped on purpose. That is no fault, so it is
-    due at once and none is counted. A job that was pausing has paused. The caller holds the job's lock."""
+    """Puts the job back into the queue because its attempt was stopped on purpose. This is not a fault, so
+    none is counted and the job is due at once. A job that was pausing is then paused. The caller holds the
+    job's lock."""
     how = "was stopped from outside." if reason is None else f"was stopped: {storable(reason)}"
     stopped = NewEvent(f"Attempt {job.attempt} {how} The job continues from its last checkpoint.")
     if job.status == JobStatus.PAUSING:
@@ -247,7 +248,7 @@ def put_back(session: Session, job: tables.Job, *, at: float, reason: str | None
 
 
 def put_back_all(session: Session) -> None:
-    """Puts back the jobs of all attempts, once everything that ran them was stopped on purpose."""
+    """Puts back the jobs of all attempts, after everything that ran them was stopped on purpose."""
     held = select(tables.Job.id).where(tables.Job.status.in_(HELD_BY_ATTEMPT)).order_by(tables.Job.id)
     for id in session.scalars(held).all():
         job = lock(session, id)
@@ -256,14 +257,14 @@ def put_back_all(session: Session) -> None:
 
 
 def _pass_tokens(job: tables.Job) -> int:
-    """The most tokens that passes of the job's attempts have."""
+    """The most tokens that a pass of the job's attempts may have."""
     return int((job.config or {}).get("microbatch_tokens", MICROBATCH_TOKENS))
 
 
 def _end_pausing(
     session: Session, job: tables.Job, events: list[NewEvent], at: float, **changes: Any
 ) -> None:
-    """The job stays paused, or goes back to the queue if the scheduler had it pause."""
+    """Keeps the job paused, or puts it back into the queue if the scheduler paused it."""
     to, message = (JobStatus.QUEUED, MADE_ROOM) if job.is_displaced else (JobStatus.PAUSED, PAUSED)
     if job.is_displaced and job.resize_to is not None:
         message = RESIZES
@@ -272,7 +273,7 @@ def _end_pausing(
 
 
 def _storable(state: RunnerState) -> dict[str, Any]:
-    """As JSON that every database accepts: NaN and infinity become strings, as on the wire."""
+    """The state as JSON that every database accepts: NaN and infinity become strings, as on the wire."""
     document: dict[str, Any] = orjson.loads(SyncRequest(state=state).model_dump_json())
     stored: dict[str, Any] = document["state"]
     return stored
@@ -283,7 +284,7 @@ def _in_order(request: SyncRequest) -> list[NumberedEvent]:
 
 
 def _check_keys(job_id: str, request: SyncRequest) -> None:
-    """A runner may only name objects that its own job wrote."""
+    """Checks that the runner names only objects that its own job wrote."""
     kinds = CheckpointSaved | ResumeStateSaved
     named = [event.manifest_key for event in request.events if isinstance(event, kinds)]
     if isinstance(request.state, Finished):

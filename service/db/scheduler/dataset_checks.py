@@ -10,20 +10,20 @@ from service.db.transitions import NewEvent
 
 class CheckedFile(NamedTuple):
     param: str
-    """Where the request names it, e.g. `training_file`."""
+    """Parameter of the request that names the file, e.g. `training_file`."""
     on_overlength: OnOverlength
     found: DatasetCheck
 
 
 def check_events(checks: Sequence[CheckedFile], config: TrainingConfig) -> list[NewEvent]:
-    """Warnings: examples that are too long, then the notes of all checks, each once."""
+    """The warnings: first about examples that are too long, then the notes of all checks, each only once."""
     events = [event for check in checks for event in _overlength_events(check, config)]
     notes = dict.fromkeys(note for check in checks for note in check.found.notes)
     return events + [NewEvent(note, level="warn") for note in notes]
 
 
 def _overlength_events(check: CheckedFile, config: TrainingConfig) -> list[NewEvent]:
-    """One event for the examples that are left out, and one for those that are cut."""
+    """One event for the examples that are left out, and one for the examples that are cut."""
     param, policy, found = check
     ways = (
         ("left out", found.n_dropped, found.dropped_lines),

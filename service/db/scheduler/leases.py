@@ -1,4 +1,4 @@
-"""Leases by the database's clock. Each has an epoch that tells its holders apart."""
+"""Leases by the database's clock. The epoch of a lease tells its holders apart."""
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -9,9 +9,9 @@ from service.db.database import now
 from service.db.inserting import insert
 
 READINESS = "readiness"
-"""A lease that nobody holds: taking it for no time at all shows whether the database takes writes."""
+"""A lease that nobody holds: acquiring it for zero seconds shows whether the database accepts writes."""
 API = "api"
-"""Held while any process of the API runs, by all of them together. Runners report to them."""
+"""Held by all API processes together, while any of them runs. Runners report to them."""
 
 
 class LeaseLost(Conflict):
@@ -27,8 +27,8 @@ class Leases:
     def acquire(self, name: str, holder: str, *, seconds: float) -> int | None:
         """Takes a free or expired lease, or renews one that `holder` has.
 
-        Returns its epoch, which stays the same while `holder` renews the lease in time and rises with every
-        new tenure; None if another holds it.
+        Returns its epoch, which stays the same while `holder` renews the lease in time, and increases with
+        each new holder; None if another one holds it.
         """
         self._session.execute(
             insert(self._session, tables.Lease)
@@ -49,7 +49,7 @@ class Leases:
         return row.epoch
 
     def renew(self, name: str, epoch: int, *, seconds: float) -> None:
-        """Does nothing if the lease has expired or no longer has this epoch."""
+        """Renews the lease. Does nothing if it has expired or no longer has this epoch."""
         at = now(self._session)
         self._session.execute(
             update(tables.Lease)

@@ -1,4 +1,4 @@
-"""Nodes on which attempts keep failing: a device or a disk that is broken fails one job after the other."""
+"""Nodes on which attempts keep failing: a broken device or disk fails one job after the other."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,19 +12,20 @@ from cluster.contracts.jobs import JobStatus
 from service.db import tables
 
 SECONDS = 1800.0
-"""How long faults are remembered, and so how long a node is avoided after its last one at most."""
+"""How long faults are remembered, and so the longest time for which a node is avoided after its last
+fault."""
 FAULTS = 2
-"""A node is avoided once attempts of so many jobs have failed on it since one last ended well there. The
-retries of one job count once: its own code or data may be what fails."""
+"""A node is avoided once attempts of this many jobs have failed on it since an attempt last ended well there.
+Retries of one job count once, because the job's own code or data may be the cause."""
 _MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Faults of the platform in the last half hour."""
+    """Platform faults in the last half hour."""
 
     of_nodes: Mapping[str, int]
-    """The number of jobs of which attempts have failed on each node since one last ended well there."""
+    """The number of jobs whose attempts have failed on each node since an attempt last ended well there."""
     of_jobs: Mapping[str, frozenset[str]]
     """The nodes on which each queued job has failed since it last saved a state."""
 
@@ -33,16 +34,16 @@ class Outcome(NamedTuple):
     job_id: str
     nodes: Iterable[str]
     is_fault: bool
-    """Whether the platform failed the attempt. Otherwise it ended as it should, or by a fault of its job."""
+    """Whether the platform failed the attempt. Otherwise it ended normally, or by a fault of its job."""
 
 
 def node_faults(session: Session, at: float) -> dict[str, int]:
-    """On each node, of how many jobs attempts have failed since one last ended well. Nodes without any are
-    left out."""
+    """The number of jobs whose attempts have failed on each node since an attempt last ended well there.
+    Nodes without faults are left out."""
     attempt = tables.Attempt
     rows = session.execute(
         select(attempt.job_id, attempt.nodes, attempt.result)
-        # No attempt is released before it has ended, and there is an index of when they were.
+        # An attempt is never released before it has ended, and there is an index on the release time.
         .where(or_(attempt.released_at.is_(None), attempt.released_at > at - SECONDS))
         .where(attempt.ended_at > at - SECONDS, attempt.nodes.is_not(None), attempt.result.is_not(None))
         .order_by(attempt.ended_at.desc())
@@ -50,7 +51,7 @@ def node_faults(session: Session, at: float) -> dict[str, int]:
     )
     found = [(job_id, frozenset(nodes), result or {}) for job_id, nodes, result in rows]
     away = [nodes for _, nodes, result in found if result.get("code") == STORAGE_UNAVAILABLE]
-    # If no node reaches the storage, that says nothing about any of them.
+    # If no node reaches storage, that says nothing about any single node.
     is_away = len(away) > 1 and not frozenset.intersection(*away)
     outcomes = [
         Outcome(job_id, nodes, _is_fault(result))
@@ -61,7 +62,7 @@ def node_faults(session: Session, at: float) -> dict[str, int]:
 
 
 def failed_on(session: Session, at: float) -> dict[str, frozenset[str]]:
-    """The nodes on which each queued job has failed by the platform's fault since it last saved a state."""
+    """The nodes on which a platform fault has failed each queued job since the job last saved a state."""
     attempt, job = tables.Attempt, tables.Job
     rows = session.execute(
         select(attempt.job_id, attempt.nodes, attempt.result)
@@ -80,7 +81,7 @@ def failed_on(session: Session, at: float) -> dict[str, frozenset[str]]:
 
 
 def count_faults(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """`outcomes` are oldest first. If an attempt fails on several nodes, it may be any of them."""
+    """`outcomes` are oldest first. If an attempt on several nodes fails, any of them may be the cause."""
     failed: dict[str, set[str]] = {}
     for outcome in outcomes:
         for node in outcome.nodes:
@@ -92,7 +93,7 @@ def count_faults(outcomes: Iterable[Outcome]) -> dict[str, int]:
 
 
 def keeps_failing(faults: int) -> bool:
-    """Whether a node with so many faults is avoided."""
+    """Whether a node with this many faults is avoided."""
     return faults >= FAULTS
 
 

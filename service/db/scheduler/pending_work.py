@@ -1,4 +1,4 @@
-"""The work that is pending, over all tenants: what the scheduler reads in each round.
+"""The pending work of all tenants, which the scheduler reads in each round.
 
 Jobs that pause after a fault are left out until their pause is over.
 """
@@ -21,22 +21,23 @@ from service.db.scheduler.pool_limits import pool_limits
 from service.db.scheduler.queue_window import WaitingJob, done_share, planned_gangs, queue_window
 
 WINDOW_PER_GROUP = 64
-"""Queued jobs of each project, priority and gang shape that a tick looks at."""
+"""Number of queued jobs of each project, priority and gang shape that a tick looks at."""
 _QUEUED_AT_MOST = 1000
 _STEPS_AT_MOST = 100
-"""Jobs to validate or to publish. More would only wait in memory instead of in the database."""
+"""Maximum number of jobs to validate or to publish. More would only wait in memory instead of in the
+database."""
 
 _TRIES = 3
-"""A model whose publishing has failed so often will probably fail again, and holds up no job that waits for
-its GPUs. What only waited for GPUs, or for a model that was loading, has not failed."""
+"""A model whose publishing has failed this often will probably fail again, and no longer holds up jobs that
+wait for its GPUs. Tries that only waited for GPUs or for a loading model do not count as failed."""
 _PUBLISHING_SECONDS = 1800.0
-"""Nor does one that was not published in this time, since jobs have left it its GPUs: enough to load a large
-model and its base."""
+"""A model also stops holding up jobs if it was not published within this time after jobs left its GPUs:
+enough to load a large model and its base."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt whose resources Ray may still hold."""
+    """An attempt for which Ray may still hold resources."""
 
     job_id: str
     number: int
@@ -50,7 +51,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """The devices that an attempt holds."""
+    """The devices that one attempt holds."""
 
     job_id: str
     number: int
@@ -62,26 +63,26 @@ class Holding:
     """None for an attempt of an earlier release."""
     workers: int
     nodes: Mapping[str, int]
-    """How many on each of Ray's nodes, as far as that is known."""
+    """Number of devices on each of Ray's nodes, as far as that is known."""
     started_at: float
     has_started: bool
-    """Whether it has its devices. Until then they are only kept for it."""
+    """Whether it has received its devices. Until then, they are only kept for it."""
     ends_at: float | None
-    """Expected."""
+    """Expected end."""
     saved_at: float
-    """When the last resume state was saved: what came after it would be done again."""
+    """When the last resume state was saved: work after that would be repeated."""
     is_leaving: bool
-    """Whether it is pausing, or over."""
+    """Whether it is pausing or has ended."""
     sizes: tuple[int, ...] = ()
-    """The numbers of workers that an elastic job may have in its pool, the most first. Empty if it has no
-    choice."""
+    """The numbers of workers that an elastic job may have in its pool, in descending order. Empty if there is
+    no choice."""
     held_seconds: float = 0.0
-    """Seconds that earlier attempts have had devices since `queued_at`."""
+    """Seconds for which earlier attempts have held devices since `queued_at`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingWork:
-    """All lists are oldest first."""
+    """The pending work. All lists are oldest first."""
 
     at: float
     """The time of reading, by the database's clock."""
@@ -89,17 +90,17 @@ class PendingWork:
     queued: list[WaitingJob]
     """The heads of the queue."""
     too_late: list[Job]
-    """Jobs that have not started until their `start_by`."""
+    """Jobs that did not start by their `start_by`."""
     publishing: list[Job]
     publishes_soon: bool
-    """Whether a job is being published whose GPUs other jobs shall leave alone: as long as it waits for jobs
-    that hold them, for half an hour beside that, and for its first tries that fail."""
+    """Whether a job is being published whose GPUs other jobs must leave alone: while it waits for jobs that
+    hold them and for half an hour after that, unless its first few tries have failed."""
     attempts: list[Attempt]
     holdings: list[Holding]
     """Devices held by the attempts."""
     maintenance: Maintenance | None
     pool_limits: Mapping[str, int]
-    """Devices that jobs may hold, of the pools that an operator has limited."""
+    """Devices that jobs may hold in each pool that an operator has limited."""
 
 
 def pending_work(session: Session) -> PendingWork:
@@ -120,12 +121,13 @@ def pending_work(session: Session) -> PendingWork:
 
 
 def _jobs_in(session: Session, status: JobStatus, at: float) -> list[Job]:
-    """The first of each project, then the second of each, and so on: those of one project that wait for
-    something hold up no other's."""
+    """The first job of each project, then the second of each, and so on, so that waiting jobs of one project
+    do not hold up those of another."""
     job = tables.Job
     age = (job.created_at, job.id)
     turn = func.row_number().over(partition_by=job.project_id, order_by=age).label("turn")
-    # However many there are, all are sorted: so by few columns, and whole rows are read of the first.
+    # However many there are, all are sorted: so sort by few columns, and read whole rows only of the first
+    # ones.
     first = (
         select(job.id, turn)
         .where(job.status == status.value, _is_due(at))
@@ -139,7 +141,7 @@ def _jobs_in(session: Session, status: JobStatus, at: float) -> list[Job]:
 
 def _publishes_soon(session: Session, at: float) -> bool:
     job = tables.Job
-    # Earlier releases did not tell the waits.
+    # Earlier releases did not record the waits.
     waits = func.coalesce(job.publishing["waits"].as_integer(), 0)
     waits_for_jobs = job.publishing["fault", "code"].as_string() == WAITS_FOR_JOBS
     since = func.coalesce(job.publishing["waited_until"].as_float(), job.publishing["since"].as_float())
@@ -218,11 +220,11 @@ def _sizes(job: tables.Job, pool: str | None) -> tuple[int, ...]:
 
 
 def _expected_end(job: tables.Job, pool: str | None, started_at: float, workers: int) -> float | None:
-    """Expected end by the job's speed, once that is known, or else by what such runs take."""
+    """Expected end by the job's speed, if that is known, otherwise by the duration of similar runs."""
     if job.estimated_finish is not None:
         return job.estimated_finish
     gangs = planned_gangs(job.gangs)
-    # Of an attempt in a pool that the job was not planned for, there is only a guess.
+    # For an attempt in a pool for which the job was not planned, there is only a guess.
     gang = next((gang for gang in gangs if gang.pool in (None, pool)), gangs[0])
     if gang.seconds is None:
         return None

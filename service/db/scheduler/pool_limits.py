@@ -1,4 +1,4 @@
-"""How many devices of a pool jobs may hold, where an operator has said so."""
+"""Limits that an operator has set on the devices that jobs may hold in a pool."""
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -16,7 +16,7 @@ def pool_limits(session: Session) -> dict[str, int]:
 
 
 def set_pool_limit(session: Session, tenant: Tenant, pool: str, max_devices: int | None) -> None:
-    """None removes the limit. `tenant` is the operator's."""
+    """Sets the limit; None removes it. `tenant` is the operator's."""
     if max_devices is None:
         session.execute(delete(tables.PoolLimit).where(tables.PoolLimit.pool == pool))
     else:

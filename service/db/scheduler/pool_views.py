@@ -1,4 +1,4 @@
-"""The nodes of the pools as the scheduler last saw them, where the API can read them."""
+"""The nodes of the pools as the scheduler last saw them, stored so that the API can read them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,22 +12,22 @@ from service.db.database import now
 from service.db.inserting import insert
 
 VIEW_SECONDS = 60.0
-"""The scheduler records at least so often what it sees, even if nothing has changed."""
+"""The scheduler records what it sees at least this often, even if nothing has changed."""
 _STALE_SECONDS = 3 * VIEW_SECONDS
 NodeCondition = Literal["standing", "draining", "avoided"]
-"""Whether jobs start on the node, or it is about to go, or attempts keep failing on it."""
+"""Whether jobs start on the node, the node is about to be removed, or attempts keep failing on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolNode:
     node_id: str
-    """Ray's."""
+    """Ray's id of the node."""
     state: NodeCondition
     devices: int
     free_devices: int
-    """Devices that a job could take now: none unless jobs start on the node."""
+    """Devices that a job could take now: 0 unless jobs start on the node."""
     reason: str | None = None
-    """Why no job starts on it, as a sentence."""
+    """Why no job starts on the node, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class PoolView:
 
 
 def record_pool_views(session: Session, pools: Mapping[str, Sequence[PoolNode]], *, at: float) -> None:
-    """Replaces what was recorded. `pools` are the nodes of each."""
+    """Replaces the recorded views. `pools` gives the nodes of each pool."""
     view = tables.PoolView
     session.execute(delete(view).where(view.pool.not_in(pools)))
     for pool, nodes in pools.items():
@@ -54,7 +54,7 @@ def record_pool_views(session: Session, pools: Mapping[str, Sequence[PoolNode]],
 
 
 def pool_views(session: Session) -> dict[str, PoolView]:
-    """Returns the views of pools, by name, without those of which the scheduler has seen nothing for three
+    """Returns the views of pools by name, without pools of which the scheduler has recorded nothing for three
     minutes."""
     view = tables.PoolView
     rows = session.scalars(select(view).where(view.seen_at > now(session) - _STALE_SECONDS))

@@ -1,4 +1,4 @@
-"""Publishing a model: its row, its result file and its job's success."""
+"""Publishes a model: writes its row and its result file's row, and ends its job as succeeded."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from service.db.transitions import NewEvent, add_events, transition
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """A file that is in storage and gets its row."""
+    """A file that is already in storage and now gets its row."""
 
     id: str
     name: str
@@ -36,7 +36,7 @@ class Publication:
     """What the job's owner should know about the model, if anything."""
     results: ResultFile
     event_file: ResultFile | None
-    """TensorBoard's events, for a job that asked for them."""
+    """TensorBoard's event file, for a job that requested one."""
 
 
 def publish(session: Session, job: tables.Job, publication: Publication, *, at: float) -> None:

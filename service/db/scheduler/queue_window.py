@@ -1,11 +1,11 @@
 """The window of the queue that a tick reads: the oldest queued jobs of each project, priority and gang shape.
 
-Jobs of one shape can start in the same places. Those that fit nowhere now, however many, thus hide none
-behind them that fit elsewhere.
+Jobs of one shape can start in the same places. So jobs that fit nowhere now, however many, do not hide later
+jobs that fit elsewhere.
 
-However long the queue is, reading them takes a few index lookups for each job that is returned: a recursive
-query walks the index `ix_jobs_queue_heads`, and jumps over the rest of a group's jobs. Neither database would
-do so by itself.
+However long the queue is, reading the window takes a few index lookups for each returned job: a recursive
+query walks the index `ix_jobs_queue_heads`, and skips the rest of a group's jobs. Neither database would do
+so by itself.
 """
 
 import json
@@ -43,12 +43,12 @@ _ANYWHERE: list[dict[str, Any]] = [{"pool": None, "workers": 1, "seconds": None}
 @dataclass(frozen=True, slots=True)
 class PlannedGang:
     pool: str | None
-    """None for any pool: the job's memory is not known."""
+    """None for any pool: the job's memory needs are not known."""
     workers: int
     seconds: float | None
-    """Expected from start to end. None if nothing like it has run yet."""
+    """Expected time from start to end. None if nothing like it has run yet."""
     smaller: tuple[int, ...] = ()
-    """Fewer workers with which an elastic job may run, the most first."""
+    """Smaller numbers of workers with which an elastic job may run, in descending order."""
 
     @property
     def fewest(self) -> int:
@@ -64,22 +64,22 @@ class WaitingJob:
     priority: Priority
     queued_at: float
     gangs: tuple[PlannedGang, ...]
-    """One for each pool that it fits, the cheapest first."""
+    """One for each pool that the job fits, cheapest first."""
     done: float
-    """Share of its steps that are in its resume state."""
+    """Share of its steps that its resume state contains."""
     start_by: int | None
     was_displaced: bool
-    """Whether it has been paused for the sake of another job."""
+    """Whether it has been paused to make room for another job."""
     held_seconds: float = 0.0
-    """Seconds that the job has had devices since `queued_at`."""
+    """Seconds for which the job has had devices since `queued_at`."""
     resize_to: int | None = None
-    """The workers that an elastic job goes on with, which was paused only for that."""
+    """The number of workers with which an elastic job continues, if it was paused only for that."""
 
 
 def queue_window(session: Session, at: float, *, window_per_group: int, at_most: int) -> list[WaitingJob]:
     """Up to `window_per_group` jobs of each project, priority and gang shape: the oldest of each, then the
-    second oldest, and so on, but at most `at_most` in all if that leaves one for each. Jobs that pause after
-    a fault are left out, and take no other's place."""
+    second oldest, and so on. At most `at_most` in total, but at least one for each. Jobs that pause after a
+    fault are left out, and do not take another job's place."""
     rows = session.execute(_window(), {"at": at, "window_per_group": window_per_group, "at_most": at_most})
     return [
         WaitingJob(
@@ -99,8 +99,8 @@ def queue_window(session: Session, at: float, *, window_per_group: int, at_most:
 
 
 def gang_shape(gangs: Sequence[PlannedGang]) -> str:
-    """Equal for jobs that fit the same pools, each with the same fewest workers. Empty for a job that was
-    never planned. A digest, because an index takes no text of any length."""
+    """Equal for jobs that fit the same pools with the same minimum of workers in each. Empty for a job that
+    was never planned. It is a digest, because the length of indexed text is limited."""
     if not gangs:
         return ""
     needs = sorted({(gang.pool or "", gang.fewest) for gang in gangs})
@@ -115,14 +115,14 @@ def planned_gangs(stored: list[Any] | None) -> tuple[PlannedGang, ...]:
 
 
 def done_share(resume_step: int, progress: dict[str, Any] | None) -> float:
-    """0 for a job without progress."""
+    """Returns 0 for a job without progress."""
     total = (progress or {}).get("total_steps") or 0
     return min(1.0, resume_step / total) if total else 0.0
 
 
 @lru_cache(maxsize=1)
 def _window() -> Select[Any]:
-    """Composing the query takes longer than running it."""
+    """Built only once, because composing the query takes longer than running it."""
     job, heads = tables.Job, _heads()
     walked = _walk(heads)
     num_groups = select(func.count()).select_from(heads).scalar_subquery()
@@ -156,7 +156,7 @@ def _heads() -> CTE:
         .cte("heads", recursive=True)
     )
     here = heads.c
-    # An index serves one range, after columns with equal values.
+    # An index serves only one range condition, after columns with equal values.
     following = func.coalesce(
         _next(
             lambda job: and_(
@@ -176,8 +176,8 @@ def _heads() -> CTE:
 
 
 def _walk(heads: CTE) -> CTE:
-    """The first jobs of each group. Both databases find the second of all before the third of any, and stop
-    when no more are asked for."""
+    """The first jobs of each group. Both databases find the second job of all groups before the third of any,
+    and stop when no more are requested."""
     walked = select(heads, literal(1).label("place")).cte("walked", recursive=True)
     here, then = walked.c, aliased(tables.Job)
     return walked.union_all(
@@ -189,7 +189,7 @@ def _walk(heads: CTE) -> CTE:
 
 
 def _next(is_after: Callable[[Any], ColumnElement[bool]]) -> ScalarSelect[str]:
-    """The id of the first job in the index for which the condition holds, and which may be tried."""
+    """The id of the first job in the index that satisfies the condition and may be tried."""
     job = aliased(tables.Job)
     is_due = or_(job.retry_at.is_(None), job.retry_at <= bindparam("at", type_=Float))
     found = (

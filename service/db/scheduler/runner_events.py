@@ -25,7 +25,7 @@ from service.db.superseded import note_superseded
 from service.db.transitions import NewEvent, add_events
 
 _LONGEST_REPORT = 2000
-"""Characters of what a tracker says."""
+"""Maximum number of characters of a tracker's report."""
 CHECKPOINTS_KEPT = 3
 """Number of a job's newest checkpoints that are listed and usable, as with OpenAI."""
 
@@ -39,7 +39,7 @@ def record_events(
     at: float,
     checkpoints_kept: int = CHECKPOINTS_KEPT,
 ) -> None:
-    """Adds what is new in `events`, which are ordered by `seq`.
+    """Adds the new ones of `events`, which are ordered by `seq`.
 
     The caller holds the job's lock. Nothing is recorded twice: an event is identified by (attempt, seq), and
     a step or checkpoint also by its number, because an attempt that continues from a checkpoint repeats the
@@ -89,8 +89,8 @@ def record_events(
 
 
 def metrics_of(step: StepMetrics) -> dict[str, Any]:
-    """The metrics under OpenAI's names, and under ours where OpenAI has none. What was not measured is
-    absent; what is not a number is null."""
+    """The metrics under OpenAI's names, or under ours if OpenAI has none. Values that were not measured are
+    absent; values that are not a number are null."""
     return _measured(
         step=step.step,
         train_loss=step.train_loss,
@@ -162,7 +162,7 @@ def _show_progress(job: tables.Job, step: StepMetrics, at: float) -> None:
 
 
 def _note_start(session: Session, job: tables.Job, number: int, started: WorkersStarted, at: float) -> None:
-    """The attempt holds devices from now on."""
+    """Records that the attempt holds devices from now on."""
     attempt = session.get_one(tables.Attempt, (job.id, number))
     if attempt.started_at is None:
         attempt.started_at = at
@@ -175,7 +175,7 @@ def _note_progress(job: tables.Job) -> None:
 
 
 def _take_resume_state(session: Session, job: tables.Job, saved: ResumeStateSaved, at: float) -> None:
-    """The job goes on from this state from now on. Its log does not mention it."""
+    """The job continues from this state from now on. Its log does not mention that."""
     if saved.step <= job.resume_step:
         return
     _note_progress(job)
@@ -211,8 +211,8 @@ def _add_checkpoint(
 
 
 def _take_again(session: Session, job: tables.Job, saved: CheckpointSaved, at: float) -> None:
-    """An attempt that continues from an earlier state stores this step a second time. The runner will name
-    its own weights, so that the listed checkpoint becomes these, unless the former ones are held."""
+    """An attempt that continues from an earlier state has stored this step again. The runner will name its
+    own weights, so the listed checkpoint is changed to these, unless the former ones are held."""
     table = tables.Checkpoint
     row = session.scalar(select(table).where(table.job_id == job.id, table.step == saved.step))
     if row is None or row.manifest_key == saved.manifest_key:
@@ -224,10 +224,10 @@ def _take_again(session: Session, job: tables.Job, saved: CheckpointSaved, at: f
 
 
 def _note_report(job: tables.Job, report: TrackerReport) -> bool:
-    """Returns whether it is news: each attempt opens the run again."""
+    """Returns whether the report is new: each attempt opens the run again."""
     results = job.integration_results or {}
     former = results.get(report.tracker)
-    # The page of a run stays where it is, whatever becomes of the run.
+    # The page of a run stays the same, whatever happens to the run.
     told = {"url": report.url or (former or {}).get("url"), "problem": report.problem}
     result = {name: _stored_text(text) for name, text in told.items() if text is not None}
     if result == former:
@@ -250,15 +250,15 @@ def _report_line(report: TrackerReport) -> NewEvent:
 
 
 def _stored_text(text: str) -> str:
-    """PostgreSQL refuses NUL."""
+    """Replaces NUL, which PostgreSQL refuses."""
     return text[:_LONGEST_REPORT].replace("\x00", "\ufffd")
 
 
 def _superseded(
     session: Session, job: tables.Job, best_step: int | None, kept: int
 ) -> Sequence[tables.Checkpoint]:
-    """The checkpoints that are neither among the newest, nor the best, nor named by an alias or a permission,
-    nor held. With early stopping, the job may return to the best one."""
+    """The checkpoints that are neither among the newest, nor the best one, nor named by an alias or a
+    permission, nor held. With early stopping, the job may return to the best one."""
     checkpoint, permission = tables.Checkpoint, tables.CheckpointPermission
     of_job = select(checkpoint).where(checkpoint.job_id == job.id).order_by(checkpoint.step.desc())
     is_permitted = exists().where(permission.checkpoint_id == checkpoint.id)
@@ -272,8 +272,8 @@ def _superseded(
 
 
 def _measured(**figures: float | None) -> dict[str, Any]:
-    """Leaves out what is None. Infinity and NaN become null, because JSON lacks them and PostgreSQL refuses
-    them."""
+    """Leaves out values that are None. Infinity and NaN become null, because JSON lacks them and PostgreSQL
+    refuses them."""
     return {
         name: figure if math.isfinite(figure) else None
         for name, figure in figures.items()

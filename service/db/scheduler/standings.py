@@ -1,4 +1,4 @@
-"""What each project has used of the devices lately, and what it may use."""
+"""Each project's recent use of devices, and the devices that it may use."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ _NAMES = ("device_share", "soft_max_devices", "max_devices")
 @dataclass(frozen=True, slots=True)
 class ProjectStanding:
     device_seconds: float
-    """Decayed, of the attempts that are over."""
+    """Decayed device-seconds of its ended attempts."""
     share: int
-    """Its weight among the projects that wait."""
+    """Its weight relative to the other waiting projects."""
     soft_devices: int | None
-    """More it has only while nobody else waits for them. None for no such number."""
+    """The project holds more devices than this only while nobody else waits for them. None: no such limit."""
     max_devices: int | None
-    """More it never has."""
+    """The project never holds more devices than this."""
 
 
 def standings(
     session: Session, project_ids: Collection[str], *, at: float, half_life: float
 ) -> dict[str, ProjectStanding]:
-    """Standings by project id. Two reads, whatever the projects have run before."""
+    """Standings by project id, in two reads, however much the projects have run before."""
     use, limit = tables.DeviceUse, tables.Limit
     used = {
         row.project_id: row for row in session.scalars(select(use).where(use.project_id.in_(project_ids)))
@@ -58,7 +58,7 @@ def standings(
 def add_device_use(
     session: Session, project_id: str, attempt: tables.Attempt, devices: int, *, at: float, half_life: float
 ) -> None:
-    """Counts an attempt that is over. Only the scheduler that leads calls it."""
+    """Adds the use of an ended attempt. Only the leading scheduler calls it."""
     if attempt.started_at is None:
         return
     end = at if attempt.ended_at is None else attempt.ended_at

@@ -1,8 +1,9 @@
 """The scheduler's access to the jobs of all tenants.
 
-Every change is one short transaction that first locks the scheduler's lease, so that a scheduler that lost it
-writes nothing. It also checks that the job has not changed since the scheduler read it. If a runner or an
-owner was faster, it does nothing and returns False (or None), and the next round shows what to do.
+Every change is one short transaction that first locks the scheduler's lease, so that a scheduler that has
+lost it writes nothing. It also checks that the job has not changed since the scheduler read it. If a runner
+or an owner has changed it first, the call does nothing and returns False (or None), and the next round sees
+the new state.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -49,7 +50,7 @@ class Claim:
     token: str
     resume_from: str | None
     pool: str | None
-    """Where it runs. None for an attempt of an earlier release."""
+    """The pool in which it runs. None for an attempt of an earlier release."""
     nodes: Mapping[str, int]
     """Workers on each of Ray's nodes. Empty: wherever there is room."""
     workers: int | None = None
@@ -75,7 +76,7 @@ class SchedulerStore:
         *,
         half_life_seconds: float = 3600.0,
     ) -> None:
-        """`half_life_seconds` is that of the device-seconds that projects have used."""
+        """`half_life_seconds` is the half-life of the device-seconds that projects have used."""
         self._database = database
         self.epoch = epoch
         self._retries = retries
@@ -139,12 +140,13 @@ class SchedulerStore:
         )
 
     def retry(self, job: Job, what: str) -> None:
-        """Counts a platform fault in a step of the job, which the sentence `what` describes. The job is due
+        """Counts a platform fault in a step of the job, described by the sentence `what`. The job is due
         again after a pause, or fails after too many faults."""
         self._change(job, lambda session, row, at: retry(session, row, what, retries=self._retries, at=at))
 
     def note_wait(self, job: Job, step: str, error: TuneryError, *, timeout_seconds: float) -> None:
-        """Adds an event about what a step of the job waits for, and fails the job after `timeout_seconds`."""
+        """Adds an event about what a step of the job is waiting for; fails the job after
+        `timeout_seconds`."""
         seconds = timeout_seconds
         self._change(
             job,
@@ -152,8 +154,8 @@ class SchedulerStore:
         )
 
     def restart_waits(self) -> None:
-        """Lets validations wait for their whole time again for what does not answer: nothing has been tried
-        for a while."""
+        """Restarts the time limit of validations that wait for something that does not answer, because
+        nothing has been tried for a while."""
         job = tables.Job
         with self._database.write() as session:
             self._require_lease(session)
@@ -169,8 +171,8 @@ class SchedulerStore:
             return Faults(node_faults(session, at), failed_on(session, at))
 
     def claim(self, job_id: str, pool: str, workers: int, nodes: Mapping[str, int]) -> Claim | None:
-        """Records a new attempt, which continues from the newest resume state, before it is submitted to
-        Ray. `workers` devices of the pool are its own from now on."""
+        """Records a new attempt, which continues from the newest resume state, before it is submitted to Ray.
+        From now on, it holds `workers` devices of the pool."""
         with self._database.write() as session:
             self._require_lease(session)
             row = lock(session, job_id)
@@ -202,8 +204,8 @@ class SchedulerStore:
             return claim
 
     def reclaim(self, attempt: Attempt) -> Claim | None:
-        """Claims an attempt whose submission was interrupted, and whose specification is absent or of no use.
-        It gets a new token, since only the hash of the old one is known."""
+        """Claims an attempt again whose submission was interrupted and whose specification is absent or
+        unusable. It gets a new token, since only the hash of the old one is known."""
         with self._database.write() as session:
             row = self._locked_if_in_state(session, attempt, "submitting")
             if row is None:
@@ -239,12 +241,12 @@ class SchedulerStore:
                 row.state, row.heartbeat_at = "submitted", now(session)
 
     def is_api_up(self) -> bool:
-        """Whether runners can report to anyone."""
+        """Whether there is an API process to which runners can report."""
         with self._database.read() as session:
             return Leases(session).is_held(API)
 
     def mark_lost(self, attempt: Attempt, reason: str) -> bool:
-        """Puts the job of a dead attempt back into the queue, unless the attempt has synced since."""
+        """Puts the job of a lost attempt back into the queue, unless the attempt has synced since."""
         with self._database.write() as session:
             row = self._locked_if_in_state(session, attempt, attempt.state)
             if row is None or row.heartbeat_at != attempt.heartbeat_at:
@@ -257,8 +259,8 @@ class SchedulerStore:
             return True
 
     def release(self, attempt: Attempt) -> None:
-        """Records that Ray holds nothing of the attempt any more, which frees its devices, and counts what
-        its project has used."""
+        """Records that Ray no longer holds anything for the attempt, which frees its devices, and adds its
+        use to the project's."""
         with self._database.write() as session:
             self._require_lease(session)
             row = session.get_one(tables.Attempt, (attempt.job_id, attempt.number))
@@ -276,8 +278,8 @@ class SchedulerStore:
             )
 
     def displace(self, job_id: str, why: str = DISPLACED) -> bool:
-        """Pauses a running job and returns it to the queue, to free its devices for another job unless `why`
-        tells the owner something else. This does not count as a fault of the job."""
+        """Pauses a running job and puts it back into the queue, to free its devices for another job, unless
+        `why` gives the owner another reason. This does not count as a fault of the job."""
         with self._database.write() as session:
             self._require_lease(session)
             row = lock(session, job_id)
@@ -290,7 +292,7 @@ class SchedulerStore:
                 JobStatus.PAUSING,
                 at=at,
                 is_displaced=True,
-                # Only those who made room for another job may not have others make room for them.
+                # Only a job that made room for another job loses the right to preempt others.
                 displacements=row.displacements + (why == DISPLACED),
             )
             add_events(session, row, [NewEvent(why, data={"reason": "displaced"})], at=at)
@@ -311,13 +313,13 @@ class SchedulerStore:
             return True
 
     def record_places(self, places: Sequence[Place]) -> None:
-        """Replaces what is known of where queued jobs stand, and tells their owners what is new."""
+        """Replaces the recorded places of queued jobs, and tells their owners what is new."""
         with self._database.write() as session:
             self._require_lease(session)
             record_places(session, places, at=now(session))
 
     def record_pool_views(self, pools: Mapping[str, Sequence[PoolNode]]) -> None:
-        """Replaces what is known of the nodes of each pool."""
+        """Replaces the recorded nodes of each pool."""
         with self._database.write() as session:
             self._require_lease(session)
             record_pool_views(session, pools, at=now(session))
@@ -336,7 +338,7 @@ class SchedulerStore:
         )
 
     def outcome(self, job: Job) -> Finished:
-        """The result of the runner of a job that is being published."""
+        """The runner's result for a job that is being published."""
         with self._database.read() as session:
             row = session.get_one(tables.Attempt, (job.id, job.attempt))
             return Finished.model_validate(row.result)
@@ -357,7 +359,7 @@ class SchedulerStore:
 
     def _change(self, job: Job, change: Callable[[Session, tables.Job, float], object]) -> bool:
         """Calls `change` with the job's locked row and the time, unless the job has changed since it was
-        read. Returns whether it was called."""
+        read. Returns whether `change` was called."""
         with self._database.write() as session:
             self._require_lease(session)
             row = lock(session, job.id)
@@ -383,7 +385,7 @@ def _file(session: Session, id: str | None) -> File | None:
 
 
 def _preferring(config: dict[str, Any] | None, pool: str, workers: int) -> dict[str, Any] | None:
-    """The job's plan is from now on that for the pool and so many workers, as far as it has one: the API
+    """Makes the plan for this pool and number of workers the job's configuration, if there is one: the API
     shows it, and it is what changes if passes do not fit into memory."""
     if not (config or {}).get("alternatives"):
         return config
@@ -393,8 +395,8 @@ def _preferring(config: dict[str, Any] | None, pool: str, workers: int) -> dict[
 
 
 def _newest_manifest(session: Session, job_id: str) -> str | None:
-    """Newest manifest of a job whose runners have not named a resume state: those of earlier releases stored
-    it beside the weights."""
+    """Newest manifest of a job whose runners have not named a resume state: runners of earlier releases
+    stored it with the weights."""
     return session.scalar(
         select(tables.Checkpoint.manifest_key)
         .where(tables.Checkpoint.job_id == job_id)

@@ -1,4 +1,4 @@
-"""Keeps the weights of a finished run: they are one of its job's checkpoints."""
+"""Keeps the weights of a finished run as one of its job's checkpoints."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ from service.db.ids import new_id
 _NO_METRICS = frozenset(
     {"learning_rate", "grad_norm", "total_steps", "tokens_per_second", "eta_seconds", "memory_bytes", "mfu"}
 )
-"""What an event of a step says beyond a checkpoint's metrics."""
+"""Fields of a step's event that are not metrics of a checkpoint."""
 
 
 def list_trained_weights(session: Session, job: tables.Job, finished: Finished, *, at: float) -> str:
-    """Lists the trained weights among the job's checkpoints, if they are not or no longer: those that early
-    stopping chose may be older than the newest ones. Returns the checkpoint's name. The caller holds the
-    job's lock.
+    """Lists the trained weights among the job's checkpoints, unless they are listed: weights chosen by early
+    stopping may be older than the newest checkpoints, which are the listed ones. Returns the checkpoint's
+    name. The caller holds the job's lock.
 
-    Raises InvalidRequest if the weights are no checkpoint of the job."""
+    Raises InvalidRequest if the weights are not a checkpoint of the job."""
     place = parse_key(finished.manifest_key)
     if not isinstance(place, AttemptKey) or place.job_id != job.id or place.step is None:
         raise InvalidRequest(

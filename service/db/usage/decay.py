@@ -1,10 +1,10 @@
-"""Device-seconds that count less the longer ago they were used: half, after each half-life."""
+"""Device-seconds that lose half of their weight after each half-life."""
 
 import math
 
 
 def decayed(device_seconds: float, *, since: float, at: float, half_life: float) -> float:
-    """What is left at `at` of an amount that was right at `since`."""
+    """What is left at `at` of an amount measured at `since`."""
     return device_seconds * _share(at - since, half_life)
 
 

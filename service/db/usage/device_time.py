@@ -1,4 +1,4 @@
-"""How long training has held devices."""
+"""The time for which training has held devices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from service.db.jobs.workers import num_workers
 
 @dataclass(frozen=True, slots=True)
 class DeviceTime:
-    """A part of an attempt."""
+    """A part of an attempt's time."""
 
     project_id: str
     api_key_id: str | None
@@ -32,8 +32,8 @@ class DeviceTime:
 def device_time(
     session: Session, owned: Sequence[ColumnElement[bool]], start: float, end: float
 ) -> Sequence[DeviceTime]:
-    """The parts from `start` to `end` of the attempts of the jobs for which all of `owned` holds. An attempt
-    begins when it gets its devices: one that waits for them holds none. One that has not ended lasts until
+    """The parts between `start` and `end` of the attempts of the jobs that satisfy all of `owned`. An attempt
+    begins when it gets its devices: a waiting attempt holds none. An attempt that has not ended lasts until
     now."""
     until = min(end, now(session))
     job, attempt = tables.Job, tables.Attempt
@@ -44,7 +44,7 @@ def device_time(
             job.model,
             attempt.started_at,
             attempt.ended_at,
-            # Attempts of earlier releases only: the documents are large.
+            # Read for attempts of earlier releases only, because the documents are large.
             case((attempt.num_workers.is_(None), job.training)),
             case((attempt.num_workers.is_(None), job.config)),
             attempt.num_workers,

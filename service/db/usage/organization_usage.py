@@ -1,4 +1,4 @@
-"""Usage of all projects of an organization, deleted ones too, in buckets of time."""
+"""Usage of all projects of an organization, including deleted ones, in buckets of time."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from service.db.usage.usage import HOUR, MINUTE, Operation, UsageCounts
 
 Dimension = Literal["project_id", "api_key_id", "model"]
 FINE_TUNING = "fine_tuning"
-"""In place of an Operation, of what training has used."""
+"""Used in place of an Operation for the usage of training."""
 Group = tuple[tuple[Dimension, str | None], ...]
 """The values that a group of usage has in common."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsageFilter:
-    """What of an organization's usage is wanted, and how it is added up. Empty lists select everything."""
+    """Selection of an organization's usage, and how it is grouped. Empty lists select everything."""
 
     start: int
     end: int
-    """Exclusive. Both are multiples of `width`."""
+    """Exclusive. Both times are multiples of `width`."""
     width: int
-    """Seconds of a bucket: a minute, an hour or a day."""
+    """Length of a bucket in seconds: a minute, an hour or a day."""
     project_ids: Sequence[str] = ()
     api_key_ids: Sequence[str] = ()
     models: Sequence[str] = ()
@@ -37,7 +37,7 @@ class UsageFilter:
 @dataclass(frozen=True, slots=True)
 class TrainingUsage:
     jobs: int = 0
-    """Jobs that ended."""
+    """Number of jobs that ended."""
     trained_tokens: int = 0
     """Tokens trained by the jobs that ended."""
     device_seconds: float = 0.0
@@ -56,8 +56,8 @@ class OrganizationUsage:
         self._organization_id = organization_id
 
     def of_models(self, operation: Operation, wanted: UsageFilter) -> dict[int, dict[Group, UsageCounts]]:
-        """Usage of models by the start of the bucket. Buckets and groups without usage are absent. Minutes
-        are known for a time only (`forget_minutes`)."""
+        """Usage of models by the start of the bucket. Buckets and groups without usage are absent. Figures by
+        the minute are kept only for a time (`forget_minutes`)."""
         row = tables.Usage
         bucket = (row.start - row.start % wanted.width).label("bucket")
         groups = [getattr(row, name) for name in wanted.group_by]
@@ -87,8 +87,8 @@ class OrganizationUsage:
         return buckets
 
     def of_training(self, wanted: UsageFilter) -> dict[int, dict[Group, TrainingUsage]]:
-        """Training by the start of the bucket. A job counts where its training ended, however often its model
-        is published, and its device time where it was spent. The model is the base."""
+        """Training by the start of the bucket. A job counts when its training ended, however often its model
+        is published, and its device time counts when it was spent. The model is the base."""
         buckets: defaultdict[int, defaultdict[Group, TrainingUsage]] = defaultdict(
             lambda: defaultdict(TrainingUsage)
         )
@@ -96,7 +96,7 @@ class OrganizationUsage:
         owned = [job.organization_id == self._organization_id, *_selected(job, wanted)]
         ended_at = func.coalesce(job.trained_at, job.finished_at)
         groups = [getattr(job, name) for name in wanted.group_by]
-        # The same in terms of columns that have indexes.
+        # The same condition on columns that have indexes.
         is_ended = or_(
             and_(job.trained_at >= wanted.start, job.trained_at < wanted.end),
             and_(job.trained_at.is_(None), job.finished_at >= wanted.start, job.finished_at < wanted.end),
@@ -117,7 +117,7 @@ class OrganizationUsage:
         return {start: dict(groups) for start, groups in buckets.items()}
 
     def _past(self, operation: str, wanted: UsageFilter) -> Sequence[tables.PastUsage]:
-        """What deleted projects have used, which is known by the hour, and not by key."""
+        """Usage of deleted projects, which is known by the hour, but not by key."""
         row = tables.PastUsage
         if wanted.width < HOUR or wanted.api_key_ids:
             return []

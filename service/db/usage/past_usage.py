@@ -1,4 +1,4 @@
-"""What deleted projects used: their organization's usage and costs stay what they were."""
+"""Usage of deleted projects, kept so that their organization's usage and costs do not change."""
 
 from dataclasses import asdict
 
@@ -13,7 +13,7 @@ from service.db.usage.usage import HOUR, OPERATIONS, UsageCounts
 
 
 def keep_usage(session: Session, tenant: Tenant) -> None:
-    """Adds up what the project has used, before it is deleted: by base model, and without its keys."""
+    """Adds up the project's usage, before the project is deleted: by base model, and without its keys."""
     usage = OrganizationUsage(session, tenant.organization_id)
     end = (int(now(session)) // HOUR + 1) * HOUR
     wanted = UsageFilter(0, end, HOUR, project_ids=[tenant.project_id], group_by=["model"])
@@ -65,5 +65,5 @@ def past_job_times(session: Session, organization_id: str, since: int) -> list[i
 
 
 def _base_of(model: str) -> str:
-    """`ft:base:…` was tuned from a base; any other name is a base's own."""
+    """The base of `ft:base:…`, which is a tuned model; any other name is that of a base."""
     return model.split(":")[1] if model.startswith("ft:") else model

@@ -19,7 +19,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 @dataclass(frozen=True, slots=True)
 class UsageKey:
-    """What usage is counted by."""
+    """The dimensions by which usage is counted."""
 
     tenant: Tenant
     api_key_id: str
@@ -28,7 +28,7 @@ class UsageKey:
     operation: Operation
     start: int
     seconds: int
-    """Length of the period that begins at `start`: MINUTE or HOUR. Each use is counted in one of each."""
+    """Length of the period that begins at `start`: MINUTE or HOUR. Each request is counted in one of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class Usage:
 
 
 def write_totals(session: Session, writer: str, totals: Mapping[UsageKey, UsageCounts]) -> None:
-    """`totals` is all that `writer` has counted so far, so that writing it again changes nothing. What was
-    counted for a project or a key that has been deleted since is left out."""
+    """`totals` is everything that `writer` has counted so far, so that writing it again changes nothing.
+    Counts for a project or a key that has been deleted since are left out."""
     projects = _existing(session, tables.Project, {key.tenant.project_id for key in totals})
     keys = _existing(session, tables.ApiKey, {key.api_key_id for key in totals})
     rows = [
@@ -111,15 +111,15 @@ def write_totals(session: Session, writer: str, totals: Mapping[UsageKey, UsageC
     new = insert(session, tables.Usage)
     counts = {name: new.excluded[name] for name in asdict(UsageCounts())}
     primary_key = [column.name for column in tables.Usage.__table__.primary_key]
-    # One statement for all rows, which psycopg sends in one batch.
+    # One statement for all rows, because psycopg sends it as one batch.
     session.execute(new.on_conflict_do_update(index_elements=primary_key, set_=counts), rows)
 
 
 def forget_minutes(session: Session, before: float) -> bool:
-    """Deletes the oldest hour of what was counted by the minute before this time, and returns whether there
-    was any: repeat it, each time in a transaction of its own. The hours stay."""
+    """Deletes the oldest hour of the per-minute counts before this time, and returns whether there was any:
+    repeat it, each time in a transaction of its own. The counts by the hour stay."""
     row = tables.Usage
-    # A literal, because a partial index is not used for a parameter.
+    # A literal, because a partial index is not used with a parameter.
     is_minute = row.seconds == literal_column(str(MINUTE))
     oldest = session.scalar(select(func.min(row.start)).where(is_minute, row.start < int(before)))
     if oldest is None:

@@ -1,4 +1,4 @@
-"""Webhook endpoints of a project, and what was delivered to them."""
+"""Webhook endpoints of a project, and their deliveries."""
 
 import base64
 import secrets
@@ -21,7 +21,7 @@ from service.db.tenancy import Tenant
 from service.db.webhooks.queue import GIVE_UP_SECONDS, disable
 
 MAX_ENDPOINTS = 20
-"""Endpoints of one project."""
+"""Maximum number of endpoints of one project."""
 _TWO_SECRETS_SECONDS = 24 * 3600.0
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 
@@ -44,7 +44,7 @@ class WebhookEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class WebhookDelivery:
-    """An event for one endpoint, and its last try."""
+    """An event for one endpoint, and the last try to deliver it."""
 
     id: str
     endpoint_id: str
@@ -61,15 +61,16 @@ class WebhookDelivery:
 
 
 class WebhookEndpoints:
-    """The endpoints of one tenant. Every method with an id raises NotFound if the tenant has no such one."""
+    """The endpoints of one tenant. Every method with an id raises NotFound if the tenant has no such
+    endpoint."""
 
     def __init__(self, session: Session, tenant: Tenant) -> None:
         self._session = session
         self._tenant = tenant
 
     def create(self, *, name: str, url: str, event_types: Sequence[str]) -> tuple[str, WebhookEndpoint]:
-        """Returns the signing secret, which is not shown again, and the endpoint. `url` has been checked.
-        Raises InvalidRequest if the project has as many endpoints as it may have."""
+        """Returns the signing secret, which is not shown again, and the endpoint. `url` has been checked by
+        the caller. Raises InvalidRequest if the project already has the maximum number of endpoints."""
         lock_project(self._session, self._tenant)
         count = self._session.scalar(select(func.count()).select_from(self._all().subquery()))
         if count is not None and count >= MAX_ENDPOINTS:
@@ -108,7 +109,7 @@ class WebhookEndpoints:
         return Page([_endpoint_of(row) for row in found.data], found.has_more)
 
     def update(self, id: str, **changes: Any) -> WebhookEndpoint:
-        """Sets `name`, `url` and `event_types`, whichever are given. A new URL is tried at once."""
+        """Sets those of `name`, `url` and `event_types` that are given. A new URL is tried at once."""
         row = self._row(id, is_locked=True)
         if "event_types" in changes:
             changes["event_types"] = _unique(changes["event_types"])
@@ -125,7 +126,7 @@ class WebhookEndpoints:
         return _endpoint_of(row)
 
     def delete(self, id: str) -> None:
-        """Deletes the endpoint and its deliveries. What is being sent may still arrive."""
+        """Deletes the endpoint and its deliveries. A delivery that is being sent may still arrive."""
         self._session.delete(self._row(id, is_locked=True))
         self._session.flush()
         record(self._session, self._tenant, "webhook_endpoint.deleted", id)
@@ -147,7 +148,7 @@ class WebhookEndpoints:
         return self._row(id).secret
 
     def disable(self, id: str) -> WebhookEndpoint:
-        """Sends nothing more to it: what is pending fails, and later events are not meant for it."""
+        """Stops sending to the endpoint: pending deliveries fail, and it gets no later events."""
         row = self._row(id, is_locked=True)
         if row.disabled_at is None:
             disable(self._session, row, "Disabled through the API.", at=now(self._session))
@@ -155,7 +156,7 @@ class WebhookEndpoints:
         return _endpoint_of(row)
 
     def enable(self, id: str) -> WebhookEndpoint:
-        """Sends events from now on to a disabled endpoint."""
+        """Sends events to a disabled endpoint again, from now on."""
         row = self._row(id, is_locked=True)
         if row.disabled_at is not None:
             self._record_update(id, {"is_enabled": True})
@@ -206,7 +207,7 @@ class WebhookEndpoints:
 
 
 def _without_secrets(url: str) -> str:
-    """Scheme and host. The path and the query of a receiver are often its password."""
+    """Keeps only scheme and host. The path and the query of a receiver often serve as its password."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
 

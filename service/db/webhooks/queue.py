@@ -1,8 +1,9 @@
-"""Deliveries to webhook endpoints, for the workers that send them. Sees every tenant's.
+"""Deliveries to webhook endpoints of all tenants, for the workers that send them.
 
-The outbox becomes a row for each endpoint that wants the event. A worker claims an endpoint for a while and
-sends what is due, one delivery after the other, so that a slow receiver takes up one worker and a receiver
-that is back after an outage is not flooded. What a worker without the claim records is ignored."""
+An outbox entry becomes a delivery for each endpoint that wants the event. A worker claims an endpoint for a
+while and sends the due deliveries one after the other, so that a slow receiver occupies only one worker and a
+receiver that is back after an outage is not flooded. Results of a worker that has lost its claim are
+ignored."""
 
 import json
 import random
@@ -28,7 +29,7 @@ EVENT_TYPES: tuple[EventType, ...] = (
 GIVE_UP_SECONDS = 24 * 3600.0
 """How long a delivery is retried."""
 _CLAIM_SECONDS = 60.0
-"""More than a try can take: a crashed worker's endpoint is served again after this time."""
+"""More than a try can take: the endpoint of a crashed worker is served again after this time."""
 _PAUSES = RetryPolicy(first_seconds=5.0, max_seconds=900.0)
 _BATCH = 100
 _PRUNE_BATCH = 1000
@@ -44,7 +45,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """What to send now."""
+    """A delivery to send now."""
 
     claim: Claim
     delivery_id: str
@@ -63,9 +64,9 @@ class Outcome:
     status_code: int | None = None
     """HTTP status of the response, if there was one."""
     error: str | None = None
-    """Why there was none."""
+    """Why there was no response."""
     response: str | None = None
-    """The start of the answer's body."""
+    """The start of the response's body."""
 
     @property
     def is_delivered(self) -> bool:
@@ -83,7 +84,7 @@ class WebhookQueue:
         clock: Callable[[Session], float] = now,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`chance` draws from 0 to 1; pauses are between half and all of what the back-off says."""
+        """`chance` draws numbers from 0 to 1; pauses are between half and all of the back-off."""
         self._database = database
         self._retention_seconds = retention_seconds
         self._disable_after_seconds = disable_after_seconds
@@ -92,7 +93,7 @@ class WebhookQueue:
         self._chance = chance
 
     def has_work(self) -> bool:
-        """Whether there is work. Only reads, because most of the time there is nothing to do."""
+        """Whether there is work. Only reads, because most of the time there is none."""
         with self._database.read() as session:
             at = self._clock(session)
             is_new = exists().where(tables.OutboxEntry.delivered_at.is_(None))
@@ -102,8 +103,8 @@ class WebhookQueue:
             return bool(session.scalar(select(is_new | is_due)))
 
     def fan_out(self) -> int:
-        """Writes the deliveries of the oldest entries of the outbox. Returns the number of entries; call it
-        until that is 0. An endpoint gets no event that is older than itself."""
+        """Writes the deliveries of the oldest outbox entries. Returns the number of entries; call it until
+        that is 0. An endpoint does not get events that are older than itself."""
         with self._database.write() as session:
             at = self._clock(session)
             entries = session.scalars(
@@ -120,7 +121,7 @@ class WebhookQueue:
             return len(entries)
 
     def claim(self, limit: int) -> Sequence[Claim]:
-        """Claims endpoints that something is due for, those served longest ago first."""
+        """Claims endpoints with due deliveries, those served longest ago first."""
         endpoint, delivery = tables.WebhookEndpoint, tables.WebhookDelivery
         with self._database.write() as session:
             at = self._clock(session)
@@ -137,8 +138,8 @@ class WebhookQueue:
             return [Claim(row.id, row.claim or "") for row in rows]
 
     def begin_try(self, claim: Claim) -> Try | None:
-        """The next thing to send, for which the claim is renewed. None if nothing is due, and then the claim
-        is released; or if the claim is lost."""
+        """Returns the next delivery to send, and renews the claim for it. Returns None if nothing is due, and
+        then releases the claim, or if the claim is lost."""
         with self._database.write() as session:
             endpoint = _claimed(session, claim)
             if endpoint is None:
@@ -161,8 +162,8 @@ class WebhookQueue:
             )
 
     def record(self, tried: Try, outcome: Outcome) -> None:
-        """After a failure the delivery is due again later, and the endpoint is held for a while. A receiver
-        that says 410, or has failed for too long, is disabled."""
+        """Records the outcome. After a failure, the delivery is due again later, and nothing is sent to the
+        endpoint for a while. A receiver that answers 410, or has failed for too long, is disabled."""
         with self._database.write() as session:
             endpoint = _claimed(session, tried.claim)
             delivery = session.get(tables.WebhookDelivery, tried.delivery_id)
@@ -196,8 +197,8 @@ class WebhookQueue:
                 endpoint.claimed_until = self._clock(session)
 
     def prune(self) -> int:
-        """Deletes some of what ended longer ago than is kept. Returns how many rows; call it until that is
-        0."""
+        """Deletes some rows that ended longer ago than they are kept. Returns the number of rows; call it
+        until that is 0."""
         entry, delivery = tables.OutboxEntry, tables.WebhookDelivery
         with self._database.write() as session:
             before = self._clock(session) - self._retention_seconds
@@ -269,7 +270,7 @@ def event_body(event_id: str, event_type: str, created_at: int, object_id: str) 
 
 
 def _claimed(session: Session, claim: Claim) -> tables.WebhookEndpoint | None:
-    """The endpoint, locked, if the claim is still the last one."""
+    """The endpoint's locked row, if this claim is still the latest one."""
     return session.scalar(
         select(tables.WebhookEndpoint)
         .where(tables.WebhookEndpoint.id == claim.endpoint_id, tables.WebhookEndpoint.claim == claim.token)
@@ -278,7 +279,7 @@ def _claimed(session: Session, claim: Claim) -> tables.WebhookEndpoint | None:
 
 
 def _next_due(session: Session, endpoint_id: str, at: float) -> tables.WebhookDelivery | None:
-    """The delivery that is due longest. Those that are too old have failed."""
+    """The delivery that has been due longest. Deliveries that are too old fail first."""
     delivery = tables.WebhookDelivery
     mine = (delivery.endpoint_id == endpoint_id, delivery.status == "pending")
     session.execute(
@@ -297,7 +298,7 @@ def _finish(delivery: tables.WebhookDelivery, status: str, at: float) -> None:
 def _delete_some(
     session: Session, table: type[tables.OutboxEntry | tables.WebhookDelivery], wanted: ColumnElement[bool]
 ) -> int:
-    """What another transaction holds is left for the next time, so that neither waits for the other."""
+    """Skips rows that another transaction holds, so that neither waits for the other."""
     found = select(table.id).where(wanted).limit(_PRUNE_BATCH).with_for_update(skip_locked=True)
     ids = session.scalars(found).all()
     session.execute(delete(table).where(table.id.in_(ids)))

@@ -1,8 +1,8 @@
 """The publish gate's decision: does rounding explain the difference between serving and training?
 
-Two correct programs differ: in bfloat16 by a tenth of a nat on some tokens. How much is measured on the same
-tokens with the base alone, whose weights are known to be right. The tuned model may differ by twice as much:
-beyond that, weights are missing, wrongly scaled or applied twice.
+Two correct programs differ: in bfloat16 by a tenth of a nat on some tokens. This noise is measured on the
+same tokens with the base alone, whose weights are known to be right. The tuned model may differ by twice as
+much: beyond that, weights are missing, wrongly scaled or applied twice.
 
 A share of few tokens says little: a single one of 36 is more than the 2 % that may always have another most
 likely token. So the number of such tokens may be as high as chance alone makes it once in ten thousand cases,

@@ -98,7 +98,7 @@ from service.webhooks.sending import HttpWebhooks
 
 _MAX_JSON_BYTES = 32 * 2**20
 _FORM_BYTES = 2**20
-"""How much a multipart form may add to the size of its file."""
+"""Maximum size of a multipart form in addition to its file."""
 _EXPOSED_HEADERS = (
     "x-request-id",
     "openai-organization",
@@ -119,7 +119,7 @@ _CUT_STREAMS_SECONDS = 1.0
 
 
 def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState] | None = None) -> FastAPI:
-    """Creates the application. `open_state` opens what it runs on; by default, what the settings name."""
+    """Creates the application. `open_state` opens its state; by default, from the settings."""
     app = FastAPI(
         title="Tunery",
         lifespan=_lifespan(settings, open_state or _open_state),
@@ -127,8 +127,9 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # A form has one file, whose size is limited by itself; a second one is refused by its name. All else
-        # is held in memory: by default, up to a thousand parts of each kind and a megabyte each.
+        # A form has one file, whose size has its own limit; a second file is refused because of its name.
+        # Everything else is held in memory: by default, up to a thousand parts of each kind and a megabyte
+        # each.
         form_limits={"max_files": 2, "max_fields": 16, "max_part_size": 8192},
         routes=_routes(),
     )
@@ -251,7 +252,7 @@ def _lifespan(
         app.state.upload_turns = _upload_turns(state.settings)
         app.state.upload_pace = Pace(state.settings.min_upload_bytes_per_second)
         app.state.key_use = KeyUse(state.database)
-        # The other half of the connections is left to other projects and requests.
+        # The other half of the connections is for other projects and requests.
         max_streams = settings.max_connections // 2
         app.state.feed = EventFeed(state.database, app.state.draining, max_streams_per_project=max_streams)
         try:

@@ -34,7 +34,8 @@ class Availability:
         return self._shapes.get(alias)
 
     def context(self, alias: str) -> int | None:
-        """Returns the tokens of the base's context that serving has memory for, or None if that is all."""
+        """Returns how many tokens of the base's context fit into serving's memory, or None if all of it
+        fits."""
         return self._contexts.get(alias)
 
     def reason(self, alias: str) -> str | None:

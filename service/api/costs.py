@@ -1,4 +1,4 @@
-"""What usage has cost by the operator's prices. Pure."""
+"""Computes the cost of usage from the operator's prices. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,14 +14,14 @@ _MILLION = 1_000_000
 
 Counts = TypeVar("Counts")
 Buckets = Mapping[int, Mapping[Group, Counts]]
-"""Usage by the start of its bucket and the values that it is grouped by."""
+"""Usage by the start of its bucket, and then by the values by which it is grouped."""
 CostGroup = tuple[tuple[str, str | None], ...]
 """The values that a group of costs has in common."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineItem:
-    """What has one price: its name is `model, what`, such as `tunery-tiny-1, input_tokens`."""
+    """Something that has a price. Its name is `model, what`, such as `tunery-tiny-1, input_tokens`."""
 
     model: str
     what: str
@@ -64,7 +64,8 @@ class Prices:
             )
 
     def of_requests(self, model: str, used: UsageCounts) -> Iterator[tuple[LineItem, float]]:
-        """Yields what the requests to a model cost, with the quantities. What has no price is left out."""
+        """Yields the priced quantities of the requests to a model. Quantities without a price are left
+        out."""
         for what, by_base, tokens in (
             ("input_tokens", self._settings.price_per_million_input_tokens, used.prompt_tokens),
             ("output_tokens", self._settings.price_per_million_output_tokens, used.completion_tokens),
@@ -92,7 +93,7 @@ def costs(
     line_items: Sequence[str],
 ) -> dict[int, dict[CostGroup, Cost]]:
     """Prices usage whose groups end with the model, and adds it up by the other dimensions and, if wanted, by
-    line item. `line_items` are the names of those that count; empty for all."""
+    line item. `line_items` names the items that are included; empty for all."""
     totals: defaultdict[int, defaultdict[CostGroup, Cost]] = defaultdict(lambda: defaultdict(Cost))
     used = [(buckets, prices.of_requests) for buckets in requests], [(training, prices.of_training)]
     for buckets, priced in (one for kind in used for one in kind):
@@ -111,5 +112,5 @@ def _price_of(by_base: Mapping[str, float], base: str) -> float | None:
 
 
 def _base_of(model: str) -> str:
-    """`ft:base:…` was tuned from a base; any other name is a base's own."""
+    """The base of `ft:base:…`, which is a tuned model; any other name is that of a base."""
     return model.split(":")[1] if model.startswith("ft:") else model

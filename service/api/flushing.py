@@ -1,4 +1,4 @@
-"""Writes what a process has counted in memory to the database, now and then."""
+"""Periodically writes what a process has counted in memory to the database."""
 
 import asyncio
 import logging
@@ -19,8 +19,9 @@ async def flushing(
     note_failure: Callable[[str], None] = lambda what: None,
 ) -> AsyncIterator[None]:
     """Calls `flush` in the background while the block runs, and once more at its end. A failure is logged
-    with `what` could not be written; requests continue to be served, and the next round tries again.
-    `note_failure` counts it, unless only the database does not answer: another metric tells of that."""
+    with `what`, which names the data; requests continue to be served, and the next round tries again.
+    `note_failure` counts the failure, unless only the database does not answer: another metric reports
+    that."""
     is_closing = asyncio.Event()
 
     async def flush_or_log() -> None:

@@ -1,4 +1,4 @@
-"""Parses which usage a request asks for, and makes the buckets that clients see. Pure."""
+"""Parses usage queries, and builds the buckets that clients see. Pure."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from service.db.usage.organization_usage import Dimension, UsageFilter
 BucketWidth = Literal["1m", "1h", "1d"]
 WIDTHS: Mapping[BucketWidth, int] = {"1m": 60, "1h": 3600, "1d": 86_400}
 _LIMITS: Mapping[BucketWidth, tuple[int, int]] = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
-"""How many buckets a page has by default and at most."""
+"""Default and maximum number of buckets of a page."""
 _DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 _LATEST = 253_402_300_800
 """The end of the year 9999."""
@@ -32,7 +32,8 @@ class UsageQuery:
         buckets: Mapping[int, Mapping[Any, Counts]],
         result: Callable[[Counts, dict[str, Any]], UsageResult | CostsResult],
     ) -> UsagePage:
-        """`result` makes a result of counts and what they were grouped by, pairs of a name and a value."""
+        """`result` builds a result from counts and the values by which they were grouped, as (name, value)
+        pairs."""
         wanted = self.filter
         data = [
             UsageBucket(
@@ -60,9 +61,10 @@ def usage_query(
     limits: Mapping[BucketWidth, tuple[int, int]] = _LIMITS,
     **lists: Sequence[str],
 ) -> UsageQuery:
-    """`dimensions`: what results may be grouped by; `also_groups`: the same, although it has one value only
-    or is no dimension of the usage. `limits`: how many buckets a page has by default and at most. `lists`:
-    the project_ids, api_key_ids and models. Raises InvalidRequest, which names the parameter."""
+    """`dimensions`: the dimensions by which results may be grouped; `also_groups`: further names that are
+    accepted, although they have only one value or are not a dimension of the usage. `limits`: default and
+    maximum number of buckets of a page. `lists`: the project_ids, api_key_ids and models. Raises
+    InvalidRequest, which names the parameter."""
     width = WIDTHS[bucket_width]
     end = int(time.time()) + 1 if end_time is None else end_time
     if not 0 <= start_time < end <= _LATEST:

@@ -14,7 +14,7 @@ from service.db.scheduler.leases import API, Leases
 
 log = logging.getLogger(__name__)
 _HOLDER = "api"
-"""One for all processes, so that each renews the lease for the others."""
+"""One name for all processes, so that each renews the lease for the others."""
 
 
 @asynccontextmanager
@@ -37,7 +37,7 @@ async def _renew(state: AppState, lease_seconds: float) -> None:
     while True:
         await asyncio.sleep(lease_seconds / 3)
         try:
-            # Where reports are handled: the lease ends if they are not.
+            # Runs where reports are handled, so that the lease expires if they are not.
             await anyio.to_thread.run_sync(renew, limiter=state.sync_threads)
         except Exception:
             log.exception("cannot write that the API is up")

@@ -1,4 +1,4 @@
-"""What a running API consists of. Opened at startup, closed at shutdown."""
+"""The parts of a running API. They are opened at startup and closed at shutdown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,8 +38,7 @@ class AppState:
     parsing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     """Limits the parsing of large bodies, which briefly takes several times their size in memory."""
     sync_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))
-    """Threads for the reports of runners, which must not wait until requests of tenants leave a thread
-    free."""
+    """Threads for runners' reports, which must not wait for tenants' requests to free a thread."""
     webhooks: HttpWebhooks = field(default_factory=lambda: HttpWebhooks(EgressPolicy()))
     webhook_tests: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))
     """Limits the threads that wait for receivers of test events."""

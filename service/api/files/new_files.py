@@ -1,4 +1,4 @@
-"""How a file comes into being: its bytes are stored, checked, and then recorded in one transaction."""
+"""Creates files: the bytes are stored, checked, and then recorded in one transaction."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """What a client says about a file."""
+    """A client's description of a file."""
 
     filename: str
     purpose: UploadPurpose
@@ -47,7 +47,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the check of a file's content has found."""
+    """The result of checking a file's content."""
 
     status: Literal["processed", "error"]
     details: str | None = None
@@ -69,8 +69,8 @@ def checked_name(filename: str | None, purpose: UploadPurpose, *, param: str) ->
 
 
 def keep(state: AppState, tenant: Tenant, content: BinaryIO, description: NewFile) -> File:
-    """Stores, checks and records a whole file, which takes as long as its size and storage want. Raises the
-    errors of the store and of `record`."""
+    """Stores, checks and records a whole file, which takes time in proportion to its size. Raises the errors
+    of the store and of `record`."""
     store = state.store_of(tenant)
     with stored(state, tenant, lambda key: store.put(key, content)) as new:
         content.seek(0)
@@ -119,8 +119,8 @@ def record(
 ) -> File:
     """Writes the file's row. Commit right after it: the object stays if the commit may have succeeded.
 
-    Raises QuotaExceeded if the project's files become too large; `limits` are those of a project that has
-    none of its own."""
+    Raises QuotaExceeded if the project's files become too large; `limits` apply to a project without limits
+    of its own."""
     assert file.object.sha256 is not None, "every byte was seen"
     check_stored_bytes(session, tenant, file.object.bytes, limits)
     IncomingFiles(session).finish(file.id)

@@ -1,4 +1,4 @@
-"""Authentication and scopes. Every path needs an API key, or a token, unless it is listed here."""
+"""Authentication and scopes. Every path that is not listed here needs an API key or a token."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -127,7 +127,7 @@ operators_key = RequiresOperatorsKey()
 Operator = Annotated[Principal, Depends(operators_key)]
 admin_key = RequiresAdminKey()
 OrganizationAdmin = Annotated[Principal, Depends(admin_key)]
-"""Admin keys, whatever project they act in."""
+"""Admin keys, in whichever project they act."""
 
 
 async def _reader_check(request: Request) -> Callable[[], Awaitable[None]]:
@@ -138,12 +138,12 @@ async def _reader_check(request: Request) -> Callable[[], Awaitable[None]]:
 
 
 ReaderCheck = Annotated[Callable[[], Awaitable[None]], Depends(_reader_check)]
-"""Raises AuthenticationFailed or PermissionDenied if a Reader's request would be refused by now."""
+"""Raises AuthenticationFailed or PermissionDenied if a Reader's request would be refused now."""
 
 
 async def _authenticate(state: AppState, headers: Headers) -> Principal:
     bearer = bearer_token(headers)
-    # An empty header counts as absent: clients send one for a variable that is set to nothing.
+    # An empty header counts as absent: clients send one for an empty variable.
     organization_id = headers.get("openai-organization") or None
     project_id = headers.get("openai-project") or None
     if state.tokens.may_be_one(bearer):

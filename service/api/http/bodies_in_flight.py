@@ -1,4 +1,4 @@
-"""Bounds the memory that the bodies of requests take in one process, in all and per project."""
+"""Bounds the memory for request bodies in one process, in total and per project."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -18,17 +18,17 @@ _RETRY_SECONDS = 2.0
 
 class BodiesInFlight:
     """Refuses a body that does not fit beside those of the requests in progress, by its declared length or as
-    it arrives. One project has at most half.
+    it arrives. One project may use at most half.
 
-    A body counts until its request is answered, to the end of a stream, because it is held as long."""
+    A body counts until its request is answered, up to the end of a stream, because it is held that long."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, streamed: Collection[str]) -> None:
-        """Bodies of the paths in `streamed` go to the disk as they arrive, and do not count."""
+        """Bodies of the paths in `streamed` are written to disk as they arrive, and do not count."""
         self._app = app
         self._max_bytes = max_bytes
         self._streamed = [compile_path(path)[0] for path in streamed]
         self._held: Counter[str] = Counter()
-        """Bytes by project, of those that have any."""
+        """Bytes by project, for projects with any."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or any(path.match(scope["path"]) for path in self._streamed):
@@ -62,7 +62,7 @@ class BodiesInFlight:
                 del self._held[project]
 
     def _refusal(self, project: str, num_bytes: int) -> Overloaded | None:
-        """The error if so many bytes more do not fit."""
+        """The error if this many more bytes do not fit."""
         whose, held, limit = "this project", self._held[project], self._max_bytes // 2
         if held + num_bytes <= limit:
             whose, held, limit = "all projects", self._held.total(), self._max_bytes

@@ -10,7 +10,7 @@ from starlette.requests import Request
 Result = TypeVar("Result")
 
 _GONE = 499
-"""nginx's status for a client that disconnected. Nobody but the log reads it."""
+"""nginx's status for a client that disconnected. It appears only in the log."""
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:

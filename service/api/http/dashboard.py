@@ -1,4 +1,4 @@
-"""Serves the dashboard's files, which need no key. They are not routes: what is not one of them goes on to
+"""Serves the dashboard's files, which need no key. They are not routes: any other path goes on to
 authentication, as if there were no dashboard."""
 
 from starlette.datastructures import Headers

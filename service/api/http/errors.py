@@ -35,7 +35,7 @@ class PayloadTooLarge(errors.InvalidRequest):
 
 
 class UploadTooSlow(errors.InvalidRequest):
-    """The body of an upload does not keep the pace."""
+    """The body of an upload arrives too slowly."""
 
     default_code = "upload_too_slow"
 
@@ -98,7 +98,8 @@ def response_of(error: TuneryError) -> Response:
     if (seconds := _wait_seconds(error)) is not None:
         headers["retry-after"] = str(math.ceil(seconds))
         # The openai SDK uses this header. It is jittered so that rejected clients do not all return at once.
-        # A limit's wait is exact. That for a full queue is a guess, and clients should heed its whole spread.
+        # The wait for a limit is exact. The wait for a full queue is a guess, so clients should use its whole
+        # spread.
         is_exact = isinstance(error, errors.RateLimited)
         earliest = seconds if is_exact else min(seconds, _LONGEST_HEEDED_SECONDS / _SPREAD)
         latest = max(earliest, min(_SPREAD * seconds, _LONGEST_HEEDED_SECONDS))
@@ -169,7 +170,7 @@ def _allowed_methods(request: Request) -> str:
 
 
 def _wait_seconds(error: TuneryError) -> float | None:
-    """When to retry; None if nobody knows."""
+    """When to retry; None if that is unknown."""
     if isinstance(error, errors.RateLimited):
         return error.retry_after_seconds if error.can_wait else None
     if isinstance(error, errors.Overloaded | errors.Unavailable):
@@ -178,13 +179,13 @@ def _wait_seconds(error: TuneryError) -> float | None:
 
 
 def _is_retry_useful(error: TuneryError, wait_seconds: float | None) -> bool | None:
-    """Whether the openai SDK, which retries every 409, 429 and 5xx, should retry this; None leaves it to its
-    rules."""
+    """Whether the openai SDK, which retries every 409, 429 and 5xx, should retry this error; None leaves it
+    to the SDK's own rules."""
     if isinstance(error, errors.Conflict):
         return isinstance(error, errors.InProgress)
     if isinstance(error, errors.RateLimited):
         return False if wait_seconds is None or wait_seconds > _LONGEST_HEEDED_SECONDS else None
-    # The same connection is as slow the next time.
+    # The connection would be as slow the next time.
     is_useless = isinstance(error, errors.InsufficientStorage | errors.QuotaExceeded | UploadTooSlow)
     return False if is_useless else None
 

@@ -1,4 +1,5 @@
-"""Notes in memory which keys are used, and writes it to the database now and then: not once a request."""
+"""Records in memory which keys are used, and writes that to the database periodically instead of per
+request."""
 
 import time
 from collections.abc import Callable, Collection
@@ -9,7 +10,7 @@ from service.db.database import Database
 from service.db.organization.key_use import write_last_use
 
 ACCURACY_SECONDS = 60.0
-"""A key in steady use is written this often."""
+"""Keys in steady use are written at this interval."""
 
 
 class KeyUse:

@@ -1,4 +1,4 @@
-"""Lists in queries."""
+"""Lists in query parameters."""
 
 from fastapi import Request
 
@@ -8,8 +8,8 @@ MAX_VALUES = 100
 
 
 def query_list(request: Request, name: str) -> list[str]:
-    """`name=value`, and `name[]=value` as the openai SDKs send lists. Raises InvalidRequest if there are too
-    many values: each is compared with every row."""
+    """Reads `name=value`, and `name[]=value`, which is how the openai SDKs send lists. Raises InvalidRequest
+    if there are too many values, because each is compared with every row."""
     query = request.query_params
     values = [*query.getlist(name), *query.getlist(f"{name}[]")]
     if len(values) > MAX_VALUES:

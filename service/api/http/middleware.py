@@ -37,7 +37,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         request_id = f"req_{uuid.uuid4().hex}"
-        # A dictionary that all middleware and the route see, also where one of them copies the scope.
+        # A dictionary that all middleware and the route see, even if one of them copies the scope.
         shared = scope.setdefault("state", {})
         shared["request_id"] = request_id
         # Quoted, so that a path cannot forge log lines. The query is left out because it may contain
@@ -87,8 +87,8 @@ def _caller(shared: Mapping[str, Any]) -> dict[str, str]:
 
 
 class RouteTemplate:
-    """The innermost middleware: notes which route has answered, for RequestContext. Paths as they were
-    requested would make a label of each id, and of anything that a client invents."""
+    """The innermost middleware: records which route has answered, for RequestContext. The requested paths
+    themselves would create a metrics label for each id, and for anything that a client invents."""
 
     def __init__(self, app: ASGIApp, *, templates: Mapping[object, str]) -> None:
         """`templates`: paths such as `/v1/files/{file_id}` by endpoint."""
@@ -190,7 +190,7 @@ class BodyLimit:
 
 
 async def drop_body(receive: Receive) -> None:
-    """Reads a body that is not wanted."""
+    """Reads and discards a body."""
     while (await receive()).get("more_body", False):
         pass
 

@@ -34,7 +34,8 @@ _ON_PURPOSE = (
 
 
 def reason_not_offered(path: str) -> str | None:
-    """Why Tunery does not have OpenAI's endpoint at this path; None for a path that OpenAI does not have."""
+    """Returns why Tunery does not have OpenAI's endpoint at this path; None for a path that OpenAI does not
+    have."""
     for pattern, reason in _ON_PURPOSE:
         if re.fullmatch(f"/v1/{pattern}", path):
             return reason

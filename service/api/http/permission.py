@@ -1,4 +1,4 @@
-"""Refuses a request that its key does not permit, or that is one too many, before the body is read."""
+"""Refuses a request before its body is read if its key does not permit it or has sent too many requests."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -17,14 +17,14 @@ from service.db.organization.api_keys import Principal
 
 
 class Permission:
-    """Checks the key against what the route's dependencies require. Those run after the body has been
-    received, which would let any key fill the disk and hold the turns of others."""
+    """Checks the key against the requirements of the route's dependencies. Dependencies run after the body
+    has been received, which would let any key fill the disk and occupy the turns of others."""
 
     def __init__(
         self, app: ASGIApp, *, routes: Iterable[RouteContext], rates: RequestRates, refusals: RequestRates
     ) -> None:
-        """`rates` are those of requests that are not for models, and `refusals` those of requests that are,
-        and are refused: they cost no tokens, and so count against no limit of models."""
+        """`rates` limits requests that are not for models. `refusals` limits refused requests for models:
+        they cost no tokens, and so count against no limit of models."""
         self._app = app
         self._rates = rates
         self._refusals = refusals

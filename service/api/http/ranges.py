@@ -15,17 +15,17 @@ _SINGLE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Bytes that can be read from any place on."""
+    """Bytes that can be read from any position."""
 
     bytes: int
     open: Callable[[int], BinaryIO]
-    """Takes the place of the first byte, which is less than `bytes`."""
+    """Opens the bytes at a position, which is less than `bytes`."""
 
 
 def download(
     request_headers: Mapping[str, str], segments: Sequence[Segment], *, etag: str, headers: Mapping[str, str]
 ) -> Response:
-    """Answers with the segments, one after the other, or with the range of them that the client asks for.
+    """Answers with the segments one after the other, or with the range of them that the client requests.
     Nothing is opened before the first byte is sent.
 
     `etag` is a quoted strong validator: it changes with the bytes. Several ranges in one request are ignored,
@@ -56,8 +56,8 @@ def download(
 
 
 def requested_range(header: str | None, total: int) -> tuple[int, int] | None:
-    """Returns the place of the first byte and the place after the last one; None for everything, which is
-    also the answer to a header that cannot be read. Raises RangeNotSatisfiable if no byte is in the range."""
+    """Returns the position of the first byte and the position after the last one; None for everything, also
+    if the header cannot be parsed. Raises RangeNotSatisfiable if no byte is in the range."""
     found = _SINGLE.fullmatch(header or "")
     if found is None or not any(found.groups()):
         return None

@@ -1,4 +1,4 @@
-"""How often one key may send requests that cost no tokens: models have limits of their own."""
+"""Limits how often one key may send requests that cost no tokens: models have limits of their own."""
 
 import time
 from collections.abc import Callable
@@ -6,20 +6,21 @@ from collections.abc import Callable
 from cluster.contracts.errors import RateLimited
 
 _REMEMBERED = 10_000
-"""Keys whose rates are kept. Beyond, those are dropped that have waited longest to be full again."""
+"""Number of keys whose rates are kept. Beyond that, those whose buckets have been refilling longest are
+dropped."""
 
 
 class RequestRates:
-    """Buckets that refill steadily, one for each key, in this process alone: it is the process that must be
-    kept from drowning. Belongs to one event loop."""
+    """Buckets that refill steadily, one for each key, in this process only, because they protect this
+    process. Belongs to one event loop."""
 
     def __init__(
         self, per_minute: int | None, what: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`what` is counted, for the message. None admits everything."""
+        """`what` names what is counted, for the message. A limit of None admits everything."""
         self._per_minute, self._what, self._clock = per_minute, what, clock
         self._buckets: dict[str, tuple[float, float]] = {}
-        """What is left, and when that was, by key; those that were used last come last."""
+        """What is left, and when that was measured, by key; the most recently used keys are last."""
 
     def admit(self, key_id: str) -> None:
         """Counts a request. Raises RateLimited if the key has sent too many."""
@@ -36,7 +37,7 @@ class RequestRates:
             )
 
     def count(self, key_id: str) -> None:
-        """Counts a request, whether or not the key has any left."""
+        """Counts a request, even if the key has none left."""
         if self._per_minute is None:
             return
         left = self._left(key_id)

@@ -1,4 +1,4 @@
-"""Reads JSON bodies with one strict parser, and limits what they can expand to.
+"""Reads JSON bodies with a single strict parser, and limits the size to which they can expand.
 
 The standard library's parser accepts NaN, lone surrogates and NUL characters, which fail later, in the
 database or when the response is written. Parsing also multiplies size: two bytes become an object of a
@@ -27,14 +27,14 @@ MAX_TOKENS = 500_000
 MAX_DEPTH = 100
 """Nesting depth of arrays and objects; deeper than a JSON Schema may be."""
 _NAMED_LEVELS = 3
-"""How many levels of the path an error about depth names."""
+"""Number of levels of the path that an error about depth names."""
 _TOKENS_IN = ("prompt", "input")
 """Members of a body that may be lists of token ids. Their validation stops at the first invalid item."""
 _QUICK_BYTES = 65_536
 """Larger bodies are parsed in a thread, one at a time."""
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-"""Matches at every quote, also where a string never ends: so no byte is looked at twice."""
+"""Matches at every quote, even if a string never ends, so that no byte is examined twice."""
 _INTEGERS = re.compile(rb"\[[\s\d,-]*\]")
 
 
@@ -55,7 +55,7 @@ class StrictJsonRoute(APIRoute):
 
 
 def refuse_lax_routes(routes: Sequence[BaseRoute]) -> None:
-    """Raises TypeError if a route reads a JSON body and is no StrictJsonRoute."""
+    """Raises TypeError if a route reads a JSON body and is not a StrictJsonRoute."""
     for context in iter_route_contexts(routes):
         route = context.original_route
         if isinstance(route, APIRoute) and not isinstance(route, StrictJsonRoute):
@@ -100,7 +100,8 @@ class _StrictRequest(Request):
         self._body = body
 
     async def _collected(self) -> bytes:
-        """Collects the body in one buffer: thousands of chunks, as Starlette keeps them, fragment memory."""
+        """Collects the body in one buffer: keeping thousands of chunks, as Starlette does, fragments
+        memory."""
         body = bytearray()
         async for piece in self.stream():
             body += piece

@@ -1,4 +1,4 @@
-"""A trace of each request."""
+"""Traces requests."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,10 +8,10 @@ from service.metrics.api import UNROUTED
 
 
 class Tracing:
-    """A span for each request whose key is known. It continues the trace that the client names: a stranger
-    could otherwise add to anyone's trace, and fill the collector.
+    """A span for each request whose key is known. The span continues the trace that the client names, which
+    strangers must not do: they could add to anyone's trace, and fill the collector.
 
-    Belongs inside Authentication. Probes and syncs are too many to be traced."""
+    Must be inside Authentication. Probes and syncs are not traced, because there are too many."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -28,7 +28,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
 
 def _refuse_unknown(given: Iterable[tuple[str, UploadFile | str]], known: set[str]) -> None:
     for name, value in given:
-        # `metadata[key]` is known by `metadata[`: a route that has it takes any key.
+        # `metadata[key]` is known as `metadata[`: a route that has it accepts any key.
         if value != "" and name not in known and f"{name.partition('[')[0]}[" not in known:
             raise InvalidRequest(f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name)
 

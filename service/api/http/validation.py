@@ -12,7 +12,8 @@ from service.api.http.wording import invalid_value
 
 
 def cross_field_error(param: str, message: str, *, code: str | None = None) -> PydanticCustomError:
-    """An error for validators of a whole body that blame one parameter. `message` is a complete sentence."""
+    """An error for validators of a whole body that concerns one parameter. `message` is a complete
+    sentence."""
     return PydanticCustomError("cross_field", "{message}", {"message": message, "param": param, "code": code})
 
 
@@ -61,15 +62,15 @@ def _path(finding: Any, body: Any) -> list[str | int]:
     """Returns the keys that lead to the value.
 
     pydantic inserts the names of union branches; segments that lead nowhere in the body are skipped. The last
-    segment of a missing parameter is kept, and so is the first one of a query, header or path parameter. An
-    object that names no known type is wrong in the member that says the type."""
+    segment of a missing parameter is kept, and so is the first one of a query, header or path parameter. If
+    an object names no known type, the path leads to the member with the type."""
     source, *segments = finding["loc"]
     kept: list[str | int] = []
     if source != "body":
         kept += segments[:1]
         return kept
     if finding["type"] == "string_too_long" and segments[-1] == "[key]":
-        # The name of a property, which would be as long in the message.
+        # This is the name of a property, and would appear in full in the message.
         segments = segments[:-2]
     here = body
     for segment in segments:

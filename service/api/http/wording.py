@@ -1,4 +1,4 @@
-"""Words what pydantic finds wrong with a value as OpenAI's API does: what was sent and what is allowed."""
+"""Describes invalid values found by pydantic as OpenAI's API does: what was sent and what is allowed."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ _TYPES = {
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
-"""The type that pydantic's error asks for."""
+"""The type that is expected, by pydantic's error."""
 
 _CHOICES = {"literal_error": "expected", "enum": "expected", "union_tag_invalid": "expected_tags"}
-"""Where pydantic lists the allowed values, such as `'asc' or 'desc'`."""
+"""The entry in which pydantic lists the allowed values, such as `'asc' or 'desc'`."""
 
 _BOUNDS = {
     "greater_than": ("gt", ">", "below minimum"),
@@ -56,7 +56,8 @@ _CODES = {
 
 def invalid_value(param: str, findings: Sequence[Any]) -> InvalidRequest:
     """Returns the error for one parameter. `findings` are pydantic's, one or more for each type that the
-    parameter may have. A limit that the value exceeds says most: the value then has an allowed type."""
+    parameter may have. An exceeded limit is the most helpful finding, because the value then has an allowed
+    type."""
     for finding in findings:
         if finding["type"] in _BOUNDS:
             return _beyond_bound(param, finding)
@@ -169,7 +170,7 @@ def _number(value: object) -> str:
 
 
 def _listed(items: Sequence[str], word: str) -> str:
-    """As `a, b, and c`."""
+    """Formats a list as `a, b, and c`."""
     if len(items) < 3:
         return f" {word} ".join(items)
     return f"{', '.join(items[:-1])}, {word} {items[-1]}"

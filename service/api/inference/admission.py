@@ -20,7 +20,7 @@ class AdmissionQueue:
     def __init__(
         self, limits: QueueLimits, *, wait_seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`wait_seconds`: the longest that a request may wait for its turn."""
+        """`wait_seconds` is the longest time that a request may wait for its turn."""
         self._limits = limits
         self._wait_seconds = wait_seconds
         self._clock = clock
@@ -32,8 +32,8 @@ class AdmissionQueue:
 
     @asynccontextmanager
     async def turn(self, tenant: str, num_choices: int, *, has_place: bool = False) -> AsyncIterator[Turn]:
-        """Waits until it is this request's turn. The turn ends with the block. `has_place`: it follows one
-        that has ended, of the same HTTP request, and is not refused however many are waiting.
+        """Waits until it is this request's turn. The turn ends with the block. `has_place`: the request
+        follows an ended one of the same HTTP request, and is not refused however many requests are waiting.
 
         Raises Overloaded if too many requests are waiting, and Unavailable (`queue_timeout`) after the
         longest wait. A cancelled request leaves the queue at once."""
@@ -55,17 +55,17 @@ class AdmissionQueue:
 
     @property
     def max_running(self) -> int:
-        """The most choices that have their turn at the same time."""
+        """The most choices that may have their turn at the same time."""
         return self._limits.max_running
 
     @property
     def num_running(self) -> int:
-        """Choices that have their turn."""
+        """Number of choices that have their turn."""
         return self._queue.num_running()
 
     @property
     def num_waiting(self) -> int:
-        """Choices that wait for it."""
+        """Number of choices that are waiting for their turn."""
         return self._queue.num_waiting()
 
     def check_room(self, tenant: str) -> None:
@@ -74,7 +74,7 @@ class AdmissionQueue:
         self._check_room(Turn(tenant, 1))
 
     def charge(self, turn: Turn, cost: float) -> None:
-        """Adds what the turn has cost since the last charge."""
+        """Charges the turn for its cost since the last charge."""
         self._queue.charge(turn, cost)
 
     async def wait_until_empty(self) -> None:
@@ -130,7 +130,7 @@ class AdmissionQueue:
         self._mean_seconds += share * (seconds - self._mean_seconds)
 
     def _retry_after_seconds(self, num_waiting: int) -> int:
-        """Estimates when so many choices will have had their turn, from the measured throughput (Little's
+        """Estimates when this many choices will have had their turn, from the measured throughput (Little's
         law)."""
         seconds = num_waiting * self._mean_seconds / self._limits.max_running
         return min(max(1, math.ceil(seconds)), _LONGEST_RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""The engine as one caller sees it: requests wait for their turn, and their tokens are counted."""
+"""The engine for one caller: requests wait for their turn, and their tokens are counted."""
 
 import asyncio
 from collections import Counter
@@ -37,8 +37,8 @@ from service.metrics.generation import GenerationTimer
 
 EngineRequest = GenerationRequest | ClassificationRequest | EmbeddingRequest
 _MOST_AT_ONCE = 128
-"""Choices of one HTTP request that are under way at the same time, and half of what the engine runs: one with
-thousands of prompts would otherwise take all slots, and all places in its project's queue."""
+"""Choices of one HTTP request that may be in progress at the same time, at most half of what the engine runs:
+a request with thousands of prompts would otherwise take all slots, and all places in its project's queue."""
 Texts = TypeVar("Texts", ClassificationRequest, EmbeddingRequest)
 Encoded = TypeVar("Encoded", ClassificationAnswer, EmbeddingAnswer)
 
@@ -53,7 +53,7 @@ class InferenceContext:
     limiter: RateLimiter
     metrics: ApiMetrics
     served_context: Callable[[str], int | None] = lambda alias: None
-    """As `Availability.context`."""
+    """The same as `Availability.context`."""
 
     async def admit(
         self, http_request: Request, caller: Principal, model: str, requests: Sequence[EngineRequest]
@@ -81,7 +81,7 @@ class InferenceContext:
 class InferenceRoute(StrictJsonRoute):
     """A route for inference requests. Pass it as `APIRouter(route_class=…)`.
 
-    Answers, errors included, say where the caller stands with its limits.
+    Answers, including errors, carry the caller's rate-limit headers.
 
     A request whose project has a full queue is rejected before its body is read: a flood can be rejected
     hundreds of times a second, and reading the bodies took a third of the CPU."""
@@ -117,7 +117,7 @@ class MeteredEngine:
         *,
         at_once: int = _MOST_AT_ONCE,
     ) -> None:
-        """`at_once`: generations beyond so many wait until an earlier one has ended, before they queue."""
+        """Generations beyond `at_once` wait until an earlier one has ended before they queue."""
         self._under_way = asyncio.Semaphore(at_once)
         self._num_new_places = at_once
         self._context = context
@@ -174,7 +174,7 @@ class MeteredEngine:
     ) -> Encoded:
         used = 0
         try:
-            # One place, however many inputs: they share forward passes and hold no slots.
+            # Only one place, however many inputs: they share forward passes and hold no slots.
             async with self._context.admission.turn(texts.tenant, 1) as turn:
                 answer = await encode(texts)
                 used = answer.prompt_tokens

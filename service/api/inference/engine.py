@@ -31,7 +31,7 @@ DATASET_SECONDS = 20.0
 """How long a request waits for the cluster to read a file."""
 _DATASET_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=DATASET_SECONDS + 10.0)
 _REPORT_SECONDS = 2.0
-"""How long a request waits for a data report, so that those of small files come at once."""
+"""How long a request waits for a data report, so that reports of small files arrive at once."""
 _HEALTH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=5.0)
 
 
@@ -63,7 +63,7 @@ class Engine(Generator, Protocol):
         ...
 
     async def bases(self, bases: list[BaseSpec]) -> BasesAnswer:
-        """What the cluster knows of these bases. Raises Unavailable if it does not answer."""
+        """Returns what the cluster knows about these bases. Raises Unavailable if it does not answer."""
         ...
 
     async def check_dataset(self, request: DatasetCheckRequest, *, project_id: str) -> DatasetCheck:
@@ -100,7 +100,7 @@ class ServeEngine:
         idle_seconds: float = 600.0,
     ) -> None:
         """`load_seconds`: how long a request waits for its model to load, enforced by the replica.
-        `begin_seconds`: how long it waits for its first event, whatever the delay. `idle_seconds`: the
+        `begin_seconds`: how long it waits for its first event, whatever causes the delay. `idle_seconds`: the
         longest silence before the engine counts as gone."""
         self._url = url.rstrip("/")
         self._load_seconds = load_seconds
@@ -138,7 +138,8 @@ class ServeEngine:
 
     async def check_health(self) -> None:
         with _transport_is_unavailable():
-            # Not the engines themselves: they may be scaled to zero, and a health check would wake them up.
+            # Does not check the engines themselves: they may be scaled to zero, and a check would wake them
+            # up.
             async with self._http.get(f"{self._url}/datasets/ready", timeout=_HEALTH_TIMEOUT) as response:
                 if response.status != 200:
                     raise await _refusal(response)
@@ -270,7 +271,7 @@ def _transport_is_unavailable() -> Iterator[None]:
 async def _lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
     """Yields lines of any length as they arrive."""
     parts: list[bytes] = []
-    """Pieces of the line that has not ended. They are joined once, because a line may have megabytes."""
+    """Pieces of the unfinished line. They are joined once, because a line may have megabytes."""
     async for chunk in response.content.iter_any():
         first, *others = chunk.split(b"\n")
         parts.append(first)

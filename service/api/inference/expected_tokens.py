@@ -1,4 +1,4 @@
-"""How many tokens a request is expected to use, before the engine has counted them. Pure."""
+"""Estimates how many tokens a request will use, before the engine has counted them. Pure."""
 
 import math
 
@@ -13,8 +13,8 @@ _OPEN_ENDED_TOKENS = 16
 
 
 def expected_tokens(request: GenerationRequest | ClassificationRequest | EmbeddingRequest) -> int:
-    """The prompt, four characters a token unless it has been sent as tokens, and the longest answers that the
-    request allows."""
+    """Returns the size of the prompt, assuming four characters per token unless it was sent as tokens, plus
+    the longest answers that the request allows."""
     tokens = sum(
         size if unit == "tokens" else math.ceil(size / _CHARACTERS_PER_TOKEN)
         for size, unit, _ in sizes(request)

@@ -19,7 +19,7 @@ class QueueLimits:
     """Limits in choices: a request for `n` choices counts n times, as it takes n of the engine's slots."""
 
     max_running: int
-    """At the engine. A larger request runs alone."""
+    """Choices that run at the engine. A larger request runs alone."""
     max_waiting_per_tenant: int
     max_waiting: int
 
@@ -39,7 +39,7 @@ class Turn:
 
 
 class FairQueue:
-    """Queues turns and admits them in the order of what their tenants have been charged."""
+    """Queues turns, and admits them in ascending order of what their tenants have been charged."""
 
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
@@ -86,8 +86,9 @@ class FairQueue:
         self._waiting[turn.tenant].append(turn)
 
     def admit(self) -> list[Turn]:
-        """Returns the turns that start running now. Nobody overtakes the turn that is next, however large it
-        is, or it might wait forever; but others may use the slots that it is not allowed to have."""
+        """Returns the turns that start running now. No turn overtakes the next one, however large it is,
+        because it might otherwise wait forever; but others may use the slots that it is not allowed to
+        have."""
         admitted: list[Turn] = []
         while (turn := self._next()) is not None:
             self._remove_waiting(turn)

@@ -26,7 +26,8 @@ from service.api.schemas.response_events import ResponseEvent
 log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 1.0
-"""Enough for an engine to refuse what it does not queue, and bounds what is held back meanwhile."""
+"""Long enough for an engine to refuse requests that it does not queue; bounds the events held back
+meanwhile."""
 
 Events = AsyncGenerator[tuple[int, GenerationEvent]]
 
@@ -55,7 +56,7 @@ class StreamFormat:
 
     frame: Callable[[BaseModel], bytes]
     end: bytes
-    """After the last chunk, unless it is a failure."""
+    """Sent after the last chunk, unless that is a failure."""
 
 
 CHUNKS = StreamFormat(lambda chunk: frame(chunk.model_dump_json(exclude_unset=True)), DONE)
@@ -100,9 +101,9 @@ async def answer_streamed(
     *,
     grace_seconds: float = _GRACE_SECONDS,
 ) -> Response:
-    """Answers with a stream. Starts when every prompt has been accepted, so that a refusal can still be
-    raised and become a status. If answers to some prompts arrive while others still queue, it starts with the
-    first event after `grace_seconds` of that, and a later refusal becomes an event."""
+    """Answers with a stream. It starts when every prompt has been accepted, so that a refusal can still be
+    raised and become a status. If some prompts are being answered while others still queue, it starts with
+    the first event after `grace_seconds`, and a later refusal becomes an event."""
     events = generate_all(engine, engine_requests)
     accepted: deque[tuple[int, GenerationEvent]] = deque()
 
@@ -126,7 +127,8 @@ async def answer_streamed(
 async def _frames(
     accepted: deque[tuple[int, GenerationEvent]], events: Events, answer: Answer, stream_format: StreamFormat
 ) -> AsyncGenerator[bytes]:
-    """Empties `accepted`, whose log-probabilities may take megabytes, and goes on with `events`."""
+    """Yields the frames of `accepted` and then of `events`. Empties `accepted`, whose log-probabilities may
+    take megabytes."""
     async with aclosing(events):
         try:
             while accepted:
@@ -137,7 +139,8 @@ async def _frames(
                 for chunk in answer.add(prompt, event):
                     yield stream_format.frame(chunk)
         except Exception as error:
-            # The status has been sent. What is left is an event, which OpenAI's SDKs raise as an error.
+            # The status has already been sent. All that remains is an event, which OpenAI's SDKs raise as an
+            # error.
             if not isinstance(error, TuneryError):
                 log.exception("stream failed")
             for chunk in answer.failure(ErrorAnswer.model_validate(body_of(error)).error):

@@ -1,4 +1,4 @@
-"""Embeddings for graders that compare them, made by the encoder that the operator has named."""
+"""Embeddings for graders that compare them, computed by the encoder that the operator has named."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -44,8 +44,8 @@ async def embed_texts(
     caller: Principal,
     inference: InferenceContext,
 ) -> Mapping[str, Sequence[float]]:
-    """The vectors of length 1 by text, counted and limited like any other request of the caller; none if a
-    text is longer than the model takes.
+    """Returns vectors of length 1 by text, counted and limited like any other request of the caller; empty if
+    a text is longer than the model allows.
 
     Raises PermissionDenied if the caller's key may not use models, and what `InferenceContext.admit` and the
     engine raise."""

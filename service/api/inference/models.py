@@ -9,8 +9,8 @@ from service.db.organization.api_keys import Principal
 
 async def resolve_model(state: AppState, caller: Principal, name: str) -> tuple[str, ModelRef]:
     """Resolves the name of a base, tuned model or checkpoint, or an alias of one. Returns the model's own
-    name, which the answer names too, and its weights. A request that begins after an alias was moved gets
-    the new model.
+    name, which the answer names too, and its weights. A request that begins after an alias was moved gets the
+    new model.
 
     Raises NotFound (`model_not_found`): names that do not exist and names of other tenants get the same
     answer. Raises PermissionDenied (`not_permitted`) for a base that the caller's project may not use."""

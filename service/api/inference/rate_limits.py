@@ -1,9 +1,10 @@
 """Limits on requests and tokens per minute, over all API processes.
 
-Each limit is a bucket in the database (`service.db.limits.rate_buckets`). This process takes from it what
-refills in a second, spends that without a query, and looks again after a second: it writes at most about
-once a second and bucket, and 60 times to empty a full one, whatever arrives. A bucket is never overdrawn by
-admission; up to a sixtieth of the limit per process may be out of the other processes' reach for a second.
+Each limit is a bucket in the database (`service.db.limits.rate_buckets`). This process takes from it the
+amount that refills in a second, spends that without a query, and looks at the bucket again after a second. So
+it writes about once a second and bucket at most, and 60 times to empty a full one, however many requests
+arrive. Admission never overdraws a bucket; up to a sixtieth of the limit per process may be unavailable to
+the other processes for a second.
 
 Tokens are estimated when a request is admitted and corrected when it ends, so that a bucket can fall below
 zero when answers were longer than expected. The next requests then wait for it to refill."""
@@ -31,28 +32,28 @@ from service.db.organization.api_keys import Principal
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
-"""How long a grant may be spent, and a refusal repeated, before the bucket is looked at again."""
+"""How long a grant may be spent, and a refusal repeated, before looking at the bucket again."""
 _LIMITS_SECONDS = 2.0
 """How long a caller's limits are used before they are read again."""
 _RETURN_SECONDS = 5.0
-"""Time between two rounds that give back what is not used."""
+"""Time between two rounds of returning unused amounts."""
 _FORGOTTEN_SECONDS = 600.0
-"""How long a caller that sends nothing is remembered. Its answers may take that long."""
+"""How long a caller that sends no requests is remembered. Its answers may take that long."""
 _THREADS = 2
 
 
 @dataclass(slots=True)
 class _Lease:
-    """What this process holds of a bucket."""
+    """The amount that this process holds of a bucket."""
 
     limit: int
     held: float = 0.0
     """Negative if more was used than expected."""
     level: float = 0.0
-    """What was left in the bucket when it was last looked at."""
+    """What was left in the bucket at the last look."""
     looked_at: float = -math.inf
     is_looking: bool = False
-    """Whether a look is under way. Whoever comes meanwhile waits for it."""
+    """Whether a look is in progress. Requests that arrive meanwhile wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +61,19 @@ class Admission:
     """The decision about one HTTP request."""
 
     headers: Mapping[str, str]
-    """`x-ratelimit-*`: where the caller stands. Empty without limits."""
+    """`x-ratelimit-*`: the caller's use of its limits. Empty without limits."""
     refusal: RateLimited | None = None
     _leases: Sequence[_Lease] = ()
-    """Leases of tokens."""
+    """The leases on tokens."""
 
     def settle(self, estimated_tokens: int, used_tokens: int) -> None:
-        """Corrects the estimate for a part of the request by what it has used."""
+        """Corrects the estimate for a part of the request by the tokens that it has used."""
         for lease in self._leases:
             lease.held += estimated_tokens - used_tokens
 
 
 _Owners = tuple[str, str]
-"""A project's id and a key's."""
+"""A project's id and a key's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,12 @@ class RateLimiter:
         self._limits: dict[_Owners, _CallerLimits] = {}
         self._reads: SharedReads[_CallerLimits] = SharedReads(threads=_THREADS)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """Locks by project. The requests of a project look at their buckets one after the other, so that one
-        look serves many. A lock exists while a request holds or awaits it."""
+        """Locks by project. A project's requests look at their buckets one after the other, so that one look
+        serves many requests. A lock exists while a request holds or awaits it."""
 
     async def admit(self, caller: Principal, base: str, tokens: int) -> Admission:
-        """Counts a request to a model of this base, which is expected to use so many tokens, unless it is
-        refused. Raises Unavailable if the database does not answer."""
+        """Decides about a request to a model of this base, which is expected to use this many tokens, and
+        counts it unless it is refused. Raises Unavailable if the database does not answer."""
         rates = await self._rates(caller, base)
         if not rates:
             return Admission({})
@@ -119,7 +120,7 @@ class RateLimiter:
 
     @asynccontextmanager
     async def returning(self) -> AsyncIterator[None]:
-        """While the block runs, gives back from time to time what is not used, and the rest at its end."""
+        """Periodically returns unused amounts while the block runs, and the rest at its end."""
         task = asyncio.create_task(self._return_forever())
         try:
             yield
@@ -152,7 +153,7 @@ class RateLimiter:
             return _CallerLimits(self._clock(), limits.rates(project_id), limits.rates(key_id))
 
     def _decide(self, rates: Sequence[Rate], costs: Sequence[int]) -> bool | None:
-        """Admits or refuses by what this process knows; None if it must look at the buckets."""
+        """Admits or refuses by what this process knows; returns None if it must look at the buckets."""
         if any(cost > rate.limit for rate, cost in zip(rates, costs, strict=True)):
             return False
         oldest = self._clock() - _LOOK_SECONDS
@@ -172,7 +173,7 @@ class RateLimiter:
         return True
 
     async def _look(self, rates: Sequence[Rate], costs: Sequence[int]) -> bool:
-        """Takes from the buckets what the costs and the next second need."""
+        """Takes from the buckets what the costs and the next second require."""
         leases = [self._leases.setdefault(rate.bucket_id, _Lease(rate.limit)) for rate in rates]
         claims = []
         for lease, rate, cost in zip(leases, rates, costs, strict=True):
@@ -186,7 +187,8 @@ class RateLimiter:
         return is_granted
 
     async def _take(self, leases: Sequence[_Lease], claims: Sequence[Claim]) -> list[Grant]:
-        """Takes from the buckets and notes what they hold. What was to be given back is kept on a failure."""
+        """Takes from the buckets and records their levels. After a failure, amounts to be returned are
+        kept."""
 
         def write() -> list[Grant]:
             with self._database.write() as session:
@@ -210,7 +212,7 @@ class RateLimiter:
 
     def _standing(self, rate: Rate) -> Standing:
         lease = self._leases.get(rate.bucket_id, _Lease(rate.limit, level=rate.limit))
-        # A bucket refills while nobody looks at it.
+        # A bucket refills even while nobody looks at it.
         age = min(60.0, max(0.0, self._clock() - lease.looked_at))
         return Standing(rate, min(float(rate.limit), lease.held + lease.level + age * rate.limit / 60))
 
@@ -221,7 +223,7 @@ class RateLimiter:
             self._forget_idle_callers()
 
     async def _return_or_log(self, until: float) -> None:
-        """Gives back what is left of leases that were last looked at before `until`."""
+        """Returns what is left of leases whose last look was before `until`."""
         idle = {id: one for id, one in self._leases.items() if one.held and one.looked_at < until}
         claims = [Claim(bucket_id, lease.limit, 0, lease.held) for bucket_id, lease in idle.items()]
         for lease in idle.values():
@@ -230,7 +232,7 @@ class RateLimiter:
             if claims:
                 await self._take(list(idle.values()), claims)
         except Exception:
-            # The buckets refill without it.
+            # The buckets refill even if this fails.
             log.exception("cannot give back what is left of rate limits")
 
     def _forget_idle_callers(self) -> None:

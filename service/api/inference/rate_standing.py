@@ -1,6 +1,6 @@
-"""Where a caller stands with its limits per minute, in OpenAI's words and headers. Pure.
+"""A caller's use of its limits per minute, in OpenAI's wording and headers. Pure.
 
-The headers are those of a bucket that refills steadily: `reset` is the time until it is full again."""
+The headers describe a bucket that refills steadily: `reset` is the time until it is full again."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ class Rate:
     unit: Unit
     limit: int
     subject: str
-    """Whom it limits, for the message."""
+    """Who is limited, for the message."""
     bucket_id: str
 
     @classmethod
@@ -45,11 +45,11 @@ class Rate:
 class Standing:
     rate: Rate
     remaining: float
-    """Below zero if more was used than expected."""
+    """Negative if more was used than expected."""
 
 
 def headers_of(standings: Iterable[Standing]) -> dict[str, str]:
-    """OpenAI's six headers, of the limit that is closest for each unit; a unit without limits has none."""
+    """OpenAI's six headers, for the tightest limit of each unit; a unit without limits has none."""
     headers = {}
     for unit in _ABBREVIATIONS:
         own = [standing for standing in standings if standing.rate.unit == unit]
@@ -65,7 +65,7 @@ def headers_of(standings: Iterable[Standing]) -> dict[str, str]:
 
 
 def refusal_of(standings: Sequence[Standing], costs: Sequence[int]) -> RateLimited:
-    """The error for the limit that takes longest to admit the request."""
+    """The error for the limit that takes longest until it admits the request."""
     too_large = [(one, cost) for one, cost in zip(standings, costs, strict=True) if cost > one.rate.limit]
     for standing, cost in too_large:
         rate = standing.rate

@@ -21,7 +21,7 @@ class UsageMeter:
         self._clock = clock
         self._writer = uuid.uuid4().hex
         self._totals: dict[UsageKey, UsageCounts] = {}
-        """Totals since this process started, for this hour and the one before at least. Each write replaces
+        """Totals since this process started, at least for this hour and the previous one. Each write replaces
         the previous one."""
         self._unwritten: set[UsageKey] = set()
 
@@ -51,8 +51,8 @@ class UsageMeter:
             write_totals(session, self._writer, totals)
 
     def _forget_past(self) -> None:
-        """Drops what ended more than an hour ago. Not at once: if the clock were set back a little, a new
-        total would replace the old one."""
+        """Drops periods that ended more than an hour ago. They are not dropped earlier: if the clock were set
+        back a little, a new total would replace the old one."""
         oldest = self._clock() - HOUR
         for key in list(self._totals):
             if key.start + key.seconds < oldest and key not in self._unwritten:

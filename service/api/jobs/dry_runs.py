@@ -1,4 +1,4 @@
-"""What a create request comes to: the same for a real job and for a dry run."""
+"""Evaluates a create request in the same way for a real job and for a dry run."""
 
 from dataclasses import dataclass
 
@@ -20,8 +20,8 @@ from service.db.tenancy import Tenant
 
 
 def prepare(body: CreateJobBody, session: Session, tenant: Tenant, state: AppState) -> NewJob:
-    """Raises InvalidRequest and what `check_may_run` does, which name the parameter, and Unavailable if the
-    base model is unavailable."""
+    """Raises InvalidRequest and the errors of `check_may_run`, which name the parameter, and Unavailable if
+    the base model is unavailable."""
     body = completed(body, session, tenant)
     source = find_source(body, session, tenant, state.catalogue)
     new = new_job(body, source, state.catalogue, state.settings, state.availability.shape)
@@ -47,14 +47,14 @@ class DryRun:
     base: BaseSpec
     files: JobFiles
     source: Job | None
-    """The job of the same base that it repeats."""
+    """The job of the same base that this one repeats."""
     encryption_key: str | None
     """The project's encryption key."""
 
 
 def dry_run(body: CreateJobBody, tenant: Tenant, state: AppState) -> DryRun:
     """Checks a create request and stores nothing. Raises what creating the job would raise."""
-    # A write transaction, because it locks what it checks, as creating the job does.
+    # A write transaction, because it locks the rows that it checks, as creating the job does.
     with state.database.write() as session:
         new = prepare(body, session, tenant, state)
         jobs = Jobs(session, tenant)

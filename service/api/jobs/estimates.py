@@ -1,4 +1,4 @@
-"""An estimate of a job that could be created: exact tokens and steps, and what they will take."""
+"""Estimates a job that could be created: exact tokens and steps, and what they will take."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -35,19 +35,19 @@ _NEVER_RUN = (
 _UNPLANNED = "The shape of this base, or the memory of the devices, is not known to this server."
 _SECONDS_PER_HOUR = 3600
 _NEW = ""
-"""The id of a job that has none yet."""
+"""The id of a job that does not have one yet."""
 
 
 def drawn_seed(body: CreateJobBody) -> int:
-    """The seed of a request that gives none. It is the same for the same request, so that a repeated one
-    finds what the cluster has read for the first."""
+    """The seed of a request that does not set one. It is the same for the same request, so that a repeated
+    request finds what the cluster has read for the first."""
     digest = hashlib.sha256(body.model_dump_json().encode()).digest()
     return int.from_bytes(digest[:4]) >> 1
 
 
 async def checked(candidate: Candidate, engine: Engine, *, project_id: str) -> CheckedJob:
-    """Raises what validation would fail the job with, Unavailable if the cluster is still reading a file, and
-    Overloaded if it is reading too many for the project."""
+    """Raises the error with which validation would fail the job, Unavailable if the cluster is still reading
+    a file, and Overloaded if it is reading too many for the project."""
     check = check_job(candidate)
     try:
         request = next(check)
@@ -60,7 +60,7 @@ async def checked(candidate: Candidate, engine: Engine, *, project_id: str) -> C
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What this server has measured, and what it is doing."""
+    """What this server has measured, and what it is working on."""
 
     past: Sequence[PastRun]
     """Past runs of the job's base."""
@@ -143,7 +143,7 @@ def _time(time: RunTime | None) -> EstimatedTime | None:
 def _price(
     work: Work, time: RunTime | None, base: BaseSpec, settings: Settings, unknown: dict[str, str]
 ) -> EstimatedPrice | None:
-    """The price of the trained tokens and that of the devices' time, as far as the operator set them."""
+    """The price of the trained tokens and the price of device time, if the operator has set them."""
     prices = settings.price_per_million_tokens
     by_tokens = prices.get(base.alias, prices.get("*"))
     by_hours = settings.price_per_device_hour

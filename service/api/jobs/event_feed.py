@@ -32,13 +32,13 @@ POLL_SECONDS = 0.5
 """Interval of polling for events that other processes wrote."""
 KEEP_ALIVE_SECONDS = 15.0
 ACCESS_SECONDS = 30.0
-"""How often it is checked that the reader of a stream may still read, at most."""
+"""Minimum interval between two checks of whether the reader of a stream may still read."""
 CheckAccess = Callable[[], Awaitable[None]]
 """Raises AuthenticationFailed or PermissionDenied."""
 KEEP_ALIVE = b": keep-alive\n\n"
 _UNSEEN = LogPosition(0, is_over=False)
 _THREADS = 2
-"""Many streams that start at once must not take the threads of other requests."""
+"""Many streams that start at once must not occupy the threads of other requests."""
 
 
 class _Batch(NamedTuple):
@@ -82,7 +82,7 @@ class _Access:
         except (AuthenticationFailed, PermissionDenied):
             return True
         except TuneryError:
-            return False  # the database is away, and so are new events
+            return False  # the database is down, so there are no new events either
         return False
 
 
@@ -124,9 +124,9 @@ class EventFeed:
         self, tenant: Tenant, job_id: str, last_seq: int, *, check_access: CheckAccess | None = None
     ) -> AsyncGenerator[bytes]:
         """Returns frames of the events after `last_seq`, until the job has ended and all its events are sent,
-        the process shuts down, the database fails, or `check_access`, which is called now and then, raises
-        AuthenticationFailed or PermissionDenied. The reader may reconnect with the last sequence number it
-        saw. Raises NotFound, and Overloaded if the project follows too many already."""
+        the process shuts down, the database fails, or `check_access`, which is called periodically, raises
+        AuthenticationFailed or PermissionDenied. The reader may reconnect with the last sequence number that
+        it saw. Raises NotFound, and Overloaded if the project follows too many jobs already."""
         first = await self._read(tenant, job_id, last_seq)
         if self._num_streams[tenant] >= self._max_streams:
             raise Overloaded(
@@ -224,7 +224,7 @@ class EventFeed:
         try:
             found = await run_in_threadpool(read)
         except Exception:
-            # Streams continue when the database is back. Each outage is logged once.
+            # Streams continue once the database is back. Each outage is logged once.
             if not self._is_failing:
                 log.exception("cannot read the state of followed jobs")
             self._is_failing = True
@@ -236,7 +236,7 @@ class EventFeed:
 
 
 async def _is_set(event: asyncio.Event, seconds: float) -> bool:
-    """Waits for the event at most so long. Returns whether it was set."""
+    """Waits for the event at most this long. Returns whether it was set."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

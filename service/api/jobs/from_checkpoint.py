@@ -83,7 +83,7 @@ def find_source(
 
 
 def _resolved(name: str, param: str, models: TunedModels) -> str:
-    """Returns the tuned model that an alias names, and any other name as it is."""
+    """Returns the tuned model that an alias names; returns any other name unchanged."""
     model = models.own_name(name)
     if model != name and not model.startswith("ft:"):
         raise InvalidRequest(

@@ -17,8 +17,8 @@ from service.settings import Settings
 
 
 def requested_integrations(body: CreateJobBody, settings: Settings) -> list[dict[str, Any]] | None:
-    """As a job's row has them. Raises InvalidRequest if one is not enabled, is asked for twice, or names an
-    entity that is not the operator's."""
+    """Returns integrations in the format of a job's row. Raises InvalidRequest if one is not enabled, is
+    requested twice, or names an entity that is not the operator's."""
     seen: set[str] = set()
     found = []
     for param, each in _named(body):
@@ -41,7 +41,7 @@ def requested_integrations(body: CreateJobBody, settings: Settings) -> list[dict
 
 
 def public_integrations(job: Job) -> list[WandbIntegration]:
-    """OpenAI's only, in its form."""
+    """Only OpenAI's integrations, in its format."""
     found = [each["wandb"] for each in job.integrations or [] if each["type"] == "wandb"]
     return [WandbIntegration(wandb=WandbRunOptions(**options)) for options in found]
 

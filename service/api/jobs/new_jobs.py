@@ -36,8 +36,8 @@ def new_job(
     settings: Settings,
     find_shape: Callable[[str], ModelShape | None],
 ) -> NewJob:
-    """`source` is what the job continues from; `find_shape` gives the shape of a base that is known. Raises
-    InvalidRequest, which names the parameter."""
+    """`source` has the weights from which the job continues; `find_shape` returns the shape of a base, if
+    known. Raises InvalidRequest, which names the parameter."""
     base = _base(body.model if source is None else source.base, catalogue)
     method = _method(body)
     integrations = requested_integrations(body, settings)

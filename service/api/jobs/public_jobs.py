@@ -96,7 +96,7 @@ def _workers(job: Job) -> JobWorkers | None:
 
 
 def _progress(job: Job) -> JobProgress | None:
-    """The job's progress, without speed and remaining time while nothing of the job runs."""
+    """The job's progress, without speed and remaining time while the job is not running."""
     if not job.progress:
         return None
     progress = JobProgress(**job.progress)
@@ -129,7 +129,7 @@ def public_cost(cost: JobCost) -> FineTuningJobCost:
 
 
 def public_hyperparameters(found: Hyperparameters, method: Method) -> ResolvedHyperparameters:
-    """In the form of the method."""
+    """The hyperparameters in the format of the method."""
     values = found.model_dump(exclude_none=True)
     return ResolvedDpoHyperparameters(**values) if method == "dpo" else ResolvedHyperparameters(**values)
 

@@ -1,7 +1,9 @@
-"""How long a new job would wait: what the scheduler's own policy says of the queue with the job in it.
+"""Forecasts how long a new job would wait, by applying the scheduler's own policy to the queue with the job
+in it.
 
-The API sees no nodes. So every node that the operator's settings name counts as present, and what attempts
-hold of it as taken. Jobs whose files are being checked count as queued, with a guess of what they take."""
+The API sees no nodes. So every node that the operator's settings name counts as present, and devices that
+attempts hold count as taken. Jobs whose files are being checked count as queued, with a guess of what they
+take."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,16 +39,16 @@ class QueueState:
 @dataclass(frozen=True, slots=True)
 class ExpectedWait:
     jobs_ahead: int
-    """Jobs that hold devices, and jobs that are expected to start earlier."""
+    """Number of jobs that hold devices or are expected to start earlier."""
     seconds: float | None
     problem: str | None
-    """Why the seconds are not known."""
+    """Why the time is not known."""
 
 
 def waiting(
     job_id: str, project_id: str, priority: Priority, gangs: Sequence[PlannedGang], *, at: float
 ) -> WaitingJob:
-    """A job that has not started before, and is ready to run since `at`."""
+    """A job that has not started before, and has been ready to run since `at`."""
     return WaitingJob(
         job_id=job_id,
         project_id=project_id,
@@ -62,7 +64,7 @@ def waiting(
 def read_queue(
     session: Session, project_id: str, catalogue: Mapping[str, BaseSpec], rules: Rules
 ) -> QueueState:
-    """`project_id` is that of the new job."""
+    """`project_id` is the new job's project."""
     pending = pending_work(session)
     past: dict[str, list[PastRun]] = {}
     sizes = training_file_sizes(session, pending.validating)
@@ -80,12 +82,12 @@ def read_queue(
 
 
 def expected_wait(state: QueueState, new: WaitingJob, pools: Sequence[Pool], rules: Rules) -> ExpectedWait:
-    """Pure. What can start before the job is there does so first. Whoever must make room for it does so at
+    """Pure. Jobs that can start before the new one do so first, and jobs that must make room for it do so at
     once."""
     pending = state.pending
     holdings = pending.holdings
     limits = Limits(slots=sum(pool.all_devices for pool in pools), device=pools[0].kind)
-    # Attempts of an earlier release say no pool.
+    # Attempts of an earlier release do not name a pool.
     placed = [replace(held, pool=held.pool or pools[0].name) for held in holdings]
     present = ClusterPools(None, pools, limits).states(placed, at_most=pending.pool_limits)
     snapshot = snapshot_of(pending, holdings, present, state.standings, rules)
@@ -109,13 +111,13 @@ def expected_wait(state: QueueState, new: WaitingJob, pools: Sequence[Pool], rul
 
 
 def _unmeasured(pending: PendingWork) -> set[str]:
-    """Jobs of which nobody knows how long they take."""
+    """Jobs of unknown duration."""
     queued = {job.job_id for job in pending.queued if any(gang.seconds is None for gang in job.gangs)}
     return queued | {held.job_id for held in pending.holdings if held.ends_at is None}
 
 
 def _after(snapshot: Snapshot, starts: Sequence[Start]) -> Snapshot:
-    """The same once these jobs hold their devices."""
+    """The snapshot after these jobs have taken their devices."""
     queued = {job.job_id: job for job in snapshot.queue}
     running = list(snapshot.running)
     taken: Counter[str] = Counter()

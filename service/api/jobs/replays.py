@@ -1,4 +1,4 @@
-"""Jobs that repeat a former one: completes the request from it."""
+"""Replays: jobs that repeat an earlier one, from which the request is completed."""
 
 from typing import Any
 
@@ -17,12 +17,13 @@ _OWN_OPTIONS = {"source_job", "allow_changed_base"}
 
 
 def completed(body: CreateJobBody, session: Session, tenant: Tenant) -> CreateJobBody:
-    """Returns the request with what it leaves out taken from `training.source_job`: the validation file, the
-    seed, the method, the resolved hyperparameters and the training options. Without a source, returns the
-    request as it is.
+    """Returns the request with missing parts taken from `training.source_job`: the validation file, the seed,
+    the method, the resolved hyperparameters and the training options. Without a source, returns the request
+    unchanged.
 
-    Raises InvalidRequest if the job does not exist (the same answer for another tenant's), if it was never
-    resolved (`source_job_not_resolved`), or if what the request gives does not go with the rest."""
+    Raises InvalidRequest if the job does not exist (another tenant's job gets the same answer), if it was
+    never resolved (`source_job_not_resolved`), or if the request's own values are incompatible with the
+    rest."""
     name = body.training.source_job if body.training else None
     if name is None:
         return body

@@ -22,7 +22,7 @@ _ORDER = ("read", "write", "infer", "admin")
 
 
 def new_scopes(requested: Sequence[Scope]) -> frozenset[Scope]:
-    """What a new key may do. None requested are all of them, as OpenAI has it."""
+    """The scopes of a new key. As with OpenAI, a request without scopes gets all of them."""
     return frozenset(requested) or _ALL
 
 

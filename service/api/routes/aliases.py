@@ -122,7 +122,8 @@ def _point(
     """Raises NotFound (`model_not_found`) if the model does not exist, and what `Aliases.point` raises."""
     aliases = Aliases(session, caller.tenant)
     if model not in state.catalogue:
-        # Locked, so that it cannot be deleted before the alias names it; after the project, as everywhere.
+        # The model is locked, so that it cannot be deleted before the alias names it; after the project, as
+        # everywhere.
         lock_project(session, caller.tenant)
         TunedModels(session, caller.tenant).resolve_and_lock(model)
     aliases.point(alias, model, api_key_id=caller.key_id, version=version)

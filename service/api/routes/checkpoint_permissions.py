@@ -76,7 +76,7 @@ def delete(
 def _permissions(session: Session, caller: Principal, name: str) -> CheckpointPermissions:
     permissions = CheckpointPermissions(session, caller.tenant.organization_id, name)
     if permissions.has_model():
-        # Of any project, so that no project's alias stands in for another one's model.
+        # A model of any project: a project's alias must not take the place of another project's model.
         return permissions
     # Aliases belong to the project that the admin key acts in.
     model = TunedModels(session, caller.tenant).own_name(name)

@@ -1,4 +1,4 @@
-"""What is wrong with a training file: `/v1/files/{file_id}/report`, and the same for the files of a job. The
+"""`/v1/files/{file_id}/report`: what is wrong with a training file, and the same for the files of a job. The
 cluster makes the reports and keeps them."""
 
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from service.db.organization.api_keys import Principal
 from service.db.tenancy import Tenant
 
 _BEING_MADE = ("dataset_not_ready", "model_not_ready")
-"""Codes that say that the report, or the base's tokenizer, will be there soon."""
+"""Error codes for a report, or the base's tokenizer, that will be available soon."""
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"model": FileReport, "description": "The report is being made"}
 }

@@ -1,7 +1,7 @@
 """`…/projects/{project_id}/encryption`: the key with which storage encrypts what is written for a project.
 
-The operator alone gives keys: with a key of its own choice, a project could make others' keys bear its
-costs, or depend on one that the operator cannot keep."""
+Only the operator sets keys: if a project could choose its own key, it could shift costs to other keys, or
+depend on a key that the operator cannot keep."""
 
 from fastapi import APIRouter
 from sqlalchemy.orm import Session

@@ -34,7 +34,7 @@ def create(caller: Writer, state: UsesAppState, model: str, body: ExportModelBod
     exists, it is returned and kept for longer."""
     quantization = quantization_of(body.format, body.quantization)
     with state.database.write() as session:
-        # One new export of a project at a time.
+        # Only one new export of a project at a time.
         Projects(session, caller.tenant.organization_id).active_tenant(caller.tenant.project_id)
         name = resolve_tuned(session, caller.tenant, model, state.catalogue).name
         found = TunedModels(session, caller.tenant).resolve_and_lock(name)

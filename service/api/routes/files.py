@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 
 class _FileRoute(PacedRoute):
-    """Waits until there is room for the request's body, if it has one, before it reads any of it. One that
-    announces no length has room for the largest file."""
+    """Waits until there is room for the request's body, if it has one, before reading any of it. A body of
+    undeclared length needs room for the largest file."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -121,9 +121,9 @@ def retrieve(caller: Reader, state: UsesAppState, file_id: str) -> FileObject:
 def content(caller: Reader, state: UsesAppState, request: Request, file_id: str) -> Response:
     """Answers single ranges. The `ETag` is the file's SHA-256 in hex."""
     file = _find(state, caller.tenant, file_id)
-    # A store that does not answer is an error now, and no broken download later.
+    # If the store does not answer, that is an error now instead of a broken download later.
     state.store.stat(file.object_key)
-    # Some clients, such as curl, only read the plain name.
+    # Some clients, such as curl, read only the plain name.
     plain, whole = re.sub(r"[^A-Za-z0-9._-]", "_", file.filename), quote(file.filename, safe="")
     headers = {"content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{whole}"}
     segment = Segment(file.bytes, lambda start: state.store.open(file.object_key, start=start))

@@ -40,7 +40,7 @@ def create(caller: Writer, state: UsesAppState, body: ImportModelBody) -> ModelI
             param="base",
         )
     with state.database.write() as session:
-        # One new import of a project at a time.
+        # Only one new import of a project at a time.
         Projects(session, caller.tenant.organization_id).active_tenant(caller.tenant.project_id)
         config, weights = _files(
             session, caller.tenant, body.files, max_weights_bytes=state.settings.max_import_bytes
@@ -71,11 +71,11 @@ def retrieve(caller: Reader, state: UsesAppState, import_id: str) -> ModelImport
 
 
 def _files(session: Session, tenant: Tenant, ids: list[str], *, max_weights_bytes: int) -> tuple[str, str]:
-    """The ids of configuration and weights. Raises InvalidRequest if the files are not these two, or are too
-    large."""
+    """Returns the ids of the configuration and the weights. Raises InvalidRequest if the files are not these
+    two, or are too large."""
     files = Files(session, tenant)
     named: dict[str, File] = {}
-    # Locked in the order of their ids, so that no two requests wait for each other.
+    # Locked in the order of their ids, so that requests cannot deadlock.
     for id in sorted(ids):
         try:
             file = files.get_and_lock(id)

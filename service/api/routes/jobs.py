@@ -98,7 +98,7 @@ def create(
         lock_project(session, caller.tenant)
         new = prepare(body, session, caller.tenant, state)
         jobs = Jobs(session, caller.tenant)
-        # Files before the organization, whose row the quotas lock: deletions lock them in this order.
+        # Lock files before the organization, whose row the quotas lock: deletions use the same order.
         jobs.check_files(new)
         _quotas(session, caller, state).check_new_job()
         return jobs.create(replace(new, api_key_id=caller.key_id))
@@ -169,7 +169,7 @@ def resume(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
     with state.database.write() as session:
         lock_project(session, caller.tenant)
         jobs = Jobs(session, caller.tenant)
-        # It may have been paused before a right was withdrawn.
+        # The job may have been paused before a right was withdrawn.
         check_may_run(session, caller.tenant, jobs.get(job_id))
         resumed = jobs.resume(job_id)
         _quotas(session, caller, state).check_resumed_job()

@@ -1,4 +1,4 @@
-"""`…/limits` of projects and API keys: what they may use, and what they have used of it."""
+"""`…/limits`: the limits of projects and API keys, and how much of them has been used."""
 
 from typing import cast
 

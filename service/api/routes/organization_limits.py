@@ -1,4 +1,5 @@
-"""`/v1/organizations/{organization_id}/limits`: what the operator allows all projects of one together."""
+"""`/v1/organizations/{organization_id}/limits`: the operator's limits on all projects of an organization
+together."""
 
 from typing import cast
 

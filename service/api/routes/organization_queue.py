@@ -1,4 +1,5 @@
-"""`/v1/organization/queue` and `…/pools`: which jobs wait for which devices, why, and which they may have."""
+"""`/v1/organization/queue` and `…/pools`: waiting jobs with the reason, and the devices that jobs may
+have."""
 
 from typing import Annotated
 

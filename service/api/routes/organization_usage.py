@@ -24,7 +24,7 @@ from service.db.usage.usage import MINUTE, Operation, UsageCounts
 router = APIRouter(prefix="/organization/usage", tags=["Usage"])
 
 _ONE_VALUE = ("user_id", "batch", "service_tier", "api_source")
-"""What OpenAI groups completions by and what has one value here."""
+"""OpenAI's groupings of completions that have only one value here."""
 
 _Seconds = Annotated[int, Query(description="Unix seconds."), WholeNumber]
 _Names = Annotated[list[str], Query(default_factory=list, max_length=100)]
@@ -83,7 +83,7 @@ def completions(
             batch=False if is_by_batch else None,
         )
 
-    # Nothing runs in batches here.
+    # Nothing runs in batches in Tunery.
     found = {} if batch else _of_models("completions", caller.tenant.organization_id, state, wanted)
     return wanted.page(found, result)
 

@@ -1,5 +1,5 @@
-"""`/v1/organizations`: the operator's key creates organizations, each with an admin key of its own, recovers
-those that have lost theirs, and ends them."""
+"""`/v1/organizations`: the operator's key creates organizations, each with its own admin key, recovers
+organizations that have lost their keys, and ends organizations."""
 
 from typing import Annotated
 

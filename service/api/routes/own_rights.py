@@ -1,4 +1,4 @@
-"""`/v1/rights`: what the project may use in which a key acts."""
+"""`/v1/rights`: the rights of the project in which a key acts."""
 
 from fastapi import APIRouter
 

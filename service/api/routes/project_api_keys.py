@@ -42,7 +42,7 @@ def list_keys(
         page = KeySet.of_project(session, projects.tenant(project_id)).page(after=after, limit=limit)
     data = [public_project_key(key, project) for key in page.data]
     if owner_project_access in ("active", "inactive"):
-        # All keys of a project have the same access, so that a page is whole or empty.
+        # All keys of a project have the same access, so a page contains all of its keys or none.
         data = [key for key in data if key.owner_project_access == owner_project_access]
     return ProjectApiKeyList.of(data, has_more=page.has_more and bool(data))
 

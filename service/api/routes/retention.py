@@ -1,4 +1,4 @@
-"""`/v1/organization/retention` and `…/projects/{project_id}/retention`: how long things are kept."""
+"""`/v1/organization/retention` and `…/projects/{project_id}/retention`: how long data is kept."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache

@@ -23,12 +23,12 @@ from service.db.tenancy import Tenant
 
 MAX_PART_BYTES = 64 * 2**20
 _LONGEST_SECONDS = 600.0
-"""Maximum seconds for a part, which holds a turn. The openai SDK gives up then, too."""
+"""Maximum seconds for a part, which occupies a turn. The openai SDK gives up after the same time."""
 
 
 class _PartRoute(APIRoute):
-    """Waits for the request's turn before it reads the body, and takes the turn back from clients that send
-    too slowly. Only parts that would be accepted have a turn."""
+    """Waits for the request's turn before reading the body, and takes the turn away from clients that send
+    too slowly. Only parts that would be accepted get a turn."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -70,7 +70,7 @@ def create(caller: Writer, state: UsesAppState, upload_id: str, data: UploadFile
             check_stored_bytes(session, caller.tenant, size, state.settings.project_limits)
             part = Uploads(session, caller.tenant).add_part(upload_id, part_id, size)
     except BaseException:
-        # Even if the row exists, because its answer was lost: the client does not know the part's id.
+        # Even if the row exists because its answer was lost: the client does not know the part's id.
         delete_parts(state, upload_id, [part_id])
         raise
     return UploadPart(id=part.id, upload_id=part.upload_id, created_at=part.created_at)

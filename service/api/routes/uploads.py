@@ -65,7 +65,7 @@ async def complete(
                 upload = await to_thread.run_sync(work, limiter=turns.completions.threads)
                 break
             except InProgress:
-                # An earlier request of the same client is still at work, or has died a moment ago.
+                # An earlier request of the same client is still working, or died a moment ago.
                 if time.monotonic() > waits_until:
                     raise
                 await asyncio.sleep(_POLL_SECONDS)

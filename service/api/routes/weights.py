@@ -113,7 +113,7 @@ def _find(
             return found, model_folder(found.name, found.adapter, state.store, state.catalogue)
         return found, export_folder(found.name, export, state.store, state.catalogue)
     except NotFound as error:
-        # It may have been deleted in the meantime.
+        # The export may have been deleted in the meantime.
         _resolve(state, tenant, found.name, format, quantization)
         raise CorruptArtefact(f"The weights of '{name}' are missing in storage.") from error
 
@@ -121,7 +121,7 @@ def _find(
 def _resolve(
     state: AppState, tenant: Tenant, name: str, format: _Formats, quantization: Quantization | None
 ) -> tuple[TunedModel, ModelExport | None]:
-    """The model, and the export of it that has the format, unless the model itself has."""
+    """Returns the model, and its export in the format, unless the model itself has the format."""
     with state.database.read() as session:
         found = resolve_tuned(session, tenant, name, state.catalogue)
         if format == "original" or is_original(found, format):

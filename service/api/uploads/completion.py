@@ -1,7 +1,7 @@
-"""Completes an upload: its parts become a file, on the way that every new file takes.
+"""Completes an upload: its parts become a file, in the same way as every new file.
 
-The parts stay until the transaction that records the file, so that a crash at any point loses nothing: the
-client sends its request again, and that one starts anew once the claim of the dead one has run out.
+The parts are kept until the transaction that records the file, so that a crash at any point loses nothing:
+the client repeats its request, and that one starts again once the claim of the dead one has expired.
 """
 
 import logging
@@ -42,7 +42,7 @@ def complete_upload(
         with _renewed(state, tenant, claim):
             upload, part_ids = _make_file(state, tenant, claim, md5)
     except BaseException:
-        # If this fails too, the next request waits until the claim has run out.
+        # If this fails too, the next request waits until the claim has expired.
         with suppress(TuneryError), state.database.write() as session:
             Completions(session, tenant).give_up(claim)
         raise
@@ -51,7 +51,7 @@ def complete_upload(
 
 
 def delete_parts(state: AppState, upload_id: str, part_ids: Sequence[str]) -> None:
-    """Deletes the objects of parts that have no rows any more. What cannot be deleted is left to the
+    """Deletes the objects of parts that no longer have rows. Objects that cannot be deleted are left to the
     sweeper."""
     try:
         state.store.delete_many([part_key(upload_id, part_id) for part_id in part_ids])
@@ -92,7 +92,7 @@ def _make_file(state: AppState, tenant: Tenant, claim: Claim, md5: str | None) -
             completions, limits = Completions(session, tenant), state.settings.project_limits
             # Locks the project before the upload, in the same order as a new part.
             check_stored_bytes(session, tenant, 0, limits)
-            # Deletes the parts before the file is recorded, so that no byte counts twice.
+            # Deletes the parts' rows before the file is recorded, so that no byte counts twice.
             part_ids = completions.finish(claim)
             record(session, tenant, file, new, verdict, limits=limits)
             return completions.attach(upload.id, file.id), part_ids

@@ -1,4 +1,4 @@
-"""Makes one object of the parts of an upload, and sees every byte of it."""
+"""Joins the parts of an upload into one object, and computes digests of every byte."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class JoinedParts:
-    """The digests of what becomes of the parts are known after `put` and `stored_content`."""
+    """Joins parts. The digests of the result are known after `put` and `stored_content`."""
 
     def __init__(self, store: ObjectStore, parts: Sequence[Part], *, with_md5: bool) -> None:
         self._store = store
@@ -40,8 +40,8 @@ class JoinedParts:
 
     @contextmanager
     def stored_content(self, key: str) -> Iterator[BinaryIO]:
-        """The object's content, to be checked. What was joined in the store is read to its end here, because
-        nobody has seen its bytes yet."""
+        """The object's content, to be checked. If the parts were joined in the store, the content is read to
+        its end here, because nobody has seen its bytes yet."""
         with self._store.open(key) as stream:
             if self._seen is not None:
                 yield stream
@@ -63,7 +63,7 @@ class JoinedParts:
 
 
 class _Digested(io.RawIOBase):
-    """A stream, with the digests of what was read of it."""
+    """A stream that computes digests of what is read from it."""
 
     def __init__(self, source: BinaryIO | io.RawIOBase, *, with_md5: bool) -> None:
         self._source = source
@@ -87,7 +87,7 @@ class _Digested(io.RawIOBase):
 
 
 class _Concatenated(io.RawIOBase):
-    """The parts one after another. One is open at a time, and none is in memory whole."""
+    """The parts one after another. Only one is open at a time, and none is in memory as a whole."""
 
     def __init__(self, store: ObjectStore, parts: Sequence[Part]) -> None:
         self._readers = _opened(store, parts)

@@ -1,4 +1,4 @@
-"""How fast the body of an upload must arrive: it holds a connection, and others may wait behind it."""
+"""Minimum speed of an upload's body: the upload occupies a connection, and others may wait behind it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -19,13 +19,13 @@ class Pace:
     """The lowest average rate over `window_seconds`."""
     window_seconds: float = 30.0
     longest_seconds: float | None = None
-    """Seconds for the whole request, including what is done with the body; None for as long as the body keeps
-    the pace."""
+    """Time limit in seconds for the whole request, including the work with the body; None: no limit as long
+    as the body keeps the pace."""
 
     @asynccontextmanager
     async def kept(self, request: Request) -> AsyncIterator[Request]:
-        """Yields the request with a body that must keep the pace. Raises UploadTooSlow and ends the block
-        when it does not."""
+        """Yields the request with a body that must keep the pace. If it does not, raises UploadTooSlow and
+        ends the block."""
         now = asyncio.get_running_loop().time
         end = None if self.longest_seconds is None else now() + self.longest_seconds
         received = 0

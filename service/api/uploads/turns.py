@@ -1,5 +1,5 @@
-"""Bounds how many requests of a heavy kind, or how many of their bytes, one process works on at once, in all
-and per project."""
+"""Bounds how many expensive requests, or how many of their bytes, one process works on at once, in total and
+per project."""
 
 import asyncio
 from collections import deque
@@ -14,11 +14,11 @@ from cluster.contracts.errors import Unavailable
 
 
 class Turns:
-    """At most `at_once` requests have their turn, and at most half of them are one project's. Where requests
-    say how much they take, it is how much they take together.
+    """At most `at_once` requests have their turn, and at most half of them belong to one project. If requests
+    have sizes, the sum of their sizes is limited in the same way.
 
-    A request first waits among those of its own project, so that a project never has more than its half in
-    the common queue, however many requests it sends. Nothing of a waiting request's body is read."""
+    A request first waits among the requests of its own project, so that a project never has more than its
+    half in the common queue, however many requests it sends. Nothing of a waiting request's body is read."""
 
     def __init__(self, at_once: int, *, wait_seconds: float) -> None:
         self._at_once = at_once
@@ -26,13 +26,12 @@ class Turns:
         self._all = _Room(at_once)
         self._projects: WeakValueDictionary[str, _Room] = WeakValueDictionary()
         self.threads = CapacityLimiter(at_once)
-        """Threads for work of the turns that would keep other requests from the common threads for too
-        long."""
+        """Threads for the work of turns, which would otherwise occupy the common threads for too long."""
 
     @asynccontextmanager
     async def turn(self, project_id: str, takes: int = 1) -> AsyncIterator[None]:
-        """Waits until it is this request's turn, which ends with the block. One that takes more than a
-        project may have counts as that much. Raises Unavailable (`queue_timeout`) after the longest wait."""
+        """Waits until it is this request's turn, which ends with the block. `takes` is capped at what one
+        project may have. Raises Unavailable (`queue_timeout`) after the longest wait."""
         most = max(1, self._at_once // 2)
         takes = min(takes, most)
         own = self._projects.setdefault(project_id, _Room(most))
@@ -59,8 +58,8 @@ class Turns:
 
 
 class _Room:
-    """A semaphore of which each holder takes a number of its own. First come, first served: a request that
-    takes much is not overtaken for ever by those that take little."""
+    """A semaphore of which each holder takes a certain amount. First come, first served: requests that take
+    little cannot overtake one that takes much forever."""
 
     def __init__(self, size: int) -> None:
         self._free = size
@@ -87,7 +86,7 @@ class _Room:
     def _serve(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._free:
             takes, turn = self._waiting.popleft()
-            # The task of a cancelled request has not run since then.
+            # The task of a cancelled request has not yet run since its cancellation.
             if not turn.cancelled():
                 self._free -= takes
                 turn.set_result(None)
@@ -96,14 +95,14 @@ class _Room:
 @dataclass(frozen=True)
 class UploadTurns:
     parts: Turns
-    """Each has a part in the folder for temporary files."""
+    """Turns for parts. Each request keeps a part in the folder for temporary files."""
     completions: Turns
-    """Each reads and writes a whole file."""
+    """Turns for completions. Each reads and writes a whole file."""
     bodies: Turns
-    """Turns of bytes. A request receives a whole file into the folder for temporary files, and keeps it there
-    until it is stored and checked."""
+    """Turns counted in bytes. A request receives a whole file into the folder for temporary files, and keeps
+    it there until it is stored and checked."""
     files: Turns
-    """Each stores and checks a whole file, which has arrived."""
+    """Turns for storing and checking a whole file that has arrived."""
 
 
 COMPLETIONS_AT_ONCE = 4

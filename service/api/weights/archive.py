@@ -1,5 +1,5 @@
 """A folder's files as one uncompressed tar. The same files always give the same bytes, so that a download can
-be resumed at any of them."""
+be resumed at any position."""
 
 import io
 import tarfile
@@ -14,7 +14,7 @@ _END_BYTES = 2 * tarfile.BLOCKSIZE
 def tar_segments(
     folder: str, files: Sequence[WeightsFile], segment: Callable[[WeightsFile], Segment]
 ) -> list[Segment]:
-    """The archive of the files under a folder of that name. `segment` gives a file's bytes."""
+    """The archive of the files, under a folder of the given name. `segment` returns a file's bytes."""
     return list(_segments(folder, files, segment))
 
 

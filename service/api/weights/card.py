@@ -1,4 +1,4 @@
-"""The README.md that goes with downloaded weights: a model card in the Hugging Face Hub's form."""
+"""The README.md of downloaded weights: a model card in the Hugging Face Hub's format."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from cluster.contracts.manifest import Manifest
 CARD_NAME = "README.md"
 
 FolderForm = WeightsForm | Literal["gguf"]
-"""What the files of a download are."""
+"""The kind of files in a download."""
 
 _ADAPTER = """\
 ```python
@@ -45,8 +45,8 @@ _PREFIX = """\
 
 
 def model_card(name: str, manifest: Manifest, base: BaseSpec | None, form: FolderForm | None = None) -> str:
-    """Where the weights come from, and how to load them. `base` is None if it has left the catalogue, and
-    `form` if the weights are as they were trained."""
+    """Describes where the weights come from, and how to load them. `base` is None if it has left the
+    catalogue, and `form` if the weights are as they were trained."""
     form = form or manifest.form
     source = base.source if base is not None else None
     hub = source if isinstance(source, HubSource) else None

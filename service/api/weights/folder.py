@@ -1,4 +1,4 @@
-"""The files of a tuned model's weights, as its owner downloads them."""
+"""The files with a tuned model's weights, as its owner downloads them."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ from service.db.models.exports import ModelExport
 _Manifest = TypeVar("_Manifest", bound=BaseModel)
 
 _ALLOWED = {".safetensors", ".json", ".jinja", ".model", ".txt"}
-"""Weights, configuration, tokenizer and template: nothing that runs code when it is read."""
+"""Weights, configuration, tokenizer and template: no file type that runs code when it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ class ModelFolder:
 def model_folder(
     name: str, weights: WeightsRef, store: ObjectStore, bases: Mapping[str, BaseSpec]
 ) -> ModelFolder:
-    """The stored files of the model `name` without those that only a resumed run needs, and a model card.
+    """The stored files of the model `name`, without files that only a resumed run needs, and a model card.
 
-    Raises NotFound if the manifest is not in storage, and CorruptArtefact if it is not the one that the model
-    was published with."""
+    Raises NotFound if the manifest is not in storage, and CorruptArtefact if it is not the one with which the
+    model was published."""
     manifest = _read(Manifest, store, weights.manifest_key, weights.digest)
     served = {file for file in weight_file_names(manifest) if PurePath(file).suffix in _ALLOWED}
     files = [file for file in manifest.files if file.name in served]
@@ -72,7 +72,7 @@ def model_folder(
 def export_folder(
     name: str, export: ModelExport, store: ObjectStore, bases: Mapping[str, BaseSpec]
 ) -> ModelFolder:
-    """The same of an export that has succeeded."""
+    """The same for an export that has succeeded."""
     assert export.export_sha256 is not None, "it has succeeded"
     key = export_manifest_key(export.id)
     exported = _read(ExportManifest, store, key, export.export_sha256)

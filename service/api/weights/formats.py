@@ -1,4 +1,4 @@
-"""The formats in which a tuned model's weights can be had."""
+"""The formats in which a tuned model's weights are available."""
 
 from cluster.contracts.errors import Conflict, InvalidRequest
 from cluster.contracts.exports import ExportFormat, Quantization
@@ -42,7 +42,8 @@ def check_exportable(found: TunedModel, format: ExportFormat) -> None:
 
 
 def not_ready(found: TunedModel, format: ExportFormat, export: ModelExport | None) -> Conflict:
-    """Why there is nothing to download yet, and where to look. `export` is the newest one, if any."""
+    """The error that says why there is nothing to download yet, and what to do. `export` is the newest one,
+    if any."""
     if export is None:
         state = f"There is no export of '{found.name}' as {format}. Make one with {_HOW_TO}."
     elif export.status == "failed":

@@ -1,4 +1,4 @@
-"""The tuned model that a path names, whose weights its owner may have."""
+"""Finds the tuned model that a path names and whose weights its owner may download."""
 
 from collections.abc import Container
 

@@ -1,4 +1,4 @@
-"""Builds generation requests from bodies. Refuses by name what this server does not support."""
+"""Builds generation requests from bodies. Refuses parameters that this server does not support, by name."""
 
 import uuid
 from typing import Any
@@ -26,9 +26,10 @@ from service.api.schemas.chat import (
 from service.api.schemas.completions import CompletionBody
 
 _MAX_CHOICES = 2048
-"""The most choices of one request. Some wait for others, see `MeteredEngine`."""
+"""The most choices of one request. Some of them wait for others, see `MeteredEngine`."""
 _MAX_KEPT_CHOICES = 128
-"""With log-probabilities that are not streamed: a token's take kilobytes, and are kept until the end."""
+"""The most choices with log-probabilities that are not streamed: they take kilobytes per token and are kept
+until the end."""
 _ANY_OBJECT = {"type": "object"}
 
 

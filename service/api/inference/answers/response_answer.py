@@ -34,7 +34,7 @@ Kind = TypeVar("Kind", bound=ResponseEvent)
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
 
 _FAILURES = {"rate_limit_error": "rate_limit_exceeded", "invalid_request_error": "invalid_prompt"}
-"""A failed response's code by the type of its error; `server_error` for any other."""
+"""A failed response's code by the type of its error; `server_error` for any other type."""
 
 
 class ResponseAnswer:
@@ -147,7 +147,7 @@ class ResponseAnswer:
         return [self._event(ResponseArgumentsDeltaEvent, delta=delta.function.arguments, **self._place)]
 
     def _opened(self, item: "_Item") -> list[ResponseEvent]:
-        """Closes the item before and opens this one."""
+        """Closes the previous item and opens this one."""
         events = self._closed("completed")
         self._items.append(item)
         return [*events, self._item_event("response.output_item.added")]
@@ -172,7 +172,7 @@ class ResponseAnswer:
 
     @property
     def _place(self) -> dict[str, Any]:
-        """Place of the last item."""
+        """The fields that locate the last item."""
         return {"item_id": self._items[-1].id, "output_index": len(self._items) - 1}
 
     def _item_event(

@@ -1,4 +1,4 @@
-"""What chat and text completions have in common."""
+"""The parts that chat and text completions have in common."""
 
 import codecs
 import hashlib
@@ -26,7 +26,7 @@ class ResponseMeta:
         return ResponseMeta(f"{prefix}-{request_id}", int(time.time()), name, fingerprint)
 
 
-# Each field is set, because streams leave out what is not.
+# Every field is set explicitly, because streams leave out unset fields.
 _NO_PROMPT_DETAILS = PromptTokensDetails(cached_tokens=0, audio_tokens=0)
 _NO_COMPLETION_DETAILS = CompletionTokensDetails(
     reasoning_tokens=0, audio_tokens=0, accepted_prediction_tokens=0, rejected_prediction_tokens=0
@@ -51,7 +51,7 @@ class Tally:
 class TextOffsets:
     """Computes where each token begins in its choice's text, in characters."""
 
-    # When a token ends in the middle of a character, the next one begins where that character does.
+    # If a token ends in the middle of a character, the next token begins where that character does.
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")

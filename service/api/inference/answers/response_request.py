@@ -36,10 +36,10 @@ _RENAMED = {
     "response_format": "text.format",
     "max_completion_tokens": "max_output_tokens",
 }
-"""Names in the chat, and in the response."""
+"""Names in the chat, and the corresponding names in the response."""
 
 _MESSAGE = re.compile(r"(?<![\w.$'])messages\[(\d{1,9})\]")
-"""A message of the chat. In quotes, or as part of a path, it is something that the caller named so."""
+"""A message of the chat. Inside quotes, or as part of a path, the text comes from the caller and stays."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ResponseRequest:
 
     @contextmanager
     def renaming_errors(self) -> Iterator[None]:
-        """Errors that the block raises about the chat are raised with the names that the caller knows."""
+        """Raises the block's errors about the chat with the parameter names that the caller knows."""
         try:
             yield
         except InvalidRequest as error:
@@ -65,7 +65,7 @@ class ResponseRequest:
         return text
 
     def _place(self, match: re.Match[str]) -> str:
-        # Texts of errors repeat what callers wrote, which may name messages that do not exist.
+        # Error texts repeat what callers wrote, which may name messages that do not exist.
         index = int(match[1])
         return self.places[index] if index < len(self.places) else match[0]
 
@@ -86,7 +86,7 @@ def response_request(body: ResponsesBody) -> ResponseRequest:
     try:
         return ResponseRequest(ChatCompletionBody.model_validate(chat), tuple(places))
     except ValidationError as error:
-        # Each value has been validated, so what is left are rules between several of them.
+        # Each value has been validated on its own, so only rules between several values can fail here.
         found = error.errors()[0]
         context = found.get("ctx", {})
         raise InvalidRequest(found["msg"], code=context.get("code"), param=context.get("param")) from error

@@ -1,4 +1,4 @@
-"""How a command is declared.
+"""Declares commands.
 
     app = typer.Typer(help="…", no_args_is_help=True)
 
@@ -54,8 +54,8 @@ _Register = Callable[[Callable[..., None]], Callable[..., None]]
 def api_command(
     app: typer.Typer, name: str
 ) -> Callable[[Callable[Concatenate[Api, Output, ...], None]], Callable[..., None]]:
-    """Adds the command to `app`. CommandFailed ends it with a message on stderr and its exit code, and so do
-    files that cannot be read or written."""
+    """Adds the command to `app`. CommandFailed ends it with a message on stderr and its exit code; files that
+    cannot be read or written end it in the same way."""
 
     def call(function: Callable[..., None], options: _Values, arguments: _Values) -> None:
         target = find_target(options["base_url"], options["data"], os.environ, project=options.get("project"))
@@ -95,7 +95,7 @@ def registering(
         @functools.wraps(function)
         def command(**arguments: Any) -> None:
             if isinstance(sys.stdout, io.TextIOWrapper):
-                # What the terminal's encoding lacks is escaped, and does not end the command.
+                # Characters that the terminal's encoding lacks are escaped, and do not end the command.
                 sys.stdout.reconfigure(errors="backslashreplace")
             try:
                 values = {option: arguments.pop(option) for option in added}
@@ -106,7 +106,7 @@ def registering(
             except KeyboardInterrupt:
                 raise typer.Exit(DETACHED) from None
             except BrokenPipeError:
-                # Whoever reads the output, `head` for example, has enough.
+                # The reader of the output, `head` for example, has read enough.
                 _drop_output()
                 raise typer.Exit(FAILED) from None
             except OSError as error:
@@ -140,5 +140,5 @@ def _ended(message: str, exit_code: int = FAILED) -> typer.Exit:
 
 
 def _drop_output() -> None:
-    """Discards stdout: otherwise Python would complain again at exit about output that was not accepted."""
+    """Discards stdout: otherwise Python would complain again at exit about output that nobody read."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

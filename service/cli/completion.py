@@ -1,7 +1,7 @@
-"""Ids and names that the shell offers for an argument, from the server.
+"""Completes ids and names for the shell, by asking the server.
 
-Whoever presses Tab waits, and has no use for an error: without an answer within a second, nothing is
-offered."""
+A user who presses Tab is waiting, and has no use for an error: if there is no answer within a second, nothing
+is offered."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ import typer
 from service.cli.remote import Api, find_target
 
 Offers = list[tuple[str, str]]
-"""Values, each with what the shell shows beside it."""
+"""Values, each with the description that the shell shows beside it."""
 
 _SECONDS = 1.0
 _JOBS = 100
@@ -38,7 +38,7 @@ def aliases(ctx: typer.Context, incomplete: str) -> Offers:
 
 
 def models_and_jobs(ctx: typer.Context, incomplete: str) -> Offers:
-    """Jobs only if that is how the word begins."""
+    """Offers jobs only if the word begins like a job's id."""
     return jobs(ctx, incomplete) if incomplete.startswith("ftjob") else models(ctx, incomplete)
 
 
@@ -68,5 +68,5 @@ def _offered(ctx: typer.Context, incomplete: str, read: Callable[[Api], Iterable
         with closing(Api(target, timeout=httpx2.Timeout(_SECONDS))) as api:
             return [offer for offer in read(api) if offer[0].startswith(incomplete)]
     except Exception:
-        # Anything that is printed here lands in the middle of the user's command line.
+        # Anything printed here would end up in the middle of the user's command line.
         return []

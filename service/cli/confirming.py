@@ -1,4 +1,4 @@
-"""Asks before what cannot be undone."""
+"""Asks for confirmation before irreversible actions."""
 
 import sys
 from typing import Annotated
@@ -12,8 +12,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Asks on the terminal, unless `yes`. Raises CommandFailed if the answer is another one than yes, or if
-    there is no terminal to ask on."""
+    """Asks on the terminal, unless `yes`. Raises CommandFailed if the answer is not yes, or if there is no
+    terminal on which to ask."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -23,7 +23,8 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def answer_to(question: str) -> str | None:
-    """What is typed, in small letters; empty for Enter alone, and None for Ctrl-D, which is no answer."""
+    """Returns what is typed, in lower case; empty for Enter alone, and None for Ctrl-D, which is no
+    answer."""
     print(f"{question} ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     if not line:

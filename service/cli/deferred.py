@@ -13,9 +13,9 @@ class Deferred:
     """A command, or a group of commands, before its module is imported."""
 
     module: str
-    """Its `app` has either one command of this name, or the group's commands."""
+    """Name of the module. Its `app` has either one command of this name, or the group's commands."""
     help: str
-    """What the command's own help begins with."""
+    """The start of the command's own help text."""
     panel: str | None = None
     """The heading under which `tunery --help` lists it."""
 

@@ -1,11 +1,11 @@
-"""How a command ends if it does not succeed: a message on stderr, and an exit code.
+"""Failures of commands: a message on stderr, and an exit code.
 
 CommandFailed
 ├── Refused       a server answered with an error: its status and code
 └── Unavailable   a server cannot be reached, or asks to come back later"""
 
 FAILED, USAGE, AUTH, NOT_FOUND, JOB_FAILED, DETACHED = 1, 2, 3, 4, 5, 130
-"""Exit codes of commands; 0 is success. 130 is also that of every command that Ctrl-C ends."""
+"""Exit codes of commands; 0 is success. Every command that Ctrl-C ends exits with 130."""
 
 _EXIT_CODES = {401: AUTH, 403: AUTH, 404: NOT_FOUND}
 
@@ -29,7 +29,7 @@ class Refused(CommandFailed):
 
     @property
     def is_about_the_request(self) -> bool:
-        """Whether other requests may well be answered."""
+        """Whether the error concerns only this request, so that other requests may be answered."""
         return self.status in (400, 413, 422)
 
 
@@ -40,10 +40,10 @@ class Unavailable(CommandFailed):
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
-        """None if the server has not said."""
+        """None if the server did not say."""
 
 
 def reason_of(error: OSError) -> str:
-    """In words, with the file if it is known."""
+    """The reason in words, with the file if it is known."""
     reason = error.strerror or str(error)
     return reason if error.filename is None else f"{error.filename}: {reason}"

@@ -1,4 +1,4 @@
-"""Finds what a user names, and says what they may have meant."""
+"""Looks up what a user names, and suggests similar names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -28,7 +28,7 @@ def find_model(api: Api, given: str) -> dict[str, Any]:
 
 
 def model_answer(api: Api, given: str, subpath: str = "") -> dict[str, Any]:
-    """The same of what is below the model, such as `/weights`."""
+    """The same for a resource below the model, such as `/weights`."""
     try:
         found: dict[str, Any] = api.get(f"/models/{quoted(given)}{subpath}")
     except CommandFailed as error:

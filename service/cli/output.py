@@ -1,5 +1,5 @@
-"""What commands print: a table on a terminal, tab-separated lines in a pipe, or JSON. Data goes to stdout,
-remarks to stderr."""
+"""Prints results of commands: as a table on a terminal, as tab-separated lines in a pipe, or as JSON. Data
+goes to stdout, remarks to stderr."""
 
 import codecs
 import json
@@ -17,7 +17,7 @@ from rich.text import Text
 _GAP = 2
 """Characters between columns."""
 _PROSE = 20
-"""The least width of a column of sentences."""
+"""The minimum width of a column with sentences."""
 
 Item = Mapping[str, Any]
 Columns = Mapping[str, str | Callable[[Item], object]]
@@ -29,7 +29,7 @@ class Output:
     wants_json: bool = False
 
     def items(self, items: Iterable[Item], columns: Columns) -> None:
-        """Prints a list: one line an item, without headings in a pipe."""
+        """Prints a list: one line per item, without headings in a pipe."""
         if self.wants_json:
             self.json(list(items))
         elif sys.stdout.isatty():
@@ -50,14 +50,14 @@ class Output:
                 print("\t".join(_cells(item, columns)))
 
     def line(self, item: Item, columns: Columns) -> None:
-        """Prints one item of a list that goes on: its columns, or JSON, on one line, at once."""
+        """Prints one item of a growing list at once, on one line: its columns, or JSON."""
         if self.wants_json:
             print(_dumped(item), flush=True)
         else:
             print("\t".join(_cells(item, columns)), flush=True)
 
     def item(self, item: Item, columns: Columns) -> None:
-        """Prints one item: a line for each column, its heading first."""
+        """Prints one item: one line per column, which starts with the heading."""
         if self.wants_json:
             self.json(item)
             return
@@ -66,20 +66,20 @@ class Output:
             print(f"{heading.ljust(width)}  {cell}" if width else f"{heading}\t{cell}")
 
     def done(self, answer: Item, sentence: str) -> None:
-        """Reports what a command has done: the API's answer as JSON, or a sentence."""
+        """Reports the result of a command: the API's answer as JSON, or a sentence."""
         self.json(answer) if self.wants_json else print(printable(sentence))
 
     def remark(self, sentence: str) -> None:
         print(printable(sentence), file=sys.stderr)
 
     def json(self, value: object) -> None:
-        """Prints a value as JSON, for commands that write something else otherwise."""
+        """Prints a value as JSON, for commands whose other output is not JSON."""
         print(_dumped(value, indent=2))
 
 
 def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """The widths of a table's columns, 0 for one that there is no room for. Ids and names are never broken:
-    a column is as wide as its longest word, unless it is of prose. The first column is always there."""
+    """The widths of a table's columns, 0 for columns without room. Ids and names are never broken: a column
+    is as wide as its longest word, unless it contains prose. The first column is always shown."""
     columns = list(zip(*rows, strict=True))
     widths = [0] * len(columns)
     left = width
@@ -100,20 +100,20 @@ def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
 
 
 def date(seconds: float | None) -> str:
-    """Unix seconds in the reader's own time zone; nothing for None."""
+    """Formats Unix seconds in the reader's time zone; empty for None."""
     if seconds is None:
         return ""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
 
 
 def printable(text: str) -> str:
-    """Removes what would move a terminal's cursor or break a line apart: users choose names freely."""
+    """Removes characters that would move the cursor or break a line: users choose names freely."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _dumped(value: object, indent: int | None = None) -> str:
-    """Escapes what is not ASCII unless stdout is UTF-8: what another encoding lacks, Python would write in
-    escapes that JSON does not have."""
+    """Escapes non-ASCII characters unless stdout is UTF-8: for characters that another encoding lacks, Python
+    would write escapes that JSON does not have."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     return json.dumps(value, indent=indent, ensure_ascii=codecs.lookup(encoding).name != "utf-8")
 

@@ -1,4 +1,4 @@
-"""How far a command is: a bar on a terminal, for long counts a line now and then elsewhere."""
+"""Shows the progress of a command: a bar on a terminal; elsewhere, occasional lines for long counts."""
 
 import sys
 import threading
@@ -22,7 +22,7 @@ from rich.progress import (
 Unit = Literal["bytes", "items", "percent"]
 
 _EVERY = 500
-"""Items between two lines where no terminal shows a bar."""
+"""Number of items between two lines if there is no terminal for a bar."""
 
 
 class Bar:
@@ -38,7 +38,7 @@ class Bar:
         self._lock = threading.Lock()
 
     def advance(self, count: int = 1) -> None:
-        """`count` is negative where something begins again."""
+        """`count` is negative if something starts again."""
         with self._lock:
             self._done += count
             if self._prints_lines and self._done % _EVERY == 0:
@@ -53,8 +53,8 @@ class Bar:
 def bars(
     unit: Unit, *, console: Console | None = None, is_transient: bool = False
 ) -> Iterator[Callable[[str, int | None], Bar]]:
-    """Yields what makes a bar of a name and a total, None if that is not known. Bars are shown on stderr
-    unless another console is given, and vanish at the end if they are transient."""
+    """Yields a function that makes a bar from a name and a total; None if the total is not known. Bars are
+    shown on stderr unless another console is given, and disappear at the end if they are transient."""
     console = console or Console(stderr=True)
     is_shown = console.file.isatty()
     with Progress(*_columns(unit), console=console, disable=not is_shown, transient=is_transient) as shown:
@@ -70,7 +70,7 @@ def bar(
     console: Console | None = None,
     is_transient: bool = False,
 ) -> Iterator[Bar]:
-    """One bar."""
+    """Shows a single bar."""
     with bars(unit, console=console, is_transient=is_transient) as add:
         yield add(what, total)
 

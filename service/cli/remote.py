@@ -1,8 +1,8 @@
 """What commands call the API with: which API, which key, and in which project.
 
-A key goes only to the API that it is for. TUNERY_API_KEY goes to any base URL; OPENAI_API_KEY only to
-OPENAI_BASE_URL, with which it is set; `admin.key` of the data folder only to the server of that folder, which
-`server.url` names while it runs: anything else that listens on this machine may be somebody else's."""
+A key is sent only to its own API. TUNERY_API_KEY is sent to any base URL; OPENAI_API_KEY only to
+OPENAI_BASE_URL, with which it is set; `admin.key` of the data folder only to that folder's server, whose URL
+is in `server.url` while it runs: anything else that listens on this machine may belong to somebody else."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ PROJECT_IDS = ("proj_", "proj-")
 """How ids of projects begin."""
 _LATER = frozenset({429, 502, 503, 504})
 _MAINTENANCE = "maintenance"
-"""The code of what waits for an operator: nobody knows for how long."""
+"""The code of requests that wait for an operator: nobody knows for how long."""
 _PAGE = 100
 """Items in a request. Every list of the API allows as many."""
 _PATIENCE_SECONDS = 45.0
@@ -36,7 +36,7 @@ class Target:
     """An API and the key for it."""
 
     base_url: str
-    """Ends in /v1 as a rule, without a slash at the end. It is added to a URL without a path."""
+    """Usually ends in /v1, without a slash at the end. /v1 is added to a URL without a path."""
     key: str
     project: str | None = None
     """Id of the project to act in. None leaves it to the key."""
@@ -149,7 +149,7 @@ class Api:
 
     @property
     def root(self) -> str:
-        """Where `/readyz` is."""
+        """The URL below which `/readyz` is."""
         return self.target.base_url.removesuffix("/v1")
 
     def get(self, path: str, **query: object) -> Any:
@@ -189,7 +189,7 @@ def _say_trouble(reason: str) -> None:
 
 
 def _may_repeat(method: str, status: int, code: str | None) -> bool:
-    """Whether to repeat a request. After a server's own fault, only reads are repeated, because nobody knows
-    what else has been done."""
+    """Whether to repeat a request. After a server error, only reads are repeated, because the effect of
+    another request is unknown."""
     is_read = method == "GET" and status >= 500
     return (is_read or status in _LATER) and code != _MAINTENANCE

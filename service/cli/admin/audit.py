@@ -123,7 +123,7 @@ def _actor(actor: dict[str, Any] | None) -> str:
 def _filter(
     types: list[str] | None, projects: list[str] | None, keys: list[str] | None, objects: list[str] | None
 ) -> dict[str, Any]:
-    """Raises CommandFailed for a type that no entry can have."""
+    """Raises CommandFailed for a type that does not exist."""
     for type in types or ():
         if type not in AUDIT_TYPES:
             raise CommandFailed(f"No entry has the type '{type}'.{suggestion(type, AUDIT_TYPES)}", USAGE)

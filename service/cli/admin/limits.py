@@ -1,4 +1,4 @@
-"""Shows and reads limits, of projects and of organizations."""
+"""Shows and parses limits of projects and of organizations."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -24,11 +24,11 @@ _USED = {
     "max_device_hours_per_1_month": "device_hours_in_1_month",
     "max_stored_bytes": "stored_bytes",
 }
-"""What has been used of a limit, by the limit's name."""
+"""For each limit, the field that says how much of it has been used."""
 
 
 def change_limits(api: Api, output: Output, path: str, changes: list[str] | None, *, reset: bool) -> None:
-    """Changes the limits at the path, if anything is to be changed, and shows them."""
+    """Changes the limits at the path, if there are changes, and shows them."""
     check_changes(changes, reset=reset)
     body = dict(_limit(change) for change in changes or ())
     found = api.delete(path) if reset else api.get(path)

@@ -1,4 +1,4 @@
-"""`tunery projects`: an organization's projects, and what becomes of what they have."""
+"""`tunery projects`: manages an organization's projects and their retention."""
 
 from service.cli.admin import retention
 from service.cli.admin.projects import app

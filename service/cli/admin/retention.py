@@ -1,4 +1,4 @@
-"""`tunery projects retention` and its like: what projects keep, for how long, and what they have stored."""
+"""`tunery projects retention` and related commands: how long projects keep data, and what they store."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any

@@ -15,12 +15,12 @@ from service.cli.output import printable
 
 _SHOWN_CHARACTERS = 100
 _BEFORE = 40
-"""Characters of a line that are shown before the place."""
+"""Number of characters of a line that are shown before the finding's place."""
 _PRIVATE = {
     *("private_key", "api_key", "url_credentials"),
     *("email_address", "phone_number", "card_number", "iban"),
 }
-"""Findings whose lines are not shown: output ends up in logs."""
+"""Findings whose lines are not shown, because output ends up in logs."""
 
 
 def report_on(path: Path, validation: Path | None = None) -> DataReport:
@@ -30,7 +30,7 @@ def report_on(path: Path, validation: Path | None = None) -> DataReport:
 
 
 def check_or_fail(path: Path) -> DataReport:
-    """Prints what the report has to say on stderr. Raises CommandFailed if there are errors."""
+    """Prints the report's findings on stderr. Raises CommandFailed if there are errors."""
     report = report_on(path)
     if report.errors:
         for line in report_lines(report, path):
@@ -45,7 +45,7 @@ def check_or_fail(path: Path) -> DataReport:
 
 
 def refusal_of_jobs(report: DataReport) -> str | None:
-    """Returns why no job could train on the file, though it may be uploaded."""
+    """Returns why no job could train on the file, even if it may be uploaded; None if one could."""
     if report.n_examples >= MIN_TRAINING_EXAMPLES:
         return None
     return (
@@ -54,7 +54,7 @@ def refusal_of_jobs(report: DataReport) -> str | None:
 
 
 def report_lines(report: DataReport, path: Path, *, shows_lines: bool = True) -> Iterator[str]:
-    """Yields `name:line:column severity code message`, in the order of lines, each with the text around the
+    """Yields `name:line:column severity code message` in the order of lines, each with the text around the
     place, and then the number of places for each finding."""
     places = [(place, finding) for finding in report.findings for place in finding.places]
     shown = _lines_of(path, {place.line for place, _ in places}) if shows_lines else {}
@@ -68,7 +68,7 @@ def report_lines(report: DataReport, path: Path, *, shows_lines: bool = True) ->
 
 
 def as_the_api(report: DataReport, path: Path, validation: Path | None) -> dict[str, Any]:
-    """The object that the API answers with. Files are named by their paths, for want of ids."""
+    """The same object as in the API's answer. Files are named by their paths, because they have no ids."""
     return {
         "object": "file.report",
         "file_id": str(path),

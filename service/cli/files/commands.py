@@ -34,7 +34,7 @@ _Target = Annotated[
     Path | None, typer.Option("--output", "-o", help="The new file; beside the old one by default.")
 ]
 _SHOWN = 20
-"""Refused records that are listed."""
+"""Maximum number of refused records that are listed."""
 _READING_SECONDS = 1800.0
 
 

@@ -1,5 +1,5 @@
-"""Mends a training file where only one repair is possible, and says what it did. Whatever could change the
-meaning of a row is left as it is, for `tunery data check` to show."""
+"""Repairs a training file where only one repair is possible, and reports the repairs. Anything that could
+change the meaning of a row is left as it is, for `tunery data check` to show."""
 
 import ast
 import codecs
@@ -24,7 +24,7 @@ _STRINGS_AND_COMMAS = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
 _SIGNS_OF_CONTROL = re.compile(rb"\\u00[017][0-9a-fA-F]|\\u[fF][eE][fF][fF]|\xef\xbb\xbf|\x7f")
 _LINE_ENDS = re.compile("\r\n|\n|\r")
-"""Line ends of files. str.splitlines() also divides at characters that JSON allows in strings."""
+"""Line ends of files. str.splitlines() also splits at characters that JSON allows in strings."""
 _MESSAGES = (
     "messages",
     "preferred_output",
@@ -36,7 +36,7 @@ _MESSAGES = (
 
 @dataclass
 class Mended:
-    """What was done."""
+    """The repairs that were made."""
 
     repairs: dict[str, list[int]] = field(default_factory=dict)
     """Line numbers in the old file, from 1, by the repair made there."""
@@ -72,7 +72,7 @@ def mended_lines(
 
 
 def _decoded(stream: BinaryIO, found: Mended) -> Iterator[bytes]:
-    """The lines in UTF-8, without their ends."""
+    """The lines in UTF-8, without their line ends."""
     head = stream.read(4)
     stream.seek(0)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -100,7 +100,7 @@ def _decoded(stream: BinaryIO, found: Mended) -> Iterator[bytes]:
 
 
 def _unmarked(line: bytes, number: int, found: Mended) -> bytes:
-    """Removes a byte order mark, which lies in the middle of files that were joined."""
+    """Removes a byte order mark, which files joined from several have in the middle."""
     if line.startswith(codecs.BOM_UTF8):
         found.note("left out a byte order mark", number)
     return line.removeprefix(codecs.BOM_UTF8)
@@ -116,7 +116,7 @@ def _utf_16(stream: BinaryIO) -> str:
 
 
 def _mended(raw: bytes, number: int, found: Mended) -> Iterator[bytes]:
-    """Yields the rows of a line: none if it is blank or a comment."""
+    """Yields the rows of a line; none if it is blank or a comment."""
     raw = _unmarked(raw, number, found)
     if not raw.strip():
         found.note("left out a blank line", number)
@@ -131,13 +131,13 @@ def _mended(raw: bytes, number: int, found: Mended) -> Iterator[bytes]:
         rows = _rows(raw, number, found)
         mended = [raw] if rows is None else [_dumped(_mended_row(row, number, found)) for row in rows]
     except RecursionError:
-        # It nests too deep for a row anyway.
+        # Such a value is nested too deeply for a row anyway.
         mended = [raw]
     yield from mended
 
 
 def _rows(raw: bytes, number: int, found: Mended) -> list[dict[str, Any]] | None:
-    """The objects of a line, or None if there is no telling."""
+    """The objects of a line, or None if they cannot be determined."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:
@@ -160,7 +160,7 @@ def _plain(text: str) -> list[dict[str, Any]] | None:
 
 
 def _same_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A key may be there twice if it says the same."""
+    """Allows a repeated key if both values are equal."""
     row: dict[str, Any] = {}
     for key, value in pairs:
         if key in row and row[key] != value:
@@ -194,7 +194,7 @@ def _several(text: str) -> list[dict[str, Any]] | None:
 
 
 def _python(text: str) -> list[dict[str, Any]] | None:
-    """A dictionary as Python prints it. Only literals are read, nothing is run."""
+    """Reads a dictionary as Python prints it. Only literals are read; no code is run."""
     try:
         tree = ast.parse(text.strip().rstrip(","), mode="eval")
         row = ast.literal_eval(tree)

@@ -1,4 +1,4 @@
-"""Rows as a base model sees them, with the tokens that are learned marked."""
+"""Formats rows as a base model sees them, with the learned tokens marked."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -11,7 +11,7 @@ _LEARNED, _GIVEN = "bold green", "dim"
 
 
 def preview_text(preview: Item) -> Iterator[Text]:
-    """Formats a preview for terminals, with what is learned in bright text."""
+    """Formats a preview for terminals, with the learned parts in bright text."""
     for row, sequence, role in _sequences(preview):
         yield Text(_heading(row, role), "cyan")
         text = Text()
@@ -23,7 +23,7 @@ def preview_text(preview: Item) -> Iterator[Text]:
 
 
 def preview_lines(preview: Item) -> Iterator[str]:
-    """Formats a preview for pipes, with what is learned between «»."""
+    """Formats a preview for pipes, with the learned parts between «»."""
     for row, sequence, role in _sequences(preview):
         yield _heading(row, role)
         yield "".join(f"«{piece}»" if is_learned else piece for is_learned, piece in _pieces(sequence))
@@ -51,7 +51,7 @@ def _heading(row: Item, role: str) -> str:
 
 
 def _pieces(sequence: Item) -> Iterator[tuple[bool, str]]:
-    """Neighbouring tokens together, because a character may be spread over several."""
+    """Joins neighbouring tokens, because a character may be spread over several."""
     for is_learned, tokens in groupby(sequence["tokens"], lambda token: bool(token["learned"])):
         content = bytes(byte for token in tokens for byte in token["bytes"])
         yield is_learned, _visible(content.decode(errors="replace"))

@@ -1,4 +1,4 @@
-"""What other formats and programs call the roles of OpenAI's messages."""
+"""Names that other formats and programs use for the roles of OpenAI's messages."""
 
 ROLES = {
     **dict.fromkeys(("system", "context"), "system"),

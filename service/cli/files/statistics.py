@@ -1,4 +1,4 @@
-"""What a training file consists of: its examples, their lengths, turns and labels."""
+"""Statistics of a training file: its examples, their lengths, turns and labels."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
-"""What has been sent of a file, noted in the user's cache folder so that a later run goes on with it. Where
-nothing can be noted, a later run begins again."""
+"""Records which parts of a file have been sent, in the user's cache folder, so that a later run can continue.
+If nothing can be recorded, a later run starts again."""
 
 import hashlib
 import json
@@ -10,8 +10,8 @@ from pathlib import Path
 
 
 class UploadNote:
-    """Notes on one upload, valid while everything that it is about stays the same. Needs no cleaning up after
-    a run that was killed: a whole note replaces the one before."""
+    """The record of one upload, valid as long as everything in `about` stays the same. A killed run leaves
+    nothing to clean up: each write replaces the whole record."""
 
     def __init__(self, about: Sequence[object]) -> None:
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
@@ -42,7 +42,7 @@ class UploadNote:
 
 
 def _cache_folder() -> Path | None:
-    """None for a user who has no home."""
+    """None for a user without a home folder."""
     if named := os.environ.get("XDG_CACHE_HOME"):
         return Path(named)
     try:

@@ -1,5 +1,5 @@
-"""Uploads a local file: whole if it is small, otherwise in parts, which a later run goes on with as long as
-the file keeps its path, its size and the time of its last change."""
+"""Uploads a local file: as a whole if it is small, otherwise in parts. A later run continues the upload as
+long as the file's path, size and modification time are the same."""
 
 import hashlib
 import threading
@@ -66,7 +66,7 @@ def _send_parts(
 
 
 class _Parts:
-    """Sends parts in several threads, and notes what has arrived."""
+    """Sends parts in several threads, and records which have arrived."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class _Parts:
         note: UploadNote,
         advance: _Advance,
     ) -> None:
-        """Adds to `sent`, which has the parts' ids by their offsets."""
+        """Adds to `sent`, which maps offsets to the ids of the parts."""
         self._api = api
         self._path = path
         self._name = name
@@ -107,7 +107,7 @@ class _Parts:
             self._advance(len(content))
 
     def stop(self) -> None:
-        """Lets every `send` fail."""
+        """Makes every `send` fail."""
         self._is_stopped.set()
         self._api.http.break_off()
 
@@ -125,8 +125,8 @@ def _begun(api: Api, note: UploadNote, name: str, purpose: str, size: int) -> tu
 
 
 def _completed(api: Api, upload_id: str, part_ids: list[str], md5: str, note: UploadNote) -> dict[str, Any]:
-    """The digest is that of the whole file, which was perhaps changed between two runs and kept its size and
-    time."""
+    """Completes the upload. The digest of the whole file is checked because the file may have changed between
+    two runs without changing its size and time."""
     path, body = f"/uploads/{upload_id}/complete", {"part_ids": part_ids, "md5": md5}
     try:
         completed = retried(
@@ -135,7 +135,7 @@ def _completed(api: Api, upload_id: str, part_ids: list[str], md5: str, note: Up
         )
     except Refused as error:
         if error.code == "md5_mismatch":
-            # A later run must not go on with the same parts.
+            # A later run must not continue with the same parts.
             note.forget()
         raise
     file: dict[str, Any] = completed["file"]
@@ -153,7 +153,8 @@ def _md5(path: Path) -> str:
 
 
 def _resumed(api: Api, note: UploadNote) -> tuple[str, dict[int, str]] | None:
-    """Returns the upload that an earlier run began, and the ids of its parts by offset, if it still waits."""
+    """Returns the upload that an earlier run began, and the ids of its parts by offset, if it is still
+    pending."""
     noted = note.read()
     try:
         is_pending = noted is not None and api.get(f"/uploads/{noted[0]}")["status"] == "pending"

@@ -1,7 +1,7 @@
-"""Requests to one server, for the API and for the account that `import-openai` reads.
+"""Sends requests to one server, for the API and for the account that `import-openai` reads.
 
-What a server answers is not trusted: JSON has a limit, redirects, which would carry the key elsewhere, are
-refused, and a key that an error repeats is struck out."""
+A server's responses are not trusted: the size of JSON is limited, redirects, which would carry the key
+elsewhere, are refused, and a key that an error message repeats is removed."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -23,10 +23,10 @@ _MAX_MESSAGE_CHARACTERS = 2000
 
 
 class HttpClient:
-    """Safe to use from many threads. Paths follow `base_url`; options are httpx2's. Methods raise Refused if
-    the server answers with an error, and Unavailable if it cannot be reached, breaks off its answer, or if
-    its `x-should-retry` says so; without that header, if `may_repeat` does of the request's method and the
-    error's status and code."""
+    """Safe to use from many threads. Paths are relative to `base_url`; options are httpx2's. Methods raise
+    Refused if the server answers with an error. They raise Unavailable if it cannot be reached, breaks off
+    its answer, or asks for a retry with `x-should-retry`; if that header is absent, also if `may_repeat`
+    returns true for the request's method and the error's status and code."""
 
     def __init__(
         self,
@@ -40,9 +40,9 @@ class HttpClient:
         timeout: httpx2.Timeout | float = httpx2.Timeout(60, connect=10),
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        """`query` goes with every request. With `names_host`, messages say which server it was. One that
-        `is_patient` also repeats what should not be retried if the server says when: for SDKs, which do not
-        wait for more than a minute, it is no retry then."""
+        """`query` is added to every request. With `names_host`, messages name the server. A client with
+        `is_patient` also retries requests that should not be retried, if the server says when: to SDKs, which
+        do not wait for more than a minute, that does not count as a retry."""
         self.base_url = base_url
         self._may_repeat = may_repeat
         self._is_patient = is_patient
@@ -55,7 +55,7 @@ class HttpClient:
             params=dict(query),
             timeout=timeout,
             follow_redirects=False,
-            # Proxies of the environment are not for this machine.
+            # Proxies from the environment must not be used for this machine.
             trust_env=not is_loopback(base_url),
             transport=transport,
         )
@@ -63,7 +63,7 @@ class HttpClient:
         self._prefix = f"{self._http.base_url.host}: " if names_host else ""
 
     def json(self, method: str, path: str, **options: Any) -> Any:
-        """The answer; None if it is empty."""
+        """Returns the response's JSON; None if the response is empty."""
         with self.open(method, path, **options) as response:
             content = _read(response, MAX_JSON_BYTES)
         try:
@@ -78,7 +78,8 @@ class HttpClient:
 
     @contextmanager
     def open(self, method: str, path: str, **options: Any) -> Iterator[httpx2.Response]:
-        """A successful answer, unread. A connection that breaks in the context raises Unavailable, too."""
+        """A successful response, unread. A connection that breaks within the context raises Unavailable
+        too."""
         request = self._request(method, path, options)
         try:
             response = self._http.send(request, stream=True)
@@ -96,14 +97,15 @@ class HttpClient:
             response.close()
 
     def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        """The answer, read, whatever its status."""
+        """Returns the response, read, whatever its status."""
         try:
             return self._http.send(self._request(method, path, options))
         except httpx2.TransportError as error:
             raise Unavailable(f"Cannot reach {self.base_url}: {error}") from error
 
     def break_off(self) -> None:
-        """Lets the requests of other threads fail with Unavailable. Later ones are not concerned."""
+        """Makes the current requests of other threads fail with Unavailable. Later requests are not
+        affected."""
         self._connections.break_off()
 
     def close(self) -> None:
@@ -114,7 +116,7 @@ class HttpClient:
             trace = {"trace": self._connections.note}
             return self._http.build_request(method, path, extensions=trace, **options)
         except ValueError as error:
-            # Halves of characters, and NaN, which Python's JSON has.
+            # Excludes lone surrogates and NaN, which Python's JSON allows.
             raise Refused(f"The request cannot be sent: {error}", status=400) from error
 
     def _failure(self, response: httpx2.Response) -> CommandFailed:
@@ -150,7 +152,7 @@ def _read(response: httpx2.Response, limit: int) -> bytes:
 
 
 def _error(response: httpx2.Response) -> tuple[str | None, str | None]:
-    """What OpenAI's error object says, and its code. (None, None) for other answers."""
+    """The message and the code of OpenAI's error object. (None, None) for other responses."""
     try:
         error = json.loads(_read(response, _MAX_ERROR_BYTES))["error"]
         message, code = error["message"], error.get("code")
@@ -171,5 +173,5 @@ def _retry_after(response: httpx2.Response) -> float | None:
 
 
 def _should_retry(response: httpx2.Response) -> bool | None:
-    """None if the server leaves it to its clients."""
+    """None if the server leaves the decision to its clients."""
     return {"true": True, "false": False}.get(response.headers.get("x-should-retry", "").lower())

@@ -1,4 +1,4 @@
-"""The connections of a client, to break them from another thread than those that wait for answers."""
+"""A client's connections, so that another thread than those that wait for responses can break them."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Connections:
-    """Knows their sockets from `note`, which is a request's extension `trace`.
+    """Learns of their sockets through `note`, which is passed as a request's extension `trace`.
 
     https://www.python-httpx.org/advanced/extensions/#trace"""
 
@@ -17,17 +17,18 @@ class Connections:
         self._lock = threading.Lock()
 
     def note(self, event: str, details: dict[str, Any]) -> None:
-        # TLS has a socket of its own.
+        # TLS has its own socket.
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             with self._lock:
                 self._sockets.add(details["return_value"].get_extra_info("socket"))
 
     def break_off(self) -> None:
-        """Lets the requests that run on them fail at once. The client opens others for the next ones."""
+        """Makes the requests on these connections fail at once. The client opens new ones for later
+        requests."""
         with self._lock:
             opened = list(self._sockets)
         for each in opened:
             with suppress(OSError):
                 # Closing a socket would not wake the thread that waits for it, and TLS's own shutdown would
-                # take away its state.
+                # destroy its state.
                 socket.socket.shutdown(each, socket.SHUT_RDWR)

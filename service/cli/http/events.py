@@ -1,4 +1,4 @@
-"""Server-sent events: those of a job, and the pieces of an answer.
+"""Server-sent events: the events of a job, and the pieces of an answer.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html"""
 
@@ -11,14 +11,14 @@ from service.cli.failures import CommandFailed
 
 class Event(NamedTuple):
     id: str | None
-    """Id of this event or of the last one that had any, from which a reopened stream continues."""
+    """Id of this event, or of the last one that had an id; a reopened stream continues from it."""
     data: Any
     """Data decoded from JSON."""
 
 
 def read_events(lines: Iterable[str]) -> Iterator[Event]:
-    """Ends with `[DONE]` or with the lines; an event that the end cuts off is left out. Raises CommandFailed
-    for an error that the server sends in the middle, and for data that is not JSON."""
+    """Ends with `[DONE]` or at the end of the lines; an event that is cut off there is left out. Raises
+    CommandFailed for an error that the server sends in the middle, and for data that is not JSON."""
     event_id: str | None = None
     data: list[str] = []
     for line in lines:

@@ -1,4 +1,4 @@
-"""Sends a request again that the server could not answer yet."""
+"""Retries requests that the server could not answer yet."""
 
 import time
 from collections.abc import Callable

@@ -9,7 +9,7 @@ _PAUSE_SECONDS = 0.1
 
 
 def run_together(calls: Iterable[Callable[[], object]], *, at_once: int, stop: Callable[[], object]) -> None:
-    """Runs the calls in threads, and raises what the first one raises that fails.
+    """Runs the calls in threads, and raises the error of the first one that fails.
 
     After that, or after Ctrl-C, no other call begins, and `stop` is called until those that have begun are
     over: it lets what they wait for fail, such as `HttpClient.break_off`."""
@@ -33,7 +33,7 @@ def run_together(calls: Iterable[Callable[[], object]], *, at_once: int, stop: C
         except BaseException:
             is_over.set()
             while not all(one.done() for one in running):
-                # Again and again: a call may be just about to send its request.
+                # Repeatedly: a call may be just about to send its request.
                 stop()
                 time.sleep(_PAUSE_SECONDS)
             raise

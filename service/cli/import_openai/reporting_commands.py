@@ -1,4 +1,4 @@
-"""`tunery import-openai harvest`, `compare` and `report`: what replaces an old model, beside it."""
+"""`tunery import-openai harvest`, `compare` and `report`: compare an old model with its replacement."""
 
 from collections import Counter
 from contextlib import closing
@@ -136,7 +136,7 @@ def compare(
     if not path.exists():
         raise CommandFailed(f"No answers of {model} were harvested.", NOT_FOUND)
     rows = [row for row in read_lines(path) if isinstance(row.get("answer"), str)]
-    # An alias may move; answers belong to the model behind it.
+    # An alias may be moved; answers belong to the model that it names now.
     found = api.get(f"/models/{quoted(replacement_model or model)}")
     name = found["tunery"]["alias_of"] or found["id"]
     limit = f" in {max_tokens} tokens" if max_tokens else ""

@@ -1,4 +1,4 @@
-"""How to ask a model: what `tunery run` prints at its end."""
+"""How to query a model: the text that `tunery run` prints at its end."""
 
 import json
 
@@ -6,7 +6,7 @@ _MESSAGE = "Hello"
 
 
 def how_to_ask(model: str, base_url: str) -> str:
-    """Commands to paste, for the command line, for curl and for OpenAI's SDK."""
+    """Commands to paste: for the command line, for curl and for OpenAI's SDK."""
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": _MESSAGE}]})
     return f"""\
 tunery chat {model}

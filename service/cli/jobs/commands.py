@@ -1,4 +1,4 @@
-"""`tunery jobs`: what jobs do, and what became of them."""
+"""`tunery jobs`: shows and controls jobs, and compares their results."""
 
 from itertools import islice
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""A job in a few figures, to be compared with others."""
+"""Summarizes a job in a few figures for comparison with others."""
 
 from typing import Any
 
@@ -6,8 +6,7 @@ from service.cli.output import Item
 
 
 def compared(job: Item, checkpoint: Item | None) -> dict[str, Any]:
-    """Values by name, in an order from what was asked for to what came of it. `checkpoint` is the job's last
-    one."""
+    """Values by name, ordered from settings to results. `checkpoint` is the job's last checkpoint."""
     extension = job["tunery"]
     metrics = checkpoint["metrics"] if checkpoint else {}
     evaluation = extension["evaluation"] or {}

@@ -1,4 +1,4 @@
-"""An estimate in words: what a job would take, before anything is spent."""
+"""Describes an estimate in words: what a job would take, before anything is spent."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ _GIB = 2**30
 
 
 def estimate_lines(estimate: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields headings and texts. What is not known is said so, with the server's reason."""
+    """Yields headings and texts. Unknown values are reported as such, with the server's reason."""
     rows, tokens, unknown = estimate["rows"], estimate["tokens"], estimate["unknown"]
     yield "base", estimate["model"]
     yield "examples", _examples(rows)

@@ -32,7 +32,7 @@ def follow(
     on_trouble: Callable[[str | None], object] = lambda reason: None,
 ) -> Generator[dict[str, Any]]:
     """Yields every event of the job once, oldest first, until the job has ended. While the API cannot be
-    reached, connects again and again, and goes on after the last event.
+    reached, reconnects repeatedly, and continues after the last event.
 
     `on_trouble` is told why the connection is lost, and None when it is there again. Raises CommandFailed if
     the API refuses, and Unavailable if it would wait for more than `within_seconds` between two events."""
@@ -47,7 +47,8 @@ def follow(
                 yield event
             if has_ended and not has_more:
                 return
-            # A stream also ends when its server restarts: only one that begins after the job's end is whole.
+            # A stream also ends when its server restarts: only one that begins after the job's end is
+            # complete.
             has_ended = api.get(f"/fine_tuning/jobs/{job_id}")["status"] in ENDED
             if not has_ended:
                 sleep(_FIRST_PAUSE)

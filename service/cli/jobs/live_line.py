@@ -1,4 +1,4 @@
-"""A job's progress on one line: step, loss and how it moves, a sparkline, speed and time left."""
+"""A job's progress on one line: step, loss and its trend, a sparkline, speed and remaining time."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,15 @@ from typing import Any
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 _KEPT = 512
-"""Losses that are remembered for the sparkline."""
+"""Number of losses that are kept for the sparkline."""
 _SMOOTHED = 10
-"""Steps whose mean loss is shown, and compared with that of as many before, once there are twice as many."""
+"""Number of steps whose mean loss is shown. Once there are twice as many, it is compared with the mean of the
+previous ones."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What the events of a job have said so far."""
+    """The state of a job, from its events so far."""
 
     step: int = 0
     total_steps: int = 0
@@ -27,7 +28,7 @@ class Progress:
         """Progress after one more event of type `metrics` with this data."""
         step = int(metrics["step"])
         loss = _number(metrics.get("train_loss"))
-        # A job that resumes repeats steps.
+        # A resumed job repeats steps.
         kept = self.losses if step > self.step else self.losses[: -(self.step - step + 1)]
         valid = _number(metrics.get("full_valid_loss")) or _number(metrics.get("valid_loss"))
         return replace(
@@ -41,12 +42,14 @@ class Progress:
         )
 
     def idle(self) -> "Progress":
-        """The same progress without speed and remaining time, until a step says that the job continues."""
+        """The same progress without speed and remaining time, until the next step shows that the job
+        continues."""
         return replace(self, tokens_per_second=None, eta_seconds=None)
 
 
 def live_line(progress: Progress, width: int) -> str:
-    """At most `width` characters. What does not fit is left out, from the least important part on."""
+    """Returns at most `width` characters. If not everything fits, the least important parts are left out
+    first."""
     if not progress.losses:
         return ""
     ending = f"/{progress.total_steps}" if progress.total_steps else ""
@@ -66,7 +69,7 @@ def live_line(progress: Progress, width: int) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Each character is the mean of as many values; numbers that are not finite are spaces."""
+    """Each character shows the mean of an equal number of values; non-finite numbers are spaces."""
     size = max(1, math.ceil(len(values) / width))
     means = [_mean(values[start : start + size]) for start in range(0, len(values), size)]
     finite = [mean for mean in means if math.isfinite(mean)]

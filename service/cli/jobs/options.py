@@ -1,4 +1,4 @@
-"""The options of `tunery run`, and the body of a create request that they make."""
+"""The options of `tunery run`, and the body of the create request that they define."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -75,7 +75,7 @@ def job_body(
     metadata: list[str] | None,
     priority: str | None = None,
 ) -> dict[str, Any]:
-    """The body without its files. Leaves out what is None, for the server to choose."""
+    """The body without its files. Leaves out options that are None, so that the server chooses."""
     body: dict[str, Any] = {
         "model": model,
         "suffix": suffix,
@@ -92,7 +92,7 @@ def job_body(
 
 
 def training_options(type: str | None, rank: int | None, given: list[str] | None) -> dict[str, Any]:
-    """The body's `training`. Values are JSON, or else texts: `compile=true`, `on_overlength=drop`."""
+    """The body's `training`. Values are JSON, or otherwise strings: `compile=true`, `on_overlength=drop`."""
     values = {name: _value(text) for name, text in pairs(given or [], "--training").items()}
     return {"type": type, "r": rank, **values}
 

@@ -1,4 +1,4 @@
-"""Whether a project may start a job, asked before its files are uploaded."""
+"""Checks whether a project may start a job, before its files are uploaded."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from service.cli.remote import Api
 
 def check_rights(api: Api, body: dict[str, Any]) -> None:
     """Raises CommandFailed if the body of a create request names a priority, a method or a training type that
-    the project may not use. The server judges what the body leaves out."""
+    the project may not use. Values that the body leaves out are checked by the server."""
     named = {
         "priorities": ("priority", body.get("tunery", {}).get("priority")),
         "methods": ("method", body.get("method", {}).get("type")),

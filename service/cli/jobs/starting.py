@@ -1,4 +1,5 @@
-"""Starts a job and sees it through: estimate, question, creation, progress, and how to ask the model."""
+"""Starts a job and follows it to its end: estimate, confirmation, creation, progress, and how to query the
+model."""
 
 import sys
 import uuid
@@ -37,7 +38,7 @@ def confirm(training_file: str) -> None:
 
 
 def create(api: Api, output: Output, body: dict[str, Any]) -> dict[str, Any]:
-    """Creates the job, once, however often the connection breaks."""
+    """Creates the job only once, however often the connection breaks."""
     key = f"tunery-{uuid.uuid4()}"
     job: dict[str, Any] = retried(
         lambda: api.post("/fine_tuning/jobs", body, idempotency_key=key), within_seconds=_CREATING_SECONDS
@@ -47,7 +48,7 @@ def create(api: Api, output: Output, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def finish(api: Api, output: Output, job: dict[str, Any], *, detach: bool) -> None:
-    """Follows the job, and prints the name of its model; or with `detach`, prints the job's id. Raises
+    """Follows the job and prints the name of its model; with `detach`, prints only the job's id. Raises
     CommandFailed unless the job succeeds."""
     if detach:
         output.done(job, job["id"])

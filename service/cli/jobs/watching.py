@@ -20,15 +20,15 @@ _MARKS = {"info": "", "warn": "warning: ", "error": "error: "}
 
 
 def watch(api: Api, job_id: str) -> dict[str, Any]:
-    """Shows the job's events on stderr until it has ended, and returns it. On a terminal, steps are one line
-    that changes; elsewhere, a line for every twentieth of the training.
+    """Shows the job's events on stderr until the job has ended, and returns the job. On a terminal, steps
+    share one line that changes; elsewhere, there is a line for every twentieth of the training.
 
-    Raises CommandFailed: Ctrl-C, with how to follow the job again."""
+    Raises CommandFailed on Ctrl-C, saying how to follow the job again."""
     try:
         with _screen() as screen:
             for event in follow(api, job_id, on_trouble=screen.trouble):
                 screen.show(event)
-        # It has ended: to be told how is worth as long a wait as its events are.
+        # The job has ended: its result is worth as long a wait as its events.
         job: dict[str, Any] = retried(
             lambda: api.get(f"/fine_tuning/jobs/{job_id}"), within_seconds=float("inf")
         )
@@ -90,7 +90,7 @@ class _Lines:
             print(live_line(self._progress, 200), file=sys.stderr, flush=True)
 
     def trouble(self, reason: str | None) -> None:
-        """A broken connection is nothing to write down: it comes back, or Ctrl-C ends it."""
+        """Does nothing: a broken connection is restored, or Ctrl-C ends the command."""
 
 
 class _Screen:
@@ -117,7 +117,7 @@ class _Screen:
         self._live.update(Text.assemble(self._line(), (note, "dim")))
 
     def end(self) -> None:
-        """Leaves the last step where it is."""
+        """Keeps the last step on the screen."""
         self._live.update(self._line() if self._progress.losses else Text(""))
 
     def _line(self) -> Text:

@@ -1,4 +1,4 @@
-"""Answers of one or several models to the same conversation, as they are written."""
+"""Prints the answers of one or several models to the same conversation while they are written."""
 
 import sys
 from collections.abc import Iterator
@@ -30,22 +30,22 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of what a model writes: of its answer, or of the reasoning before it."""
+    """A piece of a model's output: of its answer, or of the reasoning before it."""
 
     text: str
     is_reasoning: bool = False
 
 
 def answers_at_once(api: Api, request: ChatRequest, messages: Messages) -> list[dict[str, Any]]:
-    """Returns the API's whole answers, in the order of the models."""
+    """Returns the API's complete answers, in the order of the models."""
     bodies = [{"model": model, "messages": messages, **request.options} for model in request.models]
     return [api.http.json("POST", _PATH, json=body, timeout=_SECONDS) for body in bodies]
 
 
 def streamed_answers(api: Api, request: ChatRequest, messages: Messages) -> list[str]:
-    """Prints the answers as they are written, on a terminal side by side, elsewhere one after the other.
-    Reasoning is dimmed, above an answer side by side and otherwise on stderr. Returns the answers, without
-    reasoning, in the order of the models."""
+    """Prints the answers as they are written: side by side on a terminal, otherwise one after the other.
+    Reasoning is dimmed above the answer side by side, and otherwise goes to stderr. Returns the answers,
+    without reasoning, in the order of the models."""
     if len(request.models) == 1:
         return [_printed(stream(api, request, request.models[0], messages))]
     if sys.stdout.isatty():
@@ -58,7 +58,7 @@ def streamed_answers(api: Api, request: ChatRequest, messages: Messages) -> list
 
 
 def stream(api: Api, request: ChatRequest, model: str, messages: Messages) -> Iterator[Piece]:
-    """Yields an answer's reasoning and text. Raises CommandFailed, also for an error in the middle."""
+    """Yields an answer's reasoning and text. Raises CommandFailed, also for an error in the middle of it."""
     body = {"model": model, "messages": messages, **request.options, "stream": True}
     for event in api.http.events("POST", _PATH, json=body, timeout=_SECONDS):
         for choice in event.data.get("choices") or ():
@@ -125,5 +125,5 @@ def _joined(pieces: list[Piece], *, is_reasoning: bool) -> str:
 
 
 def _shown(text: str) -> str:
-    """Removes what would move the terminal's cursor: a model may say anything."""
+    """Removes characters that would move the terminal's cursor: a model may write anything."""
     return "".join(one if one.isprintable() or one in "\n\t" else "�" for one in text)

@@ -1,4 +1,4 @@
-"""`tunery chat`: asks a model, once or in a conversation, also beside its base."""
+"""`tunery chat`: chats with a model, once or in a conversation, optionally beside its base."""
 
 import sys
 from collections.abc import Callable
@@ -78,7 +78,7 @@ def _typed(read: Callable[[], str]) -> str:
 
 
 def _models(api: Api, output: Output, given: str, is_compared: bool) -> list[str]:
-    """The model, after its base if both are asked."""
+    """The model; preceded by its base if both are compared."""
     name = _model_of_job(api, output, given) if given.startswith(JOB) else given
     model = find_model(api, name)
     base = model["tunery"]["base"]
@@ -139,7 +139,7 @@ def _converse(api: Api, request: ChatRequest, history: list[dict[str, Any]]) -> 
 
 
 def _turn(api: Api, request: ChatRequest, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the conversation with the answer; without the question if there is none."""
+    """Returns the conversation with the answer added; without the question if there was no answer."""
     try:
         said = streamed_answers(api, request, messages)[-1]
     except CommandFailed as error:

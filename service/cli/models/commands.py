@@ -195,7 +195,7 @@ def import_model(
         while imported["status"] == "validating":
             imported = next_state(api, f"/models/import/{imported['id']}")
     finally:
-        # The model has files of its own.
+        # The model has its own files.
         for file in files:
             _discard(api, file)
     if imported["error"] is not None:
@@ -212,7 +212,7 @@ def _downloaded(
     *,
     replaces: bool = False,
 ) -> tuple[dict[str, Any], Path]:
-    """Returns what the API says of the weights, and the folder that has them."""
+    """Returns the API's description of the weights, and the folder that contains them."""
     path = f"/models/{quoted(model)}/weights"
     weights, query = model_answer(api, model, "/weights"), {}
     if format is not None and not (format == "merged" and weights["form"] == "full"):

@@ -1,4 +1,4 @@
-"""Downloads a folder of files, each of which continues where an earlier download stopped."""
+"""Downloads a folder of files. Each file continues where an earlier download stopped."""
 
 import hashlib
 import re
@@ -13,11 +13,11 @@ from service.cli.progress import bars
 from service.cli.remote import Api
 
 _TRIES = 5
-"""How often a connection may break in succession without a byte in between."""
+"""How often in a row a connection may break without receiving a byte."""
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _Advance = Callable[[int], None]
-"""Takes how many bytes have arrived."""
+"""Called with the number of bytes that have arrived."""
 
 
 def download_folder(
@@ -29,9 +29,10 @@ def download_folder(
     replaces: bool = False,
     **query: str | None,
 ) -> None:
-    """Downloads the files, which have `filename`, `bytes` and `sha256`, from below `path`. A file that is
-    already there is not downloaded again. Raises CommandFailed if one arrives with another SHA-256, and
-    before anything is downloaded if a name is taken by other content, unless the download `replaces` it."""
+    """Downloads the files, which have `filename`, `bytes` and `sha256`, from below `path`. An existing file
+    is not downloaded again. Raises CommandFailed if a file arrives with another SHA-256. Also raises it,
+    before anything is downloaded, if a file of the same name has other content, unless the download
+    `replaces` it."""
     chosen = {name: value for name, value in query.items() if value is not None}
     ending = f"?{urlencode(chosen)}" if chosen else ""
     _check_names(files)
@@ -64,7 +65,7 @@ def _writing_to(folder: Path) -> Iterator[None]:
 
 
 def _check_names(files: Sequence[dict[str, Any]]) -> None:
-    """What the server says becomes paths on this machine."""
+    """Checks the names, because the server's file names become paths on this machine."""
     for file in files:
         if not _NAME.fullmatch(file["filename"]):
             raise CommandFailed(f"The server names a file {file['filename']!r}, which is not a plain name.")
@@ -77,7 +78,7 @@ def _is_there(file: dict[str, Any], target: Path) -> bool:
 
 
 def _download(api: Api, path: str, file: dict[str, Any], target: Path, advance: _Advance) -> None:
-    # Another model's file of the same name is not what this one goes on from.
+    # A partial file of another model with the same name must not be continued.
     part = target.with_name(f"{target.name}.{file['sha256'][:16]}.part")
     if part.is_file() and part.stat().st_size > file["bytes"]:
         part.unlink()
@@ -102,8 +103,8 @@ def _download(api: Api, path: str, file: dict[str, Any], target: Path, advance: 
 
 
 def _continue(api: Api, path: str, file: dict[str, Any], part: Path, advance: _Advance) -> None:
-    """Appends what is missing. Starts again if the server has other bytes now. Raises CommandFailed if it
-    sends more than it has announced."""
+    """Appends the missing bytes. Starts again if the server has other bytes now. Raises CommandFailed if the
+    server sends more than it has announced."""
     start = part.stat().st_size if part.is_file() else 0
     headers = {"accept-encoding": "identity"}
     if start:

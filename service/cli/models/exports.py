@@ -1,4 +1,4 @@
-"""Waits for the export of a model, and shows how far it is."""
+"""Waits for the export of a model, and shows its progress."""
 
 from typing import Any, Literal
 
@@ -12,8 +12,8 @@ Quantization = Literal["f16", "bf16", "q8_0"]
 
 
 def export_model(api: Api, path: str, format: Format, quantization: Quantization | None) -> dict[str, Any]:
-    """Makes the export with a POST to `path`, unless it exists, and returns it once it has succeeded. Raises
-    CommandFailed if it fails. Interrupted, it goes on by itself."""
+    """Creates the export with a POST to `path`, unless it exists, and returns it once it has succeeded.
+    Raises CommandFailed if it fails. If interrupted, the export continues on the server."""
     body = {"format": format, "quantization": quantization}
     export: dict[str, Any] = api.post(
         path, {name: value for name, value in body.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Puts a folder with a model into a repository of the Hugging Face Hub."""
+"""Uploads a folder with a model to a repository of the Hugging Face Hub."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ _EXIT_CODES = {401: AUTH, 403: AUTH, 404: NOT_FOUND}
 
 
 def push_folder(folder: Path, repository: str, *, is_public: bool, message: str) -> str:
-    """Creates the repository if it is not there, and returns the address of the new commit. The token is that
-    of `HF_TOKEN` or of `hf auth login`. Raises CommandFailed, also for a repository that is public already
-    unless `is_public`."""
+    """Creates the repository if it does not exist, and returns the address of the new commit. The token comes
+    from `HF_TOKEN` or `hf auth login`. Raises CommandFailed, also if the repository is already public and
+    `is_public` is false."""
     try:
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError

@@ -1,4 +1,4 @@
-"""Asks again and again what has become of something that the server makes."""
+"""Polls the state of something that the server is making."""
 
 import time
 from typing import Any
@@ -8,11 +8,11 @@ from service.cli.remote import Api
 
 _POLL_SECONDS = 1.0
 _AWAY_SECONDS = 300.0
-"""How long the server may be away."""
+"""How long the server may be unreachable."""
 
 
 def next_state(api: Api, path: str) -> dict[str, Any]:
-    """What is at the path a second from now, or once the server is there again."""
+    """Returns the object at the path after a second, or once the server is reachable again."""
     time.sleep(_POLL_SECONDS)
     found: dict[str, Any] = retried(lambda: api.get(path), within_seconds=_AWAY_SECONDS)
     return found

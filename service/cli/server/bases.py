@@ -109,10 +109,10 @@ def add(
     with _reported_errors():
         path = catalogue or catalogue_path(data)
         found = _source(source)
-        # Enough to read its configuration with.
+        # This is enough to read its configuration.
         bare = BaseSpec(alias=alias_of(found), source=found, context_length=1, learning_rates={})
         if is_encoder(read_config(tokenizer_folder(bare))):
-            # Most encoders have no causal model that their weights could be checked with.
+            # Most encoders have no causal model with which their weights could be checked.
             bare = bare.model_copy(update={"architecture": "encoder"})
         _check_usable(bare)
         parameters = sum(math.prod(shape) for shape in base_layers(bare).shapes.values())
@@ -227,7 +227,7 @@ def verify(
 
 
 def _verdict(spec: BaseSpec, changed: Sequence[str], known: int, *, unread: int) -> str:
-    """`known` files have a digest to compare with."""
+    """`known` is the number of files with a digest to compare with."""
     parts = [f"{len(changed)} changed ({', '.join(changed)})"] if changed else []
     parts += [f"{known - len(changed)} unchanged"] if known > len(changed) else []
     parts += [f"{unread} read for the first time, so there is nothing to compare with"] if unread else []
@@ -235,7 +235,7 @@ def _verdict(spec: BaseSpec, changed: Sequence[str], known: int, *, unread: int)
 
 
 def _planned_context(spec: BaseSpec, pools: Sequence[ServingPool], options: ServingOptions) -> int | None:
-    """None if the base is not on this machine, or no device has room for it."""
+    """None if the base is not on this machine, or if no device has room for it."""
     if (config := config_here(spec)) is None:
         return None
     plan = _planned_serving(spec, config, pools, options)["plan"]
@@ -298,13 +298,13 @@ def _details(plan: Mapping[str, Any]) -> str:
 
 
 def _path(data: Path, catalogue: Path | None) -> Path:
-    """A data folder that has no catalogue yet offers what the packaged one has."""
+    """Path of the catalogue. A data folder without a catalogue offers the packaged one."""
     path = catalogue_path(data)
     return catalogue or (path if path.exists() or "TUNERY_CATALOGUE" in os.environ else PACKAGED_CATALOGUE)
 
 
 def _check_usable(spec: BaseSpec) -> None:
-    """Raises InvalidConfiguration if jobs and requests would find that the model cannot be used."""
+    """Raises InvalidConfiguration if jobs and requests could not use the model."""
     # Imported here because they import transformers, which takes seconds.
     from cluster.bases.fit import why_unusable
     from cluster.bases.pretrained import read_config as read_transformers_config
@@ -314,7 +314,7 @@ def _check_usable(spec: BaseSpec) -> None:
     stored_tensors(spec, folder)
     read_transformers_config(folder)
     read_tokenizer(folder)
-    # The service's own image has no torch; there, a job's validation finds what is wrong.
+    # The service's own image has no torch; there, a job's validation finds the problem.
     if find_spec("torch") is not None and (problem := why_unusable(spec, folder)):
         raise InvalidConfiguration(f"The model cannot be used: {problem}.")
 
@@ -356,8 +356,8 @@ def _described(spec: BaseSpec) -> dict[str, Any]:
 
 @contextmanager
 def _listed(output: Output) -> Iterator[Callable[[Item, str], None]]:
-    """Yields what reports one model: its sentence at once, or as JSON all in one list, also if an error ends
-    it."""
+    """Yields a function that reports one model: as a sentence at once, or as JSON in one list at the end,
+    even if an error ends the command."""
     items: list[Item] = []
 
     def show(item: Item, sentence: str) -> None:

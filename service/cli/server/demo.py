@@ -37,7 +37,7 @@ _BUSY_SECONDS = 120.0
 
 
 class DemoFailed(RuntimeError):
-    """The message says which part failed, and where its log is."""
+    """The message says which part failed and where its log is."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Question:
 
 
 def run_demo(folder: Path | None) -> None:
-    """Starts Tunery, fine-tunes, compares both models' answers, and stops Tunery. Leaves no process behind.
+    """Starts Tunery, fine-tunes, compares both models' answers, and stops Tunery. Leaves no processes behind.
     Raises DemoFailed."""
     console = Console(highlight=False)
     started = time.monotonic()
-    # As an exception, SIGTERM also ends the processes that were started.
+    # Converted to an exception, SIGTERM also ends the processes that were started.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with _folder(folder) as data, _tunery(data, console) as api:
         questions = _questions()
@@ -66,7 +66,7 @@ def run_demo(folder: Path | None) -> None:
 
 
 def tune(api: Api, console: Console, *, base: str = BASE) -> dict[str, Any]:
-    """Returns the job, once it has succeeded. Raises DemoFailed."""
+    """Fine-tunes and returns the job once it has succeeded. Raises DemoFailed."""
     uploaded, held_out = _upload(api, "train"), _upload(api, "heldout")
     job = api.post(
         "/fine_tuning/jobs",

@@ -1,4 +1,5 @@
-"""`tunery doctor`: what is wrong between this machine and a model's answer, one plain verdict at a time."""
+"""`tunery doctor`: diagnoses problems between this machine and a model's answer, one clear verdict at a
+time."""
 
 import time
 import uuid
@@ -19,7 +20,7 @@ from service.cli.remote import Api
 app = typer.Typer()
 
 _SKEW_SECONDS = 30.0
-"""More lets signatures of webhooks fail, and makes times hard to compare."""
+"""With a larger difference, signatures of webhooks fail, and times are hard to compare."""
 _COLUMNS: Columns = {"VERDICT": "verdict", "CHECK": "check", "FOUND": "found"}
 _EXAMPLES = 12
 
@@ -98,7 +99,7 @@ def _version(api: Api) -> Finding:
 
 def _parts(api: Api) -> Iterator[Finding]:
     """The server's components: database, storage, serving, scheduler."""
-    # A component that fails makes the answer a 503, which has the same form.
+    # If a component fails, the response is a 503 in the same format.
     response = api.http.ask("GET", f"{api.root}/readyz", timeout=30)
     try:
         parts = response.json()["parts"].items()
@@ -118,7 +119,8 @@ def _key(api: Api) -> Finding:
 
 
 def _scopes(api: Api) -> Finding:
-    """Asks for what is refused in any case, but first for want of a scope: no request has an effect."""
+    """Sends requests that are refused in any case, but first for a missing scope: none of them has an
+    effect."""
     probes: dict[str, tuple[str, str, dict[str, Any]]] = {
         "read": ("GET", "/fine_tuning/jobs", {"params": {"limit": 1}}),
         "write": ("POST", "/fine_tuning/jobs", {"json": {}}),
@@ -148,7 +150,7 @@ def _models(api: Api) -> Iterator[Finding]:
 
 
 def _pools(api: Api) -> str | None:
-    """The devices that jobs may have. None unless the key is an admin key, which may see them."""
+    """The devices that jobs may have. None unless the key is an admin key, because only that may see them."""
     try:
         pools = api.get("/organization/pools")["data"]
     except CommandFailed:
@@ -162,7 +164,7 @@ def _pool(pool: dict[str, Any]) -> str:
 
 
 def _devices_of_last_job(api: Api) -> str | None:
-    """As far as the last jobs tell."""
+    """The devices, as far as the latest jobs show them."""
     try:
         jobs = api.get("/fine_tuning/jobs", limit=20)["data"]
     except CommandFailed:
@@ -172,7 +174,7 @@ def _devices_of_last_job(api: Api) -> str | None:
 
 
 def _job(api: Api, model: str | None) -> Finding:
-    """Trains on twelve lines, asks the model, and deletes what it made."""
+    """Trains on twelve lines, queries the model, and deletes everything it created."""
     began = time.monotonic()
     base = model or _first_base(api)
     row = b'{"messages": [{"role": "user", "content": "ping"}, {"role": "assistant", "content": "pong"}]}\n'

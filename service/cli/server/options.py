@@ -1,4 +1,4 @@
-"""Options of commands that work on an installation itself, and not through its API."""
+"""Options of commands that work on an installation directly instead of through its API."""
 
 from pathlib import Path
 from typing import Annotated

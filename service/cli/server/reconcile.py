@@ -1,4 +1,4 @@
-"""`tunery reconcile`: the database against the storage and Ray."""
+"""`tunery reconcile`: compares the database with the storage and with Ray."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`tunery reencrypt`: what storage has, with the keys that the projects have now."""
+"""`tunery reencrypt`: re-encrypts stored objects with the projects' current keys."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`tunery restore`: an installation from a backup."""
+"""`tunery restore`: restores an installation from a backup."""
 
 from pathlib import Path
 from typing import Annotated

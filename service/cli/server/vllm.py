@@ -1,4 +1,4 @@
-"""`tunery vllm`: the environment in which vLLM serves models on this machine's GPUs."""
+"""`tunery vllm`: creates the environment in which vLLM serves models on this machine's GPUs."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,5 @@
-"""Writes a file in another format as a training file, of which every row passes the server's own check."""
+"""Converts a file in another format into a training file, every row of which passes the server's own
+check."""
 
 import json
 from collections import Counter
@@ -18,13 +19,13 @@ from service.cli.files.conversion.records import Record, read_records
 
 @dataclass
 class Conversion:
-    """What came of a file."""
+    """The result of converting a file."""
 
     n_rows: int = 0
     format: DatasetFormat | None = None
     """Format of the rows that were written."""
     formats: Counter[str] = field(default_factory=Counter)
-    """How many records were of each format."""
+    """Number of records of each format."""
     refused: list[tuple[int, str]] = field(default_factory=list)
     """Records that were left out, by line, each with `code message`."""
 
@@ -39,9 +40,9 @@ def converted_lines(
 ) -> Iterator[bytes]:
     """Yields the rows of a training file, and counts them in `found`.
 
-    `format` is one of FORMATS; if None, each record's keys say it. `columns` names the record's key for a key
-    of its format, and `system` is an instruction for rows that have none. Raises CommandFailed if the file
-    cannot be read at all."""
+    `format` is one of FORMATS; if it is None, the format is recognized by each record's keys. `columns` maps
+    keys of the format to keys of the record, and `system` is an instruction for rows that have none. Raises
+    CommandFailed if the file cannot be read at all."""
     for record in read_records(source):
         try:
             yield _line(record, found, format, columns, system)

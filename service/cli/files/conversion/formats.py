@@ -1,4 +1,4 @@
-"""The formats that are converted: how each is recognized by its keys, and what its records become."""
+"""The formats that can be converted: how their keys identify them, and how their records are converted."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _ROW_KEYS = ("tools", "functions", "parallel_tool_calls")
 class Format(NamedTuple):
     name: str
     keys: tuple[frozenset[str], ...]
-    """A record that has all keys of one of these sets is of the format."""
+    """A record is of this format if it has all keys of one of these sets."""
     convert: Callable[[Row], Row]
     """Raises NotConvertible."""
 
@@ -46,8 +46,8 @@ def _sharegpt(record: Row) -> Row:
 
 
 def _check_roles(given: Any, turns: list[Message]) -> None:
-    """Where the roles are exchanged, the model would learn to ask. A conversation of which only the end is
-    missing begins with the user, and one of which only the beginning is missing ends with the assistant."""
+    """Checks that the roles are not exchanged: the model would then learn to ask. A conversation that lacks
+    only its end begins with the user, and one that lacks only its beginning ends with the assistant."""
     spoken = [place for place, turn in enumerate(turns) if turn["role"] not in ("system", "developer")]
     if not spoken or (turns[spoken[0]]["role"], turns[spoken[-1]]["role"]) != ("assistant", "user"):
         return
@@ -99,7 +99,7 @@ def _question_and_answer(record: Row) -> Row:
     for asked, said in _QUESTIONS:
         if lower.get(asked) is not None and lower.get(said) is not None:
             answers = lower[said]
-            # SQuAD's form.
+            # The format of SQuAD.
             if isinstance(answers, dict) and isinstance(answers.get("text"), list):
                 answers = answers["text"][0] if answers["text"] else ""
             context = lower.get("context")
@@ -198,7 +198,7 @@ def _turns(given: Any) -> list[Message]:
 
 
 def _shared(one: list[Message], other: list[Message]) -> list[Message]:
-    """What both begin with, but the last message of the shorter one."""
+    """The messages with which both begin, except the last message of the shorter one."""
     length = 0
     while length < min(len(one), len(other)) - 1 and one[length] == other[length]:
         length += 1
@@ -206,7 +206,7 @@ def _shared(one: list[Message], other: list[Message]) -> list[Message]:
 
 
 def _after(prompt: list[Message], turns: list[Message]) -> list[Message]:
-    """Some data sets repeat the prompt in both answers."""
+    """Removes the prompt, which some data sets repeat in both answers."""
     return turns[len(prompt) :] if turns[: len(prompt)] == prompt else turns
 
 

@@ -1,4 +1,4 @@
-"""Messages of other formats as OpenAI's."""
+"""Converts messages of other formats to OpenAI's."""
 
 import ast
 import json
@@ -17,7 +17,7 @@ _LOOKS_LIKE_MESSAGES = re.compile(
 
 
 class NotConvertible(ValueError):
-    """The end of a sentence that begins with the record."""
+    """The message is the end of a sentence that begins with the record."""
 
 
 def as_messages(given: Any) -> list[Message]:
@@ -75,7 +75,7 @@ def read_list(given: Any) -> Any:
 
 
 def role_name(message: dict[str, Any]) -> Any:
-    """As the format has it."""
+    """The role's name in the source format."""
     return message.get("role", message.get("from", message.get("speaker")))
 
 

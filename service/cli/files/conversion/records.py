@@ -1,5 +1,5 @@
-"""Reads the records of a file, whatever it is written in: JSON Lines, one JSON document, CSV, TSV, Parquet, a
-folder that Hugging Face's `datasets` saved, each also compressed with gzip where that is usual."""
+"""Reads the records of a file in any of these formats: JSON Lines, one JSON document, CSV, TSV, Parquet, or a
+folder that Hugging Face's `datasets` saved; also compressed with gzip where that is usual."""
 
 import csv
 import gzip
@@ -17,23 +17,23 @@ _TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _LISTS = ("rows", "data", "examples", "train", "instances", "items")
 """Keys of a JSON document whose value is its list of records."""
 _MAX_LINE_CHARACTERS = 4 * MAX_LINE_BYTES
-"""A record may be larger than its row: it can have escapes and columns that the row has not."""
+"""A record may be larger than its row, because it may have escapes and columns that the row does not have."""
 MAX_DOCUMENT_CHARACTERS = 1024**3
-"""Characters of one JSON value that is a whole file, unpacked."""
+"""Maximum number of characters of a file that is a single JSON value, after decompression."""
 _CHUNK_CHARACTERS = 1024**2
 _UNREADABLE = (ValueError, RecursionError, OSError, EOFError, zlib.error, csv.Error)
-"""What JSON, gzip, csv, pyarrow and datasets raise for files that are not theirs."""
+"""Errors that JSON, gzip, csv, pyarrow and datasets raise for files in another format."""
 
 
 class Record(NamedTuple):
     line: int
-    """Where the record begins, from 1; its number, where there are no lines."""
+    """Line on which the record begins, from 1; the record's number if the format has no lines."""
     value: dict[str, Any]
 
 
 def read_records(path: Path, *, max_document_characters: int = MAX_DOCUMENT_CHARACTERS) -> Iterator[Record]:
-    """Yields the records in their order. Raises CommandFailed if the file cannot be read so, or a line or a
-    document is too large for memory, which a small packed file can hide."""
+    """Yields the records in their order. Raises CommandFailed if the file cannot be read in this format, or
+    if a line or a document is too large for memory, which a small compressed file can hide."""
     try:
         yield from _records(path, max_document_characters)
     except UnicodeDecodeError as error:
@@ -87,7 +87,7 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
 def _is_document(text: io.TextIOWrapper) -> bool:
     """Whether the file is one JSON value: an array, or an object over several lines or of a known shape."""
     head = text.readline(_MAX_LINE_CHARACTERS)
-    # What follows a line that was cut is no second line.
+    # What follows a line that was cut is not a second line.
     second = text.readline(_MAX_LINE_CHARACTERS).strip() if head.endswith(("\n", "\r")) else ""
     head = head.strip()
     text.seek(0)

@@ -1,4 +1,4 @@
-"""Writes a new file, which is there only once it is whole."""
+"""Writes a new file, which appears only once it is complete."""
 
 import os
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from service.cli.failures import CommandFailed
 
 
 def write_new(target: Path, lines: Iterable[bytes], *, source: Path) -> int:
-    """Returns how many lines were written. Raises CommandFailed rather than replace a file, and if it
+    """Returns the number of lines that were written. Raises CommandFailed if the file exists already or
     cannot be written."""
     if target.exists():
         raise CommandFailed(

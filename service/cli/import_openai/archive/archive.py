@@ -1,4 +1,4 @@
-"""A folder with what an account holds, in plain files that need no program of ours:
+"""An archive folder with the contents of an account, in plain files that can be read without Tunery:
 
     archive.json             where it is from
     models.json              the list of models
@@ -10,8 +10,8 @@
     harvests/….jsonl         answers of a model
     plan.json, comparisons/, reports/
 
-A file is there only when it is whole, so an interrupted run continues with what is not there. Ids become
-names of files only if `is_id` says so; names that people gave never do."""
+A file appears only once it is complete, so an interrupted run continues with the missing files. Ids become
+file names only if `is_id` allows it; names given by people never do."""
 
 import json
 import os
@@ -26,13 +26,13 @@ from service.cli.failures import USAGE, CommandFailed
 Kind = Literal["jobs", "events", "checkpoints", "files", "contents", "harvests", "comparisons", "reports"]
 FORMAT = 1
 ENDED = frozenset({"succeeded", "failed", "cancelled", "canceled"})
-"""Statuses after which a job changes no more. Azure has the second spelling."""
+"""Final statuses of jobs. Azure uses the second spelling of "cancelled"."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _CONTENT_SUFFIXES = (".jsonl", ".csv")
 
 
 def is_id(value: object) -> bool:
-    """Whether it is a string that is safe as the name of a file."""
+    """Whether the value is a string that is safe as a file name."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
@@ -42,10 +42,10 @@ class Archive:
 
     @classmethod
     def create(cls, folder: Path) -> "Archive":
-        """Opens it, after making it if need be."""
+        """Opens the archive, after creating it if necessary."""
         archive = cls(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        # Training data is nobody else's business.
+        # Training data is private to the user.
         folder.chmod(0o700)
         for kind in get_args(Kind):
             (folder / kind).mkdir(exist_ok=True)
@@ -53,7 +53,7 @@ class Archive:
 
     @classmethod
     def open(cls, folder: Path) -> "Archive":
-        """Raises CommandFailed if there is none."""
+        """Raises CommandFailed if there is no archive."""
         if not (folder / "jobs").is_dir():
             raise CommandFailed(
                 f"{folder} is not an archive. `tunery import-openai fetch` makes one; --archive names "
@@ -67,14 +67,13 @@ class Archive:
         return self.folder / kind / f"{id}{suffix}"
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Oldest first."""
+        """The jobs, oldest first."""
         saved = [read_object(path) for path in sorted((self.folder / "jobs").glob("*.json"))]
         found = [job for job in saved if is_id(job.get("id"))]
         return sorted(found, key=lambda job: (_number(job.get("created_at")), str(job.get("id"))))
 
     def save_job(self, job: Mapping[str, Any]) -> None:
-        """Saves a job, and forgets its events and checkpoints if they may have changed since they were
-        saved."""
+        """Saves a job, and deletes its saved events and checkpoints if they may have changed since."""
         path = self.path("jobs", job["id"], ".json")
         status = job.get("status")
         has_ended = isinstance(status, str) and status in ENDED
@@ -95,7 +94,7 @@ class Archive:
         return next((path for path in paths if path.exists()), None)
 
     def is_settled(self, id: str) -> bool:
-        """Whether the file's content is there, or is known to be gone."""
+        """Whether the file's content is in the archive, or is known to be gone."""
         return self.content(id) is not None or self.path("contents", id, ".missing.json").exists()
 
 
@@ -151,18 +150,18 @@ def write_lines(path: Path, items: Iterable[Mapping[str, Any]]) -> None:
 
 
 def encoded_line(item: Mapping[str, Any]) -> bytes:
-    """A line of JSONL. Halves of characters, which JSON can have, are kept as they are."""
+    """A line of JSONL. Lone surrogates, which JSON can contain, are kept."""
     return f"{json.dumps(item, ensure_ascii=False)}\n".encode("utf-8", "surrogatepass")
 
 
 def flush() -> None:
-    """Waits until what was written would outlive a power failure."""
+    """Waits until written data would survive a power failure."""
     os.sync()
 
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """Yields a path to write to, which becomes `path` once all of it is written. Only `flush` waits for the
+    """Yields a path to write to, which becomes `path` once everything is written. Only `flush` waits for the
     disk: to do so file by file took four times as long as everything else of 2,000 jobs."""
     part = path.with_name(f"{path.name}.part")
     try:
@@ -173,5 +172,5 @@ def written(path: Path) -> Iterator[Path]:
 
 
 def _number(value: object) -> float:
-    # Larger whole numbers than a float holds are JSON, too.
+    # JSON allows whole numbers that are larger than a float can hold.
     return float(value) if isinstance(value, int | float) and abs(value) < 2**63 else 0.0

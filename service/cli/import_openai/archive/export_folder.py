@@ -1,4 +1,5 @@
-"""An export folder: whatever somebody saved of an account by hand or with a script, or another archive.
+"""Reads an export folder: anything that was saved from an account by hand or with a script, or another
+archive.
 
 Every .json and .jsonl file below it is searched for OpenAI's objects, alone, in arrays or in list pages. The
 contents of files are found by their ids in the names, such as `file-AbC123.jsonl`."""
@@ -31,7 +32,7 @@ _Objects = dict[str, dict[str, Any]]
 
 
 def read_export(folder: Path, archive: Archive) -> Fetched:
-    """Copies what is found into the archive. What cannot be read is named in the result's problems."""
+    """Copies what is found into the archive. Unreadable files are listed in the result's problems."""
     write_json(archive.folder / "archive.json", {"format": FORMAT, "source": str(folder.absolute())})
     jobs: _Objects = {}
     files: _Objects = {}
@@ -63,7 +64,7 @@ def read_export(folder: Path, archive: Archive) -> Fetched:
         archive.save_job(job)
     for id, file in files.items():
         write_json(archive.path("files", id, ".json"), file)
-    # A job without any here may have some in the archive, or at the account.
+    # A job without events here may have some in the archive, or at the account.
     for (kind, id), listed in parts.items():
         if id in jobs:
             items = sorted(listed.values(), key=lambda item: str(item.get("created_at")))
@@ -115,7 +116,7 @@ def _unpacked(found: Any) -> Iterator[dict[str, Any]]:
 
 
 def _job_of(path: Path) -> str | None:
-    """Events do not say which job is theirs; the name of their file or folder does."""
+    """The job's id, from the name of the file or folder: the events themselves do not contain it."""
     for name in (path.stem, *(parent.name for parent in path.parents)):
         if named := _JOB_ID.search(name):
             return named[0]

@@ -1,4 +1,5 @@
-"""Brings what an account holds into an archive: each thing once, however often the command is interrupted."""
+"""Fetches the contents of an account into an archive, each item only once, even if the command is
+interrupted."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from service.cli.progress import bar
 
 _PURPOSES = ("fine-tune", "fine-tune-results")
 _GONE = frozenset({404, 410})
-"""Answers for a file that will not be had later either, because it was deleted."""
+"""Statuses of a file that is permanently unavailable, because it was deleted."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class Fetched:
     missing: int
     """Files whose content is gone."""
     problems: Sequence[str]
-    """What could not be fetched, and may be when the command is run again."""
+    """Items that could not be fetched, but may be when the command is run again."""
 
 
 def fetch(source: Source, archive: Archive, *, workers: int, remark: Callable[[str], None]) -> Fetched:
-    """What the archive has of other projects stays as it is. Raises CommandFailed if the lists cannot be read
-    or the key is refused."""
+    """Leaves the archive's items of other projects as they are. Raises CommandFailed if the lists cannot be
+    read or the key is refused."""
     about = {"format": FORMAT, "source": source.account.base_url, "query": dict(source.account.query)}
     write_json(archive.folder / "archive.json", about)
     listed = set()
@@ -49,7 +50,7 @@ def fetch(source: Source, archive: Archive, *, workers: int, remark: Callable[[s
         else:
             remark(f"A job is left out, because its id is invalid: {str(job.get('id'))[:80]}")
     remark(f"{len(listed):,} jobs.")
-    # The key of one project finds nothing of another's, which is not to be taken for gone.
+    # A project's key does not find the items of another project; they must not be taken for gone.
     jobs = [job for job in archive.jobs() if job["id"] in listed]
     purposes = _files(source, archive, jobs)
     try:
@@ -98,7 +99,7 @@ def _fetch_part(source: Source, archive: Archive, kind: Kind, job: str) -> None:
         if error.status != 404:
             raise
         items = []
-    # Newest first, and an event that comes meanwhile moves the pages.
+    # Newest first: an event that arrives meanwhile shifts the pages.
     unique = {str(item.get("id", number)): item for number, item in enumerate(items)}
     write_lines(archive.path(kind, job, ".jsonl"), reversed(unique.values()))
 
@@ -125,7 +126,7 @@ def _fetch_file(source: Source, archive: Archive, id: str, suffix: str) -> None:
 
 
 def _run(source: Source, tasks: Sequence[_Task], workers: int) -> list[str]:
-    """Returns what went wrong. Raises CommandFailed if the key is refused."""
+    """Runs the tasks and returns their problems. Raises CommandFailed if the key is refused."""
     problems: list[str] = []
     with bar("Fetching", len(tasks)) as shown:
 

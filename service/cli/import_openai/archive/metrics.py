@@ -1,4 +1,4 @@
-"""What an old job measured: its result file, plain or base64, and its last checkpoint."""
+"""Reads the metrics of an old job: from its result file, plain or base64, and from its last checkpoint."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ _SHOWN = (
 
 
 def old_metrics(archive: Archive, job: Mapping[str, Any]) -> dict[str, float]:
-    """The last value of each metric that the job has, by its name in the API, with the last `step`."""
+    """The last value of each of the job's metrics, by its name in the API, with the last `step`."""
     found: dict[str, float] = {}
     for id in result_files(job):
         path = archive.content(id)
@@ -32,8 +32,8 @@ def old_metrics(archive: Archive, job: Mapping[str, Any]) -> dict[str, float]:
 
 
 def last_metrics(content: bytes) -> dict[str, float]:
-    """The last value in each column of a result file. Columns that are not known, and values that are no
-    numbers, are left out."""
+    """The last value in each column of a result file. Unknown columns, and values that are not numbers, are
+    left out."""
     found: dict[str, float] = {}
     text = decoded(content).decode("utf-8-sig", "replace")
     try:

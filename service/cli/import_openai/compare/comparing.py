@@ -1,4 +1,5 @@
-"""Asks a replacement what the old model was asked, and grades its answers against the old ones."""
+"""Sends a replacement the requests that the old model received, and grades its answers against the old
+ones."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,30 +19,31 @@ _PAIRS = ("with_old", "old_with_reference", "new_with_reference")
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two sets of texts agree, on average."""
+    """How well two sets of texts agree, on average."""
 
     n: int
     exact: float
-    """The share of texts that are the same."""
+    """The share of texts that are identical."""
     similarity: float
 
 
 @dataclass(frozen=True)
 class Compared:
     model: str
-    """The replacement."""
+    """The new model."""
     metric: str
     with_old: Agreement | None
-    """The new answers with the old ones. None if nothing was compared."""
+    """Agreement of the new answers with the old ones. None if nothing was compared."""
     old_with_reference: Agreement | None
-    """The old answers with the answers of the data. None if the data has none."""
+    """Agreement of the old answers with the answers in the data. None if the data has none."""
     new_with_reference: Agreement | None
     refused: int
-    """Requests that the replacement refused."""
+    """Number of requests that the replacement refused."""
     refusal: str | None
-    """The most frequent reason."""
+    """The most frequent reason for a refusal."""
     ungraded: int
-    """Requests of which the server could not grade an answer. Their grades count nowhere."""
+    """Number of requests with an answer that the server could not grade. They are left out of the
+    averages."""
 
 
 def compare(
@@ -55,8 +57,8 @@ def compare(
     workers: int,
     advance: Callable[[], None],
 ) -> Compared:
-    """`harvested` are rows with an `answer`. One that `file` has is not asked again, unless it was refused.
-    `max_tokens` of an answer are those that the old model had if it is None."""
+    """`harvested` are rows with an `answer`. A request that is in `file` is not sent again, unless it was
+    refused. If `max_tokens` is None, each answer has the same limit as the old model's."""
     file.forget_errors()
     tasks = ((row["id"], partial(_compared, source, model, row, metric, max_tokens)) for row in harvested)
     file.fill(tasks, workers=workers, advance=advance)
@@ -75,7 +77,7 @@ def compare(
 
 
 def worst_first(rows: Sequence[Row]) -> list[Row]:
-    """The rows whose new answer is least like the old one."""
+    """The rows, starting with those whose new answer is least similar to the old one."""
     return sorted((row for row in rows if row.get("with_old")), key=lambda row: row["with_old"]["similarity"])
 
 
@@ -92,7 +94,7 @@ def _compared(source: Source, model: str, row: Row, metric: str, max_tokens: int
         if not error.is_about_the_request:
             raise
         return {**kept, "old": old, "error": {"status": error.status, "message": str(error)}}
-    # None is a pair that the server could not grade.
+    # None stands for a pair that the server could not grade.
     graded = {"with_old": grade(source, new, old, metric)}
     if isinstance(reference := row.get("reference"), str):
         graded["old_with_reference"] = grade(source, old, reference, metric)

@@ -1,4 +1,4 @@
-"""Grades an answer: whether it is the same text as another, and how alike a grader finds the two."""
+"""Grades an answer: whether it is identical to another text, and how similar a grader finds the two."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ METRICS = ("fuzzy_match", "bleu", "gleu", "meteor", "cosine", "rouge_1", "rouge_
 
 
 def grade(source: Source, text: str, reference: str, metric: str) -> dict[str, float] | None:
-    """`exact`, 1 or 0, and `similarity` from 0 to 1, both without the spaces around the texts. Likeness is
-    that of their first MAX_TEXT characters, with question marks for halves of characters. None if the server
-    cannot grade them, as where a text is too long for the model of `cosine`. Raises what `Source` raises."""
+    """Returns `exact`, 1 or 0, and `similarity` from 0 to 1, both ignoring the spaces around the texts. The
+    similarity is that of their first MAX_TEXT characters, with question marks for lone surrogates. None if
+    the server cannot grade the texts, for example because one is too long for the model of `cosine`. Raises
+    what `Source` raises."""
     answer = source.post(
         "/fine_tuning/alpha/graders/run",
         {
@@ -35,10 +36,10 @@ def grade(source: Source, text: str, reference: str, metric: str) -> dict[str, f
 
 
 def _sendable(text: str) -> str:
-    # JSON can have halves of characters, as in an answer that was cut off, and UTF-8 cannot.
+    # JSON can contain lone surrogates, for example in an answer that was cut off, and UTF-8 cannot.
     return text.strip()[:MAX_TEXT].encode("utf-8", "replace").decode()
 
 
 def _has_errors(answer: dict[str, Any]) -> bool:
-    """Whether grading had errors, with which the reward is 0 whatever the texts are."""
+    """Whether grading had errors: the reward is then 0, whatever the texts are."""
     return any((answer.get("metadata") or {}).get("errors", {}).values())

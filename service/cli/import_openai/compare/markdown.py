@@ -1,4 +1,4 @@
-"""Markdown of texts that models and strangers wrote: nothing in them ends its place."""
+"""Markdown with texts from models and strangers, none of which can break out of its place."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Before and after: what an old job measured beside what its replacement measures, and answers to the same
+"""Compares before and after: the metrics of an old job and of its replacement, and their answers to the same
 rows of the validation file side by side."""
 
 import itertools
@@ -33,7 +33,7 @@ _HEADINGS = {"old": "Old model", "base": "Base", "new": "New model"}
 
 @dataclass(frozen=True)
 class Replacement:
-    """An old job, and the new one that succeeded in its place."""
+    """An old job, and the new job that succeeded in its place."""
 
     job: Mapping[str, Any]
     model: str
@@ -61,8 +61,8 @@ def side_by_side(
     advance: Callable[[], None],
 ) -> list[Row]:
     """Answers of the base and of the new model to the first rows of the validation file, with the old model's
-    where they were harvested, each graded against the file's own. `max_tokens` of an answer are those that
-    the old model had if it is None. Empty if the job has no such file."""
+    answers if they were harvested, each graded against the file's own answer. If `max_tokens` is None, each
+    answer has the same limit as the old model's. Empty if the job has no validation file."""
     path = archive.content(replaced.job.get("validation_file"))
     if path is None:
         return []
@@ -99,7 +99,7 @@ def summary(archive: Archive, replaced: Replacement, rows: Sequence[Row]) -> dic
 
 
 def report(found: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """Markdown."""
+    """The report in Markdown."""
     return "\n\n".join(_parts(found, rows)) + "\n"
 
 
@@ -157,7 +157,7 @@ def _row(
         for who in _WHO
         if reference is not None and (text := answers.get(who)) is not None
     }
-    # None is an answer that the server could not grade.
+    # None stands for an answer that the server could not grade.
     return {"request": request, "reference": reference, **answers, "scores": graded}
 
 
@@ -173,7 +173,7 @@ def _asked(request: Mapping[str, Any]) -> str:
 
 
 def comparison_report(found: Mapping[str, Any], old_model: str, rows: Sequence[Row]) -> str:
-    """Markdown of a comparison, `rows` the worst first."""
+    """The report of a comparison in Markdown; `rows` are ordered worst first."""
     agreements = (
         ("with_old", "new with old"),
         ("old_with_reference", "old with the data's"),

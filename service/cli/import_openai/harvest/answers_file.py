@@ -1,4 +1,4 @@
-"""A JSONL file that grows by a line an answer. However a run ends, another one continues it."""
+"""A JSONL file that grows by one line per answer. However a run ends, another one can continue it."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,7 +10,8 @@ from service.cli.import_openai.archive.archive import encoded_line, read_lines
 
 Row = Mapping[str, Any]
 Task = tuple[str, Callable[[], Row]]
-"""The id of a line, and what makes the rest of it. What that raises ends the run."""
+"""The id of a line, and a function that returns the rest of it. An error that the function raises ends the
+run."""
 
 
 class AnswersFile:
@@ -21,7 +22,7 @@ class AnswersFile:
         """Rows by id."""
 
     def forget_errors(self) -> None:
-        """Lets `fill` make the lines with an `error` again."""
+        """Makes `fill` recreate the lines with an `error`."""
         self.rows = {id: row for id, row in self.rows.items() if "error" not in row}
 
     def fill(
@@ -32,8 +33,8 @@ class AnswersFile:
         may_ask: Callable[[], bool] = lambda: True,
         advance: Callable[[], None] = lambda: None,
     ) -> None:
-        """Runs the tasks whose lines are not there, at most `workers` at a time, and each only if `may_ask`
-        says so when its turn comes. What was begun when one fails is finished and kept."""
+        """Runs the tasks whose lines are missing, at most `workers` at a time, and each only if `may_ask`
+        allows it when its turn comes. When one fails, the tasks that have started are finished and kept."""
         todo = self._todo(tasks, advance)
         running: dict[Future[Row], str] = {}
         with ThreadPoolExecutor(workers) as pool, self.path.open("ab") as file:
@@ -72,7 +73,7 @@ class AnswersFile:
 
 
 def _cut_broken_line(path: Path) -> None:
-    """Removes what a killed run has written of its last line."""
+    """Removes the incomplete last line that a killed run has left."""
     if not path.exists():
         return
     with path.open("r+b") as file:

@@ -1,4 +1,4 @@
-"""Asks a model one prompt, at the old account or at Tunery."""
+"""Sends one prompt to a model, at the old account or at Tunery."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ _REASONING = re.compile(r"o\d")
 
 def request_of(prompt: Prompt, model: str, max_tokens: int) -> dict[str, Any]:
     """A request without the model's name: whether it has `messages` or a `prompt` depends on the old model.
-    Temperature 0, where the model has one, so that answers can be compared."""
+    The temperature is 0, if the model has one, so that answers can be compared."""
     if not has_chat(model) and prompt.text is not None:
         return {"prompt": prompt.text, "temperature": 0, "max_tokens": max_tokens}
     if _REASONING.match(original_base(model)):
@@ -33,7 +33,7 @@ def request_of(prompt: Prompt, model: str, max_tokens: int) -> dict[str, Any]:
 
 
 def digest_of(model: str, request: Mapping[str, Any]) -> str:
-    """Names an answer: the same for the same model and request."""
+    """Identifies an answer: the same for the same model and request."""
     content = json.dumps([model, request], sort_keys=True)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -60,8 +60,8 @@ def ask(source: Source, model: str, request: Mapping[str, Any]) -> dict[str, Any
 
 
 def ask_fitting(source: Source, model: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """The same. If prompt and answer would not fit into the model's context together, the answer may only be
-    as long as the context leaves room for."""
+    """Like `ask`. If prompt and answer together would not fit into the model's context, limits the answer to
+    the remaining length."""
     while True:
         try:
             return ask(source, model, request)
@@ -73,7 +73,7 @@ def ask_fitting(source: Source, model: str, request: Mapping[str, Any]) -> dict[
 
 
 def limited(request: Mapping[str, Any], max_tokens: int | None) -> dict[str, Any]:
-    """The request with another limit for its answer; None keeps its own."""
+    """The request with another limit for its answer; None keeps the request's own limit."""
     if max_tokens is None:
         return dict(request)
     unlimited = {name: value for name, value in request.items() if name not in _LIMITS}
@@ -81,7 +81,7 @@ def limited(request: Mapping[str, Any], max_tokens: int | None) -> dict[str, Any
 
 
 def limit_of(request: Mapping[str, Any]) -> int | None:
-    """How long the answer may be; None if the request does not say."""
+    """The maximum length of the answer; None if the request does not say."""
     given = next((request[name] for name in _LIMITS if request.get(name)), None)
     return given if isinstance(given, int) else None
 
@@ -91,12 +91,12 @@ def _smaller(request: Mapping[str, Any]) -> dict[str, Any] | None:
     if given is None or given == 1:
         return None
     if "messages" in request:
-        # A chat without a limit may fill the context, which leaves less than the limit asked for.
+        # A chat without a limit may fill the context, which may leave less than the requested limit.
         return {name: value for name, value in request.items() if name not in _LIMITS}
-    # Without one, a completion has 16 tokens.
+    # Without a limit, a completion has 16 tokens.
     return limited(request, given // 2)
 
 
 def tunery_source(target: Target) -> Source:
-    """Tunery itself, asked as the old account is: many requests at a time, which are tried again."""
+    """Tunery itself, used like the old account: many requests at a time, which are retried."""
     return Source(Account(target.base_url, {"authorization": f"Bearer {target.key}"}, {}))

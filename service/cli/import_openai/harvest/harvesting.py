@@ -1,4 +1,4 @@
-"""Asks an old model while it still answers, and keeps its answers to compare a replacement with."""
+"""Queries an old model while it still answers, and keeps its answers for comparison with a replacement."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -27,9 +27,9 @@ def harvest(
     workers: int,
     advance: Callable[[], None],
 ) -> None:
-    """Budgets count all of the file, earlier runs included. Up to `workers` answers more may arrive than the
-    budget of tokens allows, because an answer's tokens are known only with it. Raises CommandFailed if the
-    model answers no more."""
+    """Budgets apply to the whole file, including earlier runs. Up to `workers` answers more may arrive than
+    the token budget allows, because the tokens of an answer are known only when it arrives. Raises
+    CommandFailed if the model no longer answers."""
     begun = set(file.rows)
 
     def tasks() -> Iterable[Task]:
@@ -49,7 +49,7 @@ def harvest(
 
 
 def keep_stored(source: Source, model: str, file: AnswersFile, *, workers: int) -> None:
-    """Keeps the stored completions of a model, which costs no tokens."""
+    """Keeps the stored completions of a model, which does not cost tokens."""
     listed = source.list("/chat/completions", model=model, order="asc")
     tasks = ((item["id"], partial(_stored, source, model, item)) for item in listed if is_id(item.get("id")))
     file.fill(tasks, workers=workers)

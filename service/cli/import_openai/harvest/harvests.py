@@ -1,4 +1,4 @@
-"""Where an archive keeps a model's answers."""
+"""Locates a model's answers in an archive."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def slug(name: str) -> str:
-    """A file's name for any name: what it begins with, and a digest."""
+    """A file name for any name: the beginning of the name, and a digest."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{_UNSAFE.sub('-', name).strip('-')[:80]}-{digest}"
 
@@ -23,12 +23,12 @@ def harvest_path(archive: Archive, model: str) -> Path:
 
 
 def request_key(request: Mapping[str, Any]) -> str:
-    """The same for requests that ask the same, whatever their limits."""
+    """The same for requests with the same content, whatever their limits."""
     return json.dumps([request.get("messages"), request.get("prompt")], sort_keys=True)
 
 
 def rows_by_request(archive: Archive, model: str) -> dict[str, Mapping[str, Any]]:
-    """The rows that have an `answer`. Of several for the same, the last."""
+    """The rows that have an `answer`. If several rows have the same request, the last one."""
     path = harvest_path(archive, model)
     rows = read_lines(path) if path.exists() else ()
     return {

@@ -1,4 +1,4 @@
-"""Prompts to ask models: rows of a training or validation file without their last answer, or only prompts."""
+"""Prompts for models: rows of a training or validation file without their last answer, or plain prompts."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,16 +19,16 @@ _WITHOUT_CHAT = ("davinci-002", "babbage-002")
 class Prompt:
     messages: Sequence[Mapping[str, Any]]
     text: str | None = None
-    """The prompt of a row that has no messages. `messages` has it as the user's."""
+    """The prompt of a row without messages. `messages` then contains it as the user's message."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The row's tools."""
     reference: str | None = None
-    """The answer that the row has, if any."""
+    """The row's answer, if it has one."""
 
 
 def read_prompts(path: Path) -> Iterator[Prompt]:
-    """Chat rows, preference pairs, `{"prompt": …, "completion": …}`, or only `messages` or `prompt`. Raises
-    CommandFailed for a row without a prompt."""
+    """Accepts chat rows, preference pairs, `{"prompt": …, "completion": …}`, or only `messages` or `prompt`.
+    Raises CommandFailed for a row without a prompt."""
     for number, row in enumerate(read_lines(path), 1):
         prompt = _prompt(row)
         if prompt is None:
@@ -41,7 +41,7 @@ def has_chat(model: str) -> bool:
 
 
 def text_of(message: object) -> str:
-    """What a message says: its text, or its calls as JSON if it has no text."""
+    """The content of a message: its text, or its calls as JSON if it has no text."""
     if not isinstance(message, dict):
         return ""
     content = message.get("content")

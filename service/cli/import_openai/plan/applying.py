@@ -1,7 +1,7 @@
-"""Trains the jobs of a plan again, and gives the old models' names to what replaces them.
+"""Trains the jobs of a plan again, and gives the old models' names to their replacements.
 
-Nothing is noted here: a new job says in its metadata which job it replaces, so an interrupted run, or one on
-another machine, finds what is there."""
+No local state is kept: the metadata of a new job names the job that it replaces, so a run that was
+interrupted, or runs on another machine, finds what exists."""
 
 import hashlib
 import json
@@ -19,27 +19,27 @@ from service.cli.lookups import quoted
 from service.cli.remote import Api
 
 _RETRY_SECONDS = 300.0
-"""How long a server may be away."""
+"""How long a server may be unreachable."""
 _POLL_SECONDS = 5.0
 _FAILED = frozenset({"failed", "cancelled"})
 
 
 @dataclass
 class Applied:
-    """What has become of one entry of a plan."""
+    """The result for one entry of a plan."""
 
     job: str
     replaces: str | None
     status: str = "waiting"
-    """The new job's status; `skipped` if there is nothing to train, `uploaded` if only its files are there,
-    or `refused`."""
+    """The new job's status; `skipped` if there is nothing to train, `uploaded` if only its files were
+    uploaded, or `refused`."""
     new_job: str | None = None
     model: str | None = None
     """The new model."""
     is_named: bool = False
-    """Whether the old name means the new model now."""
+    """Whether the old name now names the new model."""
     checkpoints: dict[str, str] = field(default_factory=dict)
-    """New checkpoints that now have the old checkpoints' names, by these names."""
+    """New checkpoints by the old checkpoints' names, which now name them."""
     problem: str | None = None
 
     @property
@@ -58,10 +58,10 @@ def apply_plan(
     remark: Callable[[str], None],
     wait: Callable[[float], None] = time.sleep,
 ) -> list[Applied]:
-    """Uploads the files, and with `is_retrained` creates the jobs that are not there, or failed before. A job
-    that continues from another one's model is created when that one has succeeded. With `is_awaited`, returns
-    when all have ended. Names of `old_checkpoints`, which are listed by old job, are given last: a project
-    has a limit of names, and those of models come first."""
+    """Uploads the files, and with `is_retrained` creates the jobs that do not exist or have failed before. A
+    job that continues from another job's model is created when that job has succeeded. With `is_awaited`,
+    returns when all jobs have ended. `old_checkpoints` are listed by old job; their names are given last,
+    because a project can have only a limited number of names, and those of models come first."""
     run = _Run(api, uploads, plan, is_retrained, remark)
     while True:
         run.advance()
@@ -72,7 +72,7 @@ def apply_plan(
 
 
 def replacements(api: Api) -> dict[str, dict[str, Any]]:
-    """New jobs by the old jobs' ids: one that succeeded if there is one, or else the newest."""
+    """New jobs by the old jobs' ids: one that succeeded if there is one, otherwise the newest."""
     found: dict[str, dict[str, Any]] = {}
     for job in api.list("/fine_tuning/jobs"):
         origin = (job.get("metadata") or {}).get(ORIGIN)
@@ -135,7 +135,7 @@ class _Run:
                     self._remark(f"{result.job}: {result.problem}")
 
     def _point(self, name: str, model: str) -> None:
-        """Its owner may have moved it on purpose: a name that means something stays."""
+        """Leaves a name that already names something: its owner may have moved it on purpose."""
         if name not in self._aliases:
             self._api.post(f"/models/{quoted(model)}/aliases", {"alias": name, "version": 0})
             self._aliases[name] = model
@@ -166,10 +166,10 @@ class _Run:
         if not self._is_retrained:
             result.status = "uploaded"
             return
-        # The name may mean another model on purpose, which the child then continues from.
+        # The name may name another model on purpose; the child then continues from that one.
         if parent is not None and not parent.is_named and request["model"] not in self._aliases:
             raise CommandFailed(f"It continues from {request['model']}, which has no new model.")
-        # Two runs at once create one job, and one more after a job that `failed`.
+        # Two concurrent runs create only one job, and one more after a job that `failed`.
         digest = hashlib.sha256(json.dumps([body, failed], sort_keys=True).encode()).hexdigest()
         key = f"import-{job}-{digest[:16]}"
         new = self._api.post("/fine_tuning/jobs", body, idempotency_key=key)
@@ -190,7 +190,8 @@ class _Run:
 
 
 def _may_pass(error: CommandFailed) -> bool:
-    """Whether the same may be possible later: of a limit on jobs, once others have ended."""
+    """Whether the request may succeed later: a limit on jobs, for example, allows it once others have
+    ended."""
     is_limit = isinstance(error, Refused) and error.code == "rate_limit_exceeded"
     return is_limit or isinstance(error, Unavailable)
 

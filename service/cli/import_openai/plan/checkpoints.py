@@ -9,9 +9,9 @@ _MARK = ":ckpt-step-"
 def matching_checkpoints(
     old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
-    """Maps names of old checkpoints to the new ones that are as far into their training, or nearest to that,
-    the later of two as near. The jobs' steps are not the same, because batches and token counts are not. Both
-    lists come from the API, and each one's last checkpoint is at the end of its training."""
+    """Maps names of old checkpoints to the new checkpoints with the nearest relative progress, and to the
+    later one if two are equally near. The jobs' steps differ, because batches and token counts do. Both lists
+    come from the API, and the last checkpoint of each is at the end of its training."""
     steps = {name: step for name, step in map(_name_and_step, new) if name and step}
     last_old = max((step for _, step in map(_name_and_step, old)), default=0)
     last_new = max(steps.values(), default=0)

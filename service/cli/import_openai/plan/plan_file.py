@@ -1,4 +1,5 @@
-"""`plan.json` of an archive: one entry a job, for its owner to read and to change before `apply`."""
+"""`plan.json` of an archive: one entry per job, for the archive's owner to read and to change before
+`apply`."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -17,8 +18,8 @@ def write_plan(archive: Archive, proposals: Iterable[Proposal]) -> None:
 
 
 def check_same_plan(archive: Archive, proposals: Iterable[Proposal]) -> None:
-    """Raises CommandFailed if the file is there and says something else than these proposals: its owner may
-    have changed it."""
+    """Raises CommandFailed if the file exists and differs from these proposals: its owner may have changed
+    it."""
     path = archive.folder / _NAME
     try:
         saved = json.loads(path.read_bytes())
@@ -35,8 +36,8 @@ def check_same_plan(archive: Archive, proposals: Iterable[Proposal]) -> None:
 
 
 def read_plan(archive: Archive, jobs: Sequence[str] = ()) -> list[Proposal]:
-    """The entries of these jobs, or all. Raises CommandFailed if the file or a job is not there, or an entry
-    is invalid."""
+    """The entries of these jobs, or all. Raises CommandFailed if the file or a job does not exist, or if an
+    entry is invalid."""
     path = archive.folder / _NAME
     if not path.exists():
         raise CommandFailed(f"There is no {path}. `tunery import-openai plan` makes it.", USAGE)

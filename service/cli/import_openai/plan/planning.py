@@ -1,4 +1,4 @@
-"""Makes a plan for an archive, and estimates what it takes on this server."""
+"""Creates a plan for an archive, and estimates the plan on this server."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ def remarks_on_bases(
     chosen: Collection[str],
     chosen_for: Collection[str] = (),
 ) -> Iterator[str]:
-    """Says which base is proposed for which old one and why, which bases cannot be, and which of the old
-    models in `chosen_for` no job has. Bases that the command's user chose need no reason."""
+    """Says which base is proposed for which old one and why, which bases are unavailable, and which of the
+    old models in `chosen_for` no job has. Bases that the user chose need no reason."""
     old = {job["id"]: original_base(str(job.get("model"))) for job in jobs}
     found = {name for original in old.values() for name in names_of(original)}
     for name in chosen_for:
@@ -72,8 +72,9 @@ def propose_and_estimate(
     bases: dict[str, str | None],
     advance: Callable[[], None],
 ) -> tuple[list[Proposal], list[Estimated]]:
-    """Proposes among the available ones of `bases`, and again without those that an estimate finds to be
-    unavailable, which are noted in `bases`: a server that has just started does not know of all."""
+    """Proposes from the available ones of `bases`. Bases that an estimate finds unavailable are marked in
+    `bases`, and the proposals are made again without them: a server that has just started does not know about
+    all of them."""
     while True:
         plan = propose(available(bases))
         found = estimate_plan(api, uploads, plan, advance)
@@ -90,8 +91,8 @@ def propose_and_estimate(
 def estimate_plan(
     api: Api, uploads: Uploads, plan: Sequence[Proposal], advance: Callable[[], None]
 ) -> list[Estimated]:
-    """Uploads the files, which an estimate reads. A job that continues from a model of the plan is estimated
-    as if it began from the base that the model is to have."""
+    """Uploads the files, because an estimate reads them. A job that continues from a model of the plan is
+    estimated as if it began from that model's base."""
     requests = {entry.replaces: entry.request for entry in plan if entry.replaces}
     found = []
     for entry in plan:
@@ -118,7 +119,7 @@ def _estimate(api: Api, body: dict[str, Any]) -> dict[str, Any]:
         try:
             return dict(api.post("/fine_tuning/jobs/estimate", body))
         except Unavailable as error:
-            # Waiting helps for a large file, which the server reads for longer than a request takes.
+            # Waiting helps with a large file, because the server reads it for longer than a request takes.
             if reason := generating_bases(api).get(body["model"]):
                 raise CommandFailed(reason) from error
             raise

@@ -1,7 +1,7 @@
-"""Proposes how each job of an archive is trained again: on which base, with what. Pure.
+"""Proposes how to train each job of an archive again: the base and the settings. Pure.
 
 Hyperparameters that mean the same everywhere are kept. `learning_rate_multiplier` is not: it multiplies a
-rate that belongs to the base, so it becomes "auto"."""
+learning rate that depends on the base, so it becomes "auto"."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +18,13 @@ _BILLIONS = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)b(?![A-Za-z0-9])", re.I
 _DATE = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
 """At the end of a name: `-2024-07-18`, or the month and day of older models, `-0613`."""
 _DEMONSTRATION = "tunery-tiny-1"
-"""The packaged base, which is too small to replace a model of OpenAI's."""
+"""The packaged base, which is too small to replace one of OpenAI's models."""
 _SMALL, _MEDIUM, _LARGE = range(3)
 _CLASSES = (
     ("nano", _SMALL), ("babbage", _SMALL), ("ada", _SMALL), ("mini", _MEDIUM), ("gpt-3.5", _MEDIUM),
     ("gpt-35", _MEDIUM), ("curie", _MEDIUM), ("gpt-4", _LARGE), ("davinci", _LARGE),
 )  # fmt: skip
-"""How large OpenAI's models are beside one another. The first part that a name has counts."""
+"""Relative sizes of OpenAI's models. The first part that occurs in a name counts."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Proposal:
     replaces: str | None
     """The old model's name, which becomes an alias."""
     request: Mapping[str, Any] | None
-    """The body of the new job, with the old ids of files. None if it cannot be trained again."""
+    """The body of the new job, with the old file ids. None if the job cannot be trained again."""
     notes: Sequence[str] = ()
-    """Why not, or what differs."""
+    """Why it cannot be trained again, or what differs."""
 
 
 def propose(
@@ -47,9 +47,9 @@ def propose(
     chosen: Mapping[str, str] = {},
     default: str | None = None,
 ) -> list[Proposal]:
-    """One proposal for each job. `has_content` says whether the archive has a file. `chosen` are bases by the
-    names of old models, with or without their dates; `default` is the base of all others. A job that
-    continued from the model of another continues from what replaces it."""
+    """One proposal for each job. `has_content` says whether the archive has a file. `chosen` maps names of
+    old models, with or without their dates, to bases; `default` is the base of all others. A job that
+    continued from another job's model continues from the replacement of that model."""
     made = {str(job.get("fine_tuned_model")) for job in jobs if _why_not(job, has_content) is None}
     return [_propose(job, bases, has_content, chosen, default, made) for job in jobs]
 
@@ -57,9 +57,9 @@ def propose(
 def propose_base(
     model: str, bases: Sequence[str], chosen: Mapping[str, str] = {}, default: str | None = None
 ) -> str | None:
-    """The base for what was tuned from `model`. Without a choice it is the one of the same name, with or
-    without the date, or the one as large among `bases` as `model` is among OpenAI's; the demonstration counts
-    only where it is alone. None if there are no bases."""
+    """The base for a model that was tuned from `model`. Without a choice, it is the base of the same name,
+    with or without the date, or the one whose size rank in `bases` corresponds to that of `model` among
+    OpenAI's models; the demonstration base counts only if it is the only one. None if there are no bases."""
     original = original_base(model)
     for name in names_of(original):
         if name in chosen:
@@ -74,12 +74,12 @@ def propose_base(
 
 
 def original_base(model: str) -> str:
-    """`gpt-4o-mini` of `ft:gpt-4o-mini:acme::AbCd1234` and of Azure's `gpt-4o-mini.ft-0e208cf3`."""
+    """Returns `gpt-4o-mini` for `ft:gpt-4o-mini:acme::AbCd1234` and for Azure's `gpt-4o-mini.ft-0e208cf3`."""
     return model.removeprefix("ft:").partition(":")[0].partition(".ft-")[0]
 
 
 def names_of(original: str) -> tuple[str, str]:
-    """`gpt-4o-mini-2024-07-18` as it is, and without its date."""
+    """Returns `gpt-4o-mini-2024-07-18` unchanged, and without its date."""
     return original, _DATE.sub("", original)
 
 
@@ -153,7 +153,7 @@ def _method(job: Mapping[str, Any]) -> tuple[dict[str, Any], object]:
     method = job.get("method")
     own = method.get(type) if isinstance(method, dict) else None
     found = own.get("hyperparameters") if isinstance(own, dict) else None
-    # Older jobs have them at the top level only.
+    # Older jobs have hyperparameters at the top level only.
     before = found if isinstance(found, dict) and found else job.get("hyperparameters")
     before = before if isinstance(before, dict) else {}
     kept: dict[str, Any] = {}
@@ -188,7 +188,7 @@ def _metadata(job: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _is_text(value: object, longest: int) -> bool:
-    """Whether it is a string that can be sent, which one with half a character cannot."""
+    """Whether the value is a string that can be sent, which excludes lone surrogates."""
     return (
         isinstance(value, str) and len(value) <= longest and value == value.encode(errors="ignore").decode()
     )

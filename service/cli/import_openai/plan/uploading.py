@@ -1,7 +1,8 @@
-"""Uploads an archive's files to Tunery: each content once, however often and under whatever ids it is needed.
+"""Uploads an archive's files to Tunery: each content only once, however often and under whatever ids it is
+needed.
 
-What is there is known by size and SHA-256, which the server tells, without notes of our own, which a crash
-could lose."""
+Existing files are recognized by their size and by the SHA-256 that the server reports. That needs no local
+records, which a crash could lose."""
 
 import hashlib
 from collections import defaultdict
@@ -15,7 +16,7 @@ from service.cli.output import printable
 from service.cli.remote import Api
 
 _LONGEST_NAME = 200
-"""Characters."""
+"""Maximum number of characters."""
 
 
 class Uploads:
@@ -27,7 +28,7 @@ class Uploads:
         self._digests: dict[str, str] = {}
 
     def id_of(self, old: str) -> str:
-        """The new id of an old file. Raises CommandFailed if the archive has no such file, or it is no
+        """The new id of an old file. Raises CommandFailed if the archive has no such file, or if it is not a
         training file."""
         if old not in self._uploaded:
             path = self._archive.content(old)
@@ -41,7 +42,7 @@ class Uploads:
             try:
                 found = upload(self._api, path, "fine-tune", name=name)
             except CommandFailed:
-                # It may be there all the same, with errors in it.
+                # The file may exist all the same, with errors in it.
                 self._known = None
                 raise
             self._files()[found["bytes"]].append(found)
@@ -67,13 +68,13 @@ class Uploads:
 
     def _sha256(self, id: str) -> str:
         if id not in self._digests:
-            # The first byte is enough: its answer names the whole content.
+            # Requesting the first byte is enough: the response identifies the whole content.
             with self._api.http.open("GET", f"/files/{id}/content", headers={"range": "bytes=0-0"}) as answer:
                 self._digests[id] = answer.headers.get("etag", "").strip('"')
         return self._digests[id]
 
     def _name(self, old: str, path: Path) -> str:
-        """The old file's own name, with the ending that the server asks for."""
+        """The old file's own name, with the extension that the server requires."""
         described = self._archive.path("files", old, ".json")
         given = read_object(described).get("filename") if described.exists() else None
         plain = PurePosixPath(printable(str(given or "")).replace("\\", "/")).name.strip()

@@ -1,6 +1,7 @@
-"""The account that its owner leaves: which API, and the key for it.
+"""The account to migrate from: the API, and its key.
 
-Its key has a variable of its own and never goes to Tunery; Tunery's key never goes there."""
+The account's key has its own variable and is never sent to Tunery; Tunery's key is never sent to the
+account."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,12 +19,12 @@ DEFAULT_API_VERSION = "2024-10-21"
 @dataclass(frozen=True)
 class Account:
     base_url: str
-    """What paths such as /files follow; without a slash at the end."""
+    """Base of paths such as /files, without a slash at the end."""
     headers: Mapping[str, str] = field(repr=False)
     query: Mapping[str, str]
     """Sent with every request."""
     has_deployments: bool = False
-    """Whether generation has the model in its path, as in Azure's dated versions."""
+    """Whether the path of generation requests contains the model, as in Azure's dated versions."""
 
     @property
     def host(self) -> str:
@@ -40,14 +41,14 @@ def find_account(
     organization: str | None = None,
     project: str | None = None,
 ) -> Account:
-    """Raises CommandFailed if there is no key, or the URL is invalid or has more than an address."""
+    """Raises CommandFailed if there is no key, or the URL is invalid or contains more than an address."""
     url = (base_url or ("" if is_azure else OPENAI_URL)).rstrip("/")
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         example = "https://RESOURCE.openai.azure.com" if is_azure else OPENAI_URL
         raise CommandFailed(f"Give --from-base-url the URL of the account, such as {example}.", USAGE)
     if "@" in parts.netloc or parts.query or parts.fragment:
-        # The archive says where it is from, and is no place for a password.
+        # The URL is stored in the archive, which is no place for a password.
         raise CommandFailed(
             "Give --from-base-url without a user, a password and a query. The key is read from "
             f"{KEY_VARIABLE} or --from-key-file.",

@@ -1,7 +1,7 @@
-"""Calls to the API that is left. What it answers is not trusted: sizes and pages are bounded.
+"""Calls the API to migrate from. Its responses are not trusted: sizes and numbers of pages are limited.
 
-Rate limits, errors of the server and broken connections are tried again. One answer that says when to try
-again holds back every thread."""
+Rate limits, server errors and broken connections are retried. If one response says when to retry, every
+thread waits until then."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from service.cli.http.retrying import retried
 from service.cli.import_openai.source.account import Account
 
 MAX_FILE_BYTES = 8 * 1024**3
-"""OpenAI's Uploads take no larger file."""
+"""OpenAI's Uploads accept no larger file."""
 _MAX_PAGES = 10_000
 _PAGE = 100
 _TRIES = 8
@@ -60,7 +60,7 @@ class Source:
         return self._object("POST", path, json=body)
 
     def list(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
-        """All items of a list, page after page."""
+        """All items of a list, across pages."""
         after, cursors = None, set[str]()
         while True:
             page = self.get(path, **query, limit=_PAGE, after=after)
@@ -75,7 +75,7 @@ class Source:
             cursors.add(after)
 
     def download(self, path: str, target: Path, *, limit: int = MAX_FILE_BYTES) -> None:
-        """Writes an answer to a file, which is whole if this returns."""
+        """Writes the response to a file, which is complete if this returns."""
 
         def write() -> None:
             with self._http.open("GET", path) as response, target.open("wb") as file:
@@ -89,7 +89,7 @@ class Source:
         self._retried(write)
 
     def stop(self) -> None:
-        """Ends what other threads wait for: their calls raise CommandFailed."""
+        """Ends the waits of other threads: their calls raise CommandFailed."""
         self._is_stopped.set()
         self._http.break_off()
 

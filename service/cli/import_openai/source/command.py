@@ -1,9 +1,9 @@
-"""How a command that reads the old account is declared.
+"""Declares commands that read the old account.
 
     @source_command("fetch")
     def fetch(open_source: OpenSource, output: Output, …) -> None: …
 
-The function's first two parameters are replaced by the options that say which account, and --json."""
+The options for the account, and --json, replace the function's first two parameters."""
 
 import functools
 import os

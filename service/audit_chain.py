@@ -1,4 +1,4 @@
-"""How the entries of the audit log are chained, for those who write the log and those who check it."""
+"""Chains the entries of the audit log by hashes, and checks the chain."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 NO_ENTRY = "0" * 64
-"""What an organization's first entry has as `previous_sha256`."""
+"""The value of `previous_sha256` in an organization's first entry."""
 
 
 def canonical(entry: Mapping[str, Any]) -> str:
@@ -20,8 +20,8 @@ def entry_sha256(entry: Mapping[str, Any]) -> str:
 
 
 def chain_fault(entries: Iterable[Mapping[str, Any]]) -> str | None:
-    """What shows that the log was changed after it was written; None if nothing does. `entries` are all of an
-    organization, newest first."""
+    """Returns evidence that the log was changed after it was written; None if there is none. `entries` are
+    all entries of an organization, newest first."""
     wanted, place = None, None
     for entry in entries:
         number = entry["sequence"]

@@ -1,4 +1,4 @@
-"""What the audit log can tell of, for those who write the log and those who ask for it."""
+"""The types of events in the audit log, for writing and for querying it."""
 
 from typing import Literal, get_args
 
@@ -61,6 +61,6 @@ AuditType = Literal[
     "webhook_endpoint.deleted",
     "webhook_endpoint.updated",
 ]
-"""OpenAI's name where it has one."""
+"""OpenAI's name, if it has one."""
 
 AUDIT_TYPES: tuple[AuditType, ...] = get_args(AuditType)

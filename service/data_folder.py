@@ -1,4 +1,4 @@
-"""Where the database, the storage and the catalogue are in the data folder, unless the environment names
+"""Locates the database, the storage and the catalogue in the data folder, unless the environment names
 others."""
 
 import os
@@ -22,7 +22,7 @@ def catalogue_path(folder: Path, environment: Mapping[str, str] = os.environ) ->
 
 
 def create_catalogue(path: Path) -> None:
-    """Starts a catalogue with the packaged one, if there is none yet."""
+    """Creates a catalogue with the packaged one's contents, if there is none yet."""
     if not path.exists():
         make_private_folder(path.parent)
         path.write_bytes(PACKAGED_CATALOGUE.read_bytes())

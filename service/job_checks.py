@@ -1,6 +1,7 @@
-"""Checks a job's files, and replaces every "auto" by a number: for jobs that are created, and for estimates.
+"""Checks a job's files, and replaces every "auto" by a number: for jobs that are being created, and for
+estimates.
 
-What the cluster is asked depends on its earlier answers, and the scheduler waits for them in a thread while
+A request to the cluster may depend on its earlier answers. The scheduler waits for these in a thread, while
 the API awaits them. So a check is a generator: it yields requests to the dataset compiler, receives the
 answers, and returns the result."""
 
@@ -48,11 +49,11 @@ class Candidate:
     seed: int
     files: JobFiles
     pools: Sequence[Pool] = ()
-    """Where it may be trained, in the operator's order."""
+    """Pools in which it may be trained, in the operator's order."""
     slots: int = 1
     """The most training processes of a job."""
     source: Job | None = None
-    """The job of the same base that it repeats."""
+    """The job of the same base that this one repeats."""
     encryption_key: str | None = None
     """Encryption key of the candidate's project, for what the check stores."""
 
@@ -71,8 +72,8 @@ JobCheck = Generator[DatasetCheckRequest, DatasetCheck, CheckedJob]
 
 
 def check_job(job: Candidate) -> JobCheck:
-    """Raises InvalidDataset, InvalidRequest or InvalidConfiguration if the job can never run. Passes on what
-    is thrown in for a request."""
+    """Raises InvalidDataset, InvalidRequest or InvalidConfiguration if the job can never run. Errors that are
+    thrown into the generator for a request are passed on."""
     check_workers(job.training, job.hyperparameters, job.slots)
     checks = yield from _checked_files(job)
     n_examples = checks[0].found.n_examples
@@ -104,8 +105,8 @@ def check_job(job: Candidate) -> JobCheck:
 
 
 def check_workers(training: TrainingOptions, hyperparameters: Hyperparameters, slots: int) -> None:
-    """Raises InvalidRequest if no job may have so many workers, or an elastic one more than a step has
-    examples."""
+    """Raises InvalidRequest if no job may have this many workers, or if an elastic job may have more workers
+    than a step has examples."""
     _check_slots(training.fewest_workers, str(training.num_workers), slots)
     batch_size = hyperparameters.batch_size
     if training.is_elastic and batch_size != "auto" and training.fewest_workers > batch_size:
@@ -129,7 +130,7 @@ def _too_many_workers(training: TrainingOptions, batch_size: int) -> InvalidRequ
 
 
 def _task(job: Candidate, found: DatasetCheck) -> Task | None:
-    """What is to be planned; None if the base's shape is not known."""
+    """The task to plan; None if the base's shape is not known."""
     if found.shape is None:
         return None
     example = max((row.tokens for row in found.longest_rows), default=found.longest)
@@ -139,9 +140,9 @@ def _task(job: Candidate, found: DatasetCheck) -> Task | None:
 
 
 def _as_before(config: TrainingConfig, job: Candidate, source: Job, found: DatasetCheck) -> TrainingConfig:
-    """Takes from the source's configuration what the request did not change: a number may have come from the
-    catalogue, or from a default of this program, and either may be another by now. So the job runs in the
-    source's pool, on as many devices, as long as the pool exists."""
+    """Takes from the source's configuration everything that the request did not change: a value may have come
+    from the catalogue, or from a default of this program, and either may have changed since. So the job runs
+    in the source's pool, on as many devices, as long as the pool exists."""
     assert source.config is not None
     former = replace(job, training=source.training, method=source.method)
     _, unchanged = resolve(
@@ -167,7 +168,7 @@ def _as_before(config: TrainingConfig, job: Candidate, source: Job, found: Datas
 
 
 def _checked_files(job: Candidate) -> Generator[DatasetCheckRequest, DatasetCheck, list[CheckedFile]]:
-    """Each file is checked the way training will compile it."""
+    """Checks each file in the way in which training will compile it."""
     policy, files = job.training.on_overlength, job.files
     formats = formats_for(job.base, job.method)
     _check_format(files.training, "training_file", formats)

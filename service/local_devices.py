@@ -17,7 +17,7 @@ _QUERY = ["--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"
 _DRIVER_QUERY = ["--query-gpu=driver_version", "--format=csv,noheader"]
 _NO_DEVICES = "No devices were found"
 _HIDES_ALL = ("-1", "NoDevFiles", "void", "none")
-"""Values of CUDA_VISIBLE_DEVICES that stand for no device."""
+"""Values of CUDA_VISIBLE_DEVICES that mean no device."""
 _SECONDS = 30
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
@@ -28,8 +28,8 @@ Run = Callable[[Sequence[str]], str]
 
 
 def local_pool(gpus: Sequence[int], *, workers: int) -> Pool:
-    """This machine as a pool: `gpus` are the bytes of the GPUs that training may have. Without any, its
-    processors, on which `workers` train."""
+    """This machine as a pool: `gpus` lists the memory in bytes of each GPU that training may use. Without
+    any, `workers` train on its processors."""
     if gpus:
         # GPUs of different sizes: a job must fit into the smallest that it may be given.
         return Pool(
@@ -44,24 +44,24 @@ def local_pool(gpus: Sequence[int], *, workers: int) -> Pool:
 
 @dataclass(frozen=True, slots=True)
 class LocalDevices:
-    """What this machine's devices are for."""
+    """The division of this machine's devices between training and serving."""
 
     training: dict[str, str]
-    """The variables of the service that say what jobs train on."""
+    """Environment variables of the service that describe the devices for training."""
     training_pool: Pool | None
-    """What the variables say where no pools are given; None for GPUs that cannot be found."""
+    """The pool that these variables describe if no pools are given; None for GPUs that cannot be found."""
     serving: tuple[ServingPool, ...]
     """The GPUs of vLLM."""
     engine_gpus: int
-    """GPUs that the replica of the embedded engine has to itself. Without any it computes on processors."""
+    """Number of GPUs for the embedded engine's replica alone. Without any, it computes on processors."""
     sharing: GpuSharing
 
 
 def divide_devices(given: Mapping[str, str], gpus: Sequence[int], *, workers: int) -> LocalDevices:
-    """Divides this machine between training and serving. `gpus` are the bytes of all GPUs here; `workers`
-    train on a machine without. What the environment has `given` counts: TUNERY_SERVING_GPUS (by default one,
-    where there are several GPUs), TUNERY_GPU_SHARING (by default `training_first`, where there is one), and
-    the settings of training and serving themselves."""
+    """Divides this machine between training and serving. `gpus` lists the memory in bytes of all its GPUs; on
+    a machine without GPUs, `workers` train. Variables `given` by the environment apply: TUNERY_SERVING_GPUS
+    (by default 1 if there are several GPUs), TUNERY_GPU_SHARING (by default `training_first` if there is one
+    GPU), and the settings of training and serving themselves."""
     trains_on_gpus = given.get("TUNERY_TRAINING_DEVICE", "cuda") == "cuda"
     sharing = _sharing(given, gpus) if trains_on_gpus else "off"
     if not trains_on_gpus or sharing != "off":
@@ -83,7 +83,7 @@ def divide_devices(given: Mapping[str, str], gpus: Sequence[int], *, workers: in
 
 
 def local_serving_pools(given: Mapping[str, str], gpus: Sequence[int]) -> tuple[ServingPool, ...]:
-    """The pools that are `given`, or else these GPUs of this machine."""
+    """The pools that are `given`, or otherwise this machine's GPUs."""
     if named := given.get("TUNERY_SERVING_POOLS"):
         return tuple(_POOLS.validate_json(named))
     if not gpus:
@@ -98,13 +98,13 @@ def _sharing(given: Mapping[str, str], gpus: Sequence[int]) -> GpuSharing:
 
 
 def _is_found(given: Mapping[str, str], pool: Pool) -> bool:
-    """Whether this machine's own pool is what jobs are to train on. Of GPUs that cannot be found, it is not
-    known what they are."""
+    """Whether jobs are to train on this machine's own pool. The type of GPUs that cannot be found is
+    unknown."""
     return given.get("TUNERY_TRAINING_DEVICE", pool.kind) == pool.kind
 
 
 def _training_environment(given: Mapping[str, str], pool: Pool) -> dict[str, str]:
-    """The variables that say what this machine trains on, apart from those that are `given`."""
+    """The variables that describe the training devices of this machine, except those that are `given`."""
     found = {
         "TUNERY_TRAINING_DEVICE": pool.kind,
         "TUNERY_TRAINING_SLOTS": str(pool.devices),
@@ -116,9 +116,9 @@ def _training_environment(given: Mapping[str, str], pool: Pool) -> dict[str, str
 
 
 def gpu_bytes(given: Mapping[str, str], run: Run | None = None) -> list[int]:
-    """Bytes of memory of each NVIDIA GPU that CUDA_VISIBLE_DEVICES shows, in its order, or of all if it is
-    not `given`; empty if there is none, or no nvidia-smi. Raises InvalidConfiguration if the variable names a
-    GPU that is not here, or nvidia-smi fails and TUNERY_TRAINING_DEVICE is not given."""
+    """Memory in bytes of each NVIDIA GPU that CUDA_VISIBLE_DEVICES shows, in its order, or of all GPUs if it
+    is not `given`; empty if there is no GPU or no nvidia-smi. Raises InvalidConfiguration if the variable
+    names a GPU that does not exist, or if nvidia-smi fails and TUNERY_TRAINING_DEVICE is not given."""
     run = run or _nvidia_smi
     try:
         found = _listed(run(_QUERY))
@@ -138,16 +138,16 @@ def gpu_bytes(given: Mapping[str, str], run: Run | None = None) -> list[int]:
 
 
 def driver_version(run: Run | None = None) -> int | None:
-    """The major version of NVIDIA's driver, such as 580. None if nvidia-smi does not say it."""
+    """The major version of NVIDIA's driver, such as 580. None if nvidia-smi does not report it."""
     try:
-        # A line for each GPU.
+        # One line for each GPU.
         return int((run or _nvidia_smi)(_DRIVER_QUERY).partition(".")[0])
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
 
 
 def host_bytes(limit: Path = _CGROUP) -> int:
-    """Memory of this machine, or of the container that this process is in."""
+    """Memory in bytes of this machine, or of the container of this process."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         return min(physical, int(limit.read_text()))
@@ -161,7 +161,7 @@ def _listed(answer: str) -> dict[str, tuple[str, int]]:
         return {}
     rows = [[cell.strip() for cell in line.split(",")] for line in answer.splitlines()]
     return {
-        # "[N/A]": the GPU has no memory of its own, but the host's.
+        # "[N/A]": the GPU has no memory of its own, but uses the host's.
         index: (uuid, host_bytes() if mebibytes.startswith("[") else int(mebibytes) * 2**20)
         for index, uuid, mebibytes in rows
     }
@@ -169,7 +169,7 @@ def _listed(answer: str) -> dict[str, tuple[str, int]]:
 
 def _shown(visible: str) -> Iterator[str]:
     for name in visible.split(","):
-        # As CUDA reads it: what comes after is hidden, too.
+        # CUDA reads it in the same way: later entries are hidden too.
         if not name.strip() or name.strip() in _HIDES_ALL:
             return
         yield name.strip()

@@ -42,7 +42,7 @@ def ray_command(ports: RayPorts, folder: Path) -> list[str]:
         *("--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1"),
         *("--port", str(ports.gcs), "--dashboard-port", str(ports.dashboard)),
         *("--dashboard-agent-listen-port", str(ports.dashboard_agent)),
-        # A node ends if an agent whose port it has to ask for does not start within 15 seconds.
+        # A node stops if an agent that must report its port does not start within 15 seconds.
         *("--dashboard-agent-grpc-port", str(ports.dashboard_agent_grpc)),
         *("--runtime-env-agent-port", str(ports.runtime_env_agent)),
         *("--metrics-export-port", str(ports.metrics), "--ray-client-server-port", str(ports.client)),
@@ -56,19 +56,20 @@ def ray_command(ports: RayPorts, folder: Path) -> list[str]:
 def ray_environment(
     inherited: Mapping[str, str], shared: Mapping[str, str], folder: Path, *, training_slots: int
 ) -> dict[str, str]:
-    """`inherited` with `shared` over it, and what Ray, its workers and its replicas need. `folder` is Ray's
-    temporary folder. The database's URL is left out: the cluster must not reach it."""
+    """Returns `inherited`, overridden by `shared`, with what Ray, its workers and its replicas need. `folder`
+    is Ray's temporary folder. The database's URL is left out, because the cluster must not reach the
+    database."""
     return {
         **{name: value for name, value in inherited.items() if name != "TUNERY_DATABASE_URL"},
         **shared,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}",
-        # Training processes that may run at once share the cores; idle threads yield them to serving.
+        # Training processes that run at the same time share the cores; idle threads yield them to serving.
         "TUNERY_WORKER_CPUS": inherited.get("TUNERY_WORKER_CPUS", str(max(1, _cores() // training_slots))),
         "OMP_WAIT_POLICY": "PASSIVE",
         # The size of one of Ray's log files, in bytes, and how many older ones are kept.
         "RAY_ROTATION_MAX_BYTES": inherited.get("RAY_ROTATION_MAX_BYTES", str(MAX_LOG_BYTES)),
         "RAY_ROTATION_BACKUP_COUNT": inherited.get("RAY_ROTATION_BACKUP_COUNT", str(BACKUP_COUNT)),
-        # Compute processes lower their own priority; a runner must still get its heartbeats through.
+        # Compute processes lower their own priority, because a runner's heartbeats must still get through.
         "RAY_worker_niceness": "0",
         # A worker's own processes end with it, even if it is killed: those of vLLM hold its GPUs.
         "RAY_process_group_cleanup_enabled": "1",
@@ -82,10 +83,10 @@ def ray_environment(
         "RAY_DASHBOARD_STARTUP_TIMEOUT_S": inherited.get("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "300"),
         # Nothing collects the metrics, and their ports would answer anyone who reaches them.
         "RAY_enable_metrics_collection": "0",
-        # What vLLM, the hub's client and others would report of their use.
+        # Stops vLLM, the hub's client and others from reporting their use.
         **{name: inherited.get(name, "1") for name in _NO_REPORTS},
-        # Names the folder in the environment of every process, which keeps it there when it gives itself
-        # another title.
+        # Names the folder in the environment of every process, where it stays even if the process changes its
+        # title.
         _FOLDER_VARIABLE: str(folder),
         "SPT_NOENV": "1",
         # There is no other node that could take over during the 30 s of draining.
@@ -95,12 +96,12 @@ def ray_environment(
 
 @contextmanager
 def temporary_ray_folder(data: Path) -> Iterator[Path]:
-    """Ray's temporary folder. When it is removed, its logs are kept in the data folder. What a killed
-    `tunery up` left behind is removed first, processes included: Ray's do not always heed that their parent
-    is gone.
+    """Creates Ray's temporary folder. When it is removed, its logs are kept in the data folder. The remains
+    of a killed `tunery up` are removed first, including processes: Ray's do not always notice that their
+    parent is gone.
 
-    The path is short because Ray puts Unix sockets under it, whose paths may have 107 bytes at most. Ray
-    makes the folder readable by everybody, so that it is put inside a private one."""
+    The path is short because Ray puts Unix sockets under it, whose paths may have at most 107 bytes. Ray
+    makes the folder readable by everybody, so it is placed inside a private one."""
     record, logs = data / "ray.folder", data / "logs" / "ray"
     if record.exists():
         left = Path(record.read_text().strip())
@@ -122,14 +123,15 @@ def temporary_ray_folder(data: Path) -> Iterator[Path]:
 
 
 def _is_ours(private: Path) -> bool:
-    """The record may have been cut short, and after a reboot another user may own a folder of this name."""
+    """Checks the recorded folder: the record may have been cut short, and after a reboot another user may own
+    the folder."""
     is_named = private.parent == _FOLDERS and private.name.startswith(_PREFIX)
     return is_named and not private.is_symlink() and private.is_dir() and private.stat().st_uid == os.getuid()
 
 
 def _end_processes(private: Path) -> None:
-    """Ends the processes that have the folder in their commands, as all of Ray's own have, or in their
-    environment, as what workers have started has, whatever title it gives itself."""
+    """Ends the processes that have the folder in their command line, as all of Ray's own do, or in their
+    environment, as processes started by workers do, whatever their titles."""
     left = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -146,8 +148,8 @@ def _remove(private: Path, logs: Path) -> None:
 
 
 def _listen_host(environment: Mapping[str, str]) -> str:
-    """The only replica of the engine may be called directly, without Serve's proxy. With settings that allow
-    several replicas, none is."""
+    """The host on which the engine listens. A single replica may be called directly, without Serve's proxy.
+    If the settings allow several replicas, none is."""
     several = ("TUNERY_ENGINE_MIN_REPLICAS", "TUNERY_ENGINE_MAX_REPLICAS", "TUNERY_ENGINE_PLACEMENT")
     return "" if any(map(environment.get, several)) else "127.0.0.1"
 

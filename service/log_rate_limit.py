@@ -29,11 +29,12 @@ class LogRateLimiter:
         self._clock = clock
         self._lock = threading.Lock()
         self._lines: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
-        """When each line was last written, and how often it was suppressed since. The oldest comes first."""
+        """When each line was last written, and how often it has been suppressed since. The oldest comes
+        first."""
 
     def allow(self, line: Hashable) -> int | None:
-        """None if the line is to be suppressed, else how often it was suppressed since it was last
-        written."""
+        """Returns None if the line is to be suppressed, otherwise how often it has been suppressed since it
+        was last written."""
         at = self._clock()
         with self._lock:
             written_at, count = self._lines.get(line, (float("-inf"), 0))

@@ -1,4 +1,4 @@
-"""Keeps logs beyond the process that wrote them, and bounds their size."""
+"""Keeps logs after the process that wrote them has ended, and bounds their size."""
 
 import os
 import shutil
@@ -7,17 +7,17 @@ from contextlib import suppress
 from pathlib import Path
 
 MAX_LOG_BYTES = 16 << 20
-"""A log file that is longer is rotated."""
+"""A longer log file is rotated."""
 BACKUP_COUNT = 3
-"""Older files that are kept of each log. `name.1` is the newest."""
+"""Number of older files that are kept of each log. `name.1` is the newest."""
 RAY_RUNS_KEPT = 5
-"""Runs of Ray whose logs are kept, each in a folder of its own."""
+"""Number of Ray's runs whose logs are kept, each in its own folder."""
 
 
 def rotate(log: Path, *, longest: int = MAX_LOG_BYTES) -> None:
-    """Moves the content of a log file that has grown too long to `name.1`. Processes that have it open for
-    appending continue at its new beginning; a line that is written at this very moment may be lost. If there
-    is no room for the copy, nothing changes."""
+    """Moves the content of an overlong log file to `name.1`. Processes that have it open for appending
+    continue at its new beginning; a line that is written at this very moment may be lost. If there is no room
+    for the copy, nothing changes."""
     with suppress(OSError):
         if log.stat().st_size <= longest:
             return
@@ -30,7 +30,7 @@ def rotate(log: Path, *, longest: int = MAX_LOG_BYTES) -> None:
 
 def archive_ray_logs(ray_folder: Path, logs: Path) -> None:
     """Copies the logs of each session in `ray_folder`, Ray's temporary folder, to a folder with the session's
-    name in `logs`, and deletes those of the oldest runs. Of a long file only the end is copied. Files that
+    name in `logs`, and deletes the logs of the oldest runs. Only the end of a long file is copied. Files that
     cannot be copied are skipped: losing logs is better than keeping an installation from stopping or
     starting."""
     for session in sorted(ray_folder.glob("session_*")):
@@ -42,7 +42,7 @@ def archive_ray_logs(ray_folder: Path, logs: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _copy_end(source, target, MAX_LOG_BYTES)
     with suppress(OSError):
-        # The names begin with the time of the start, so that they sort by age.
+        # The names begin with the start time, so they sort by age.
         for old in sorted(logs.glob("session_*"))[:-RAY_RUNS_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 

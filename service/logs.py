@@ -7,5 +7,5 @@ from service.log_rate_limit import LoggingRateLimit, StructlogRateLimit
 
 
 def configure_service_logs(stream: TextIO) -> None:
-    """As JSON, and the same warning once a minute."""
+    """Logs as JSON, and the same warning at most once a minute."""
     configure_logs(stream, limits=[StructlogRateLimit()], filters=[LoggingRateLimit()])

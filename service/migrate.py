@@ -2,7 +2,8 @@
 that, an installation keeps the key that it has.
 
 Run it in every deployment before the API and the scheduler start. It is safe to repeat, even concurrently.
-With `--grant-to ROLE` it runs as the owner of the tables, and lets ROLE do what the API and the scheduler do.
+With `--grant-to ROLE` it runs as the owner of the tables, and grants ROLE what the API and the scheduler
+need.
 """
 
 import argparse

@@ -12,7 +12,7 @@ UMASK = 0o077
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """What this process creates in the context is for its user alone."""
+    """Files and folders that this process creates within the context are accessible only to its user."""
     before = os.umask(UMASK)
     try:
         yield
@@ -23,8 +23,8 @@ def private_files() -> Iterator[None]:
 def make_private_folder(folder: Path) -> None:
     """Creates the folder with mode 0700.
 
-    If it exists and others can access it, removes their access to it and all that is in it. Does not touch
-    what belongs to another user or the targets of links.
+    If it exists and others can access it, removes their access to it and everything in it. Does not touch
+    files of other users or the targets of links.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not _is_open(folder.stat()):
@@ -32,12 +32,12 @@ def make_private_folder(folder: Path) -> None:
     for place, folders, files in os.walk(folder, topdown=False):
         for name in (*folders, *files):
             _close(Path(place) / name)
-    # Last, so that an interrupted walk is repeated.
+    # Done last, so that an interrupted walk is repeated.
     _close(folder)
 
 
 def write_private_file(path: Path, value: str) -> None:
-    """Writes a line. Atomic, and readable only by its owner from the first byte on."""
+    """Writes a line. Atomic; the file is readable only by its owner from the first byte on."""
     partial = path.with_suffix(path.suffix + ".partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(value + "\n")

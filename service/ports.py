@@ -1,4 +1,4 @@
-"""Free ports for programs that take a while to listen on them."""
+"""Free ports for programs that start listening on them only after a while."""
 
 import random
 import socket
@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 _FIRST = 20_000
-"""Lower ones are used by Ray's workers and by well-known services."""
+"""Lower ports are used by Ray's workers and by well-known services."""
 _LINUX_FIRST_OWN = 32_768
 
 

@@ -1,4 +1,4 @@
-"""`tunery reencrypt`: has storage encrypt what it has with the keys that the projects have now."""
+"""`tunery reencrypt`: makes storage re-encrypt its objects with the projects' current keys."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +17,11 @@ _A_ROUND = 256
 @dataclass(frozen=True, slots=True)
 class Reencrypted:
     objects: int
-    """Objects that had another key than their project, or none."""
+    """Number of objects that had another key than their project, or none."""
     bytes: int
     """Bytes of these objects."""
     kept_objects: int
-    """Objects that already had the right key."""
+    """Number of objects that already had the right key."""
 
 
 def reencrypt(
@@ -31,18 +31,18 @@ def reencrypt(
     *,
     is_dry_run: bool,
 ) -> Reencrypted:
-    """Encrypts anew each object whose key is not the one that storage would use for its project now. It can
-    be interrupted and repeated, and the installation may be running. `progress` gets how many objects were
-    looked at, and of how many.
+    """Re-encrypts each object whose key is not the one that storage would use for its project now. It can be
+    interrupted and repeated, and the installation may be running. `progress` is called with the number of
+    objects examined so far, and the total.
 
-    Raises InvalidConfiguration and Unavailable if storage does not take the key of a project; then no object
-    of any project was changed."""
+    Raises InvalidConfiguration and Unavailable if storage does not accept the key of a project; no object of
+    any project was then changed."""
     with database.snapshot() as session:
         entries = [entry for entry in needed_objects(session, store) if entry.bytes is not None]
     in_use = {key: _key_in_use(store, key) for key in {entry.encryption_key for entry in entries}}
 
     def is_changed(entry: ObjectEntry) -> bool | None:
-        """None if the object was deleted meanwhile."""
+        """None if the object was deleted in the meantime."""
         try:
             if store.encryption_key_of(entry.key) == in_use[entry.encryption_key]:
                 return False
@@ -65,6 +65,6 @@ def reencrypt(
 
 
 def _key_in_use(store: ObjectStore, key: str | None) -> str | None:
-    """The name that the store gives the key, or of the one that it uses if it is given none."""
+    """The store's name for the key, or for the one that it uses if none is given."""
     with stored_probe(store.encrypted_with(key)) as probe:
         return store.encryption_key_of(probe)

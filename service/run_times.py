@@ -17,23 +17,23 @@ from service.db.scheduler.queue_window import PlannedGang
 from service.job_checks import CheckedJob
 
 NOISE = 0.15
-"""How much two equal runs differ, on either side."""
+"""How much two equal runs differ, in either direction."""
 _NEAREST = 5
 _BYTES_PER_TOKEN = 4
-"""Bytes of a training file for each token, roughly."""
+"""Approximate bytes of a training file per token."""
 _SCORED = 1 / 3
 """The cost of a token that is only scored, relative to one that is trained on: forward without backward."""
 _FADES = 0.8
-"""What a run counts for beside the next newer one, where the speed of other jobs is learned."""
+"""Weight of a run relative to the next newer one, when speeds are learned from other jobs."""
 _UTILISATION = 0.3
-"""Share of a GPU's peak that is assumed until a job has finished on this server."""
+"""Assumed share of a GPU's peak, until a job has finished on this server."""
 _STARTING_SECONDS = 60.0
-"""Until a job has finished on this server."""
+"""Assumed until a job has finished on this server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a run has to do."""
+    """The work of a run."""
 
     method: Method
     config: TrainingConfig
@@ -42,7 +42,7 @@ class Work:
     """Over all epochs."""
     held_out_tokens: int
     forward_flops: float | None = None
-    """FLOPs of the linear layers for each token. None if the base's shape is not known."""
+    """FLOPs of the linear layers per token. None if the base's shape is not known."""
 
     @property
     def tokens(self) -> float:
@@ -80,7 +80,7 @@ class RunTime:
     evaluation: Seconds
     publishing: Seconds
     device: str
-    """Device of the runs that the estimate is based on."""
+    """Device of the runs on which the estimate is based."""
     memory_bytes: int
     """Their largest peak."""
     based_on: int
@@ -91,8 +91,8 @@ class RunTime:
 
 
 def run_time(work: Work, past: Sequence[PastRun]) -> RunTime | None:
-    """Based on the past runs most like this one: of the same method, training type and number of workers,
-    with about as many tokens a step. None if there is none."""
+    """Estimates from the most similar past runs: those of the same method, training type and number of
+    workers, with about as many tokens per step. None if there are none."""
     near = similar_runs(work.method, work.config, _on_its_devices(work.config, past))
     near = sorted(near, key=lambda run: abs(_step_size(work.tokens, work.steps) - _step_size_of(run)))
     near = near[:_NEAREST]
@@ -112,16 +112,16 @@ def run_time(work: Work, past: Sequence[PastRun]) -> RunTime | None:
 def held_seconds(
     work: Work, past: Sequence[PastRun], others: Callable[[], Sequence[PastRun]] = tuple
 ) -> float | None:
-    """How long the run is expected to hold its devices, by what runs of its base have taken: those that are
-    like it, or else all, in proportion to the work. If its base was never trained, by the FLOP/s of the
-    newest runs of all bases, which `others` returns; on a GPU of a known type, also without any. None if
+    """How long the run is expected to hold its devices, based on runs of its base: similar ones, or otherwise
+    all, in proportion to the work. If its base was never trained, based on the FLOP/s of the newest runs of
+    all bases, which `others` returns; on a GPU of a known type, this also works without any runs. None if
     nothing is known."""
     time = run_time(work, past)
     if time is not None:
         held = time.starting + time.training + time.evaluation
         return (held.low + held.high) / 2
     if own := _on_its_devices(work.config, past):
-        # Of one base, so that what a token takes is the same.
+        # All runs are of one base, so that a token costs the same.
         alike = [_with_flops(run, 1.0) for run in own]
         return _seconds_at_speed(replace(work, forward_flops=1.0), alike)
     if work.forward_flops is None:
@@ -131,8 +131,8 @@ def held_seconds(
 
 
 def _seconds_at_speed(work: Work, past: Sequence[PastRun]) -> float | None:
-    """Expected seconds by the FLOP/s of a worker in past runs: those of the same method and training type if
-    there are any, the newest weighing most."""
+    """Expected seconds from the FLOP/s per worker in past runs: in those of the same method and training type
+    if there are any, with the greatest weight on the newest."""
     assert work.forward_flops is not None
     flops = _flops(work.config, work.forward_flops, work.tokens)
     alike = [run for run in past if (run.method, run.config.type) == (work.method, work.config.type)] or past
@@ -149,18 +149,18 @@ def _seconds_at_speed(work: Work, past: Sequence[PastRun]) -> float | None:
 
 
 def _speed(run: PastRun) -> float:
-    """FLOP/s of each worker."""
+    """FLOP/s per worker."""
     flops = _flops(run.config, run.cost.forward_flops or 1.0, _tokens_of(run))
     return flops / max(run.cost.training_seconds, 1e-3) / run.config.num_workers
 
 
 def _flops(config: TrainingConfig, forward: float, tokens: float) -> float:
-    """The backward pass costs one forward for activations, and another one for weights that are trained."""
+    """The backward pass costs one forward pass for activations, and another one for trained weights."""
     return (3.0 if config.type == "full" else 2.0) * forward * tokens
 
 
 def _on_its_devices(config: TrainingConfig, past: Sequence[PastRun]) -> list[PastRun]:
-    """Past runs on devices of the same kind, with the times that they would take on the GPUs of the plan."""
+    """Past runs on devices of the same kind, with times scaled to the GPUs of the plan."""
     if config.footprint is None:
         return list(past)
     pool = config.footprint.pool
@@ -196,8 +196,7 @@ def _with_flops(run: PastRun, forward: float) -> PastRun:
 def gangs_of(
     method: Method, job: CheckedJob, past: Sequence[PastRun], others: Callable[[], Sequence[PastRun]] = tuple
 ) -> list[PlannedGang]:
-    """One for each pool that the job fits in, the cheapest first, with the time as `held_seconds` expects
-    it."""
+    """One gang for each pool that the job fits, cheapest first, with the time that `held_seconds` expects."""
     by_pool: dict[str | None, list[Plan]] = {}
     for plan in job.config.plans:
         by_pool.setdefault(plan.pool_name, []).append(plan)
@@ -212,8 +211,8 @@ def gangs_of(
 def likely_seconds(
     job: Job, base: BaseSpec | None, file: FileSize | None, past: Sequence[PastRun]
 ) -> float | None:
-    """The same as `held_seconds`, before the job's files have been compiled: from the size of its training
-    file, if that is known."""
+    """The same as `held_seconds`, but before the job's files have been compiled: based on the size of its
+    training file, if that is known."""
     if base is None or file is None:
         return typical_seconds(job.method, None, past)
     tokens = file.bytes // _BYTES_PER_TOKEN
@@ -228,7 +227,7 @@ def likely_seconds(
             method=job.method,
         )
     except InvalidRequest:
-        # Validation refuses it in a moment.
+        # Validation will refuse the job in a moment.
         return 0.0
     steps = config.n_epochs * -(-file.n_examples // config.batch_size)
     return held_seconds(Work(job.method, config, steps, config.n_epochs * tokens, held_out_tokens=0), past)
@@ -260,8 +259,8 @@ def _evaluation_ratios(work: Work, run: PastRun) -> tuple[float, float]:
 
 
 def _range(measured: Sequence[tuple[float, tuple[float, ...]]]) -> Seconds:
-    """If a phase takes a·x + b·y seconds with unknown a, b ≥ 0 (as a fixed time a step and a time a token),
-    then it lies between the measured time scaled by the ratio of x and by the ratio of y."""
+    """If a phase takes a·x + b·y seconds with unknown a, b ≥ 0 (for example a fixed time per step and a time
+    per token), then it lies between the measured time scaled by the ratio of x and by the ratio of y."""
     low = min(seconds * min(ratios) for seconds, ratios in measured)
     high = max(seconds * max(ratios) for seconds, ratios in measured)
     return Seconds(low * (1 - NOISE), high * (1 + NOISE))
@@ -281,7 +280,7 @@ def _tokens_of(run: PastRun) -> float:
 
 
 def _tokens(method: Method, config: TrainingConfig, trained: int, held_out: int) -> float:
-    """In tokens that are trained on. DPO scores every example before the first step."""
+    """The work in units of trained tokens. DPO scores every example before the first step."""
     scored = held_out * config.n_epochs
     if method == "dpo":
         scored += trained // config.n_epochs + held_out

@@ -1,8 +1,8 @@
-"""Where the server of a data folder listens, for commands on the same machine: `DIR/server.url`.
+"""The URL of a data folder's server, for commands on the same machine: `DIR/server.url`.
 
-The server keeps a lock on the file while it runs. A file that a killed server has left does not count, and no
-key goes to a program that has taken its port since. Only this machine is believed: the folder may be
-anybody's, and what it says must send no key elsewhere."""
+The server locks the file while it runs. A file left by a killed server is ignored, so no key is sent to a
+program that has taken its port since. Only URLs of this machine are accepted: the folder may belong to
+anyone, and its content must not make a key be sent elsewhere."""
 
 import socket
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ def is_loopback(url: str) -> bool:
 
 
 def is_same_server(url: str, published: str) -> bool:
-    """Whether `url` leads to the server whose URL `find_url` has returned. `localhost` does not: where it
-    leads is not certain."""
+    """Whether `url` leads to the server whose URL `find_url` has returned. A URL with `localhost` does not
+    count, because it is not certain where it leads."""
     try:
         return _place(url) == _place(published)
     except ValueError:
@@ -34,7 +34,7 @@ def is_same_server(url: str, published: str) -> bool:
 
 @contextmanager
 def published_url(folder: Path, base_url: str) -> Iterator[None]:
-    """The file is there, and locked, as long as the context is."""
+    """The file exists, and is locked, within the context."""
     path = folder / _NAME
     write_private_file(path, base_url)
     import fcntl
@@ -48,7 +48,7 @@ def published_url(folder: Path, base_url: str) -> Iterator[None]:
 
 
 def is_listening(url: str) -> bool:
-    """Whether anything accepts connections there: a server that starts does not yet."""
+    """Whether anything accepts connections there: a starting server does not yet."""
     parts = urlsplit(url)
     try:
         with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=_CONNECT_SECONDS):
@@ -69,7 +69,7 @@ def find_url(folder: Path) -> str | None:
 
 
 def _is_locked(file: TextIO) -> bool:
-    import fcntl  # Windows, where no server runs but commands do, has none
+    import fcntl  # Windows has none; commands run there, but no server does
 
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

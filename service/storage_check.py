@@ -1,4 +1,4 @@
-"""Whether storage does what is asked of it."""
+"""Checks that storage works as required."""
 
 import uuid
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _CONTENT = b"ready"
 
 @contextmanager
 def stored_probe(store: ObjectStore) -> Iterator[str]:
-    """The key of a new object, which is deleted again at the end. Raises the errors of `put`."""
+    """Yields the key of a new object, which is deleted at the end. Raises the errors of `put`."""
     key = f"health/{uuid.uuid4().hex}"
     store.put(key, _CONTENT)
     try:
@@ -23,8 +23,8 @@ def stored_probe(store: ObjectStore) -> Iterator[str]:
 
 
 def check_storage(store: ObjectStore) -> None:
-    """Writes, reads and deletes an object: only a write reveals a full disk or a read-only key. Also asks for
-    one that does not exist, which a policy may forbid. Raises Unavailable, and InvalidConfiguration if the
+    """Writes, reads and deletes an object: only a write reveals a full disk or a read-only key. Also reads an
+    object that does not exist, which a policy may forbid. Raises Unavailable, and InvalidConfiguration if the
     store cannot encrypt as it should."""
     with stored_probe(store) as key:
         if store.get(key) != _CONTENT:
@@ -33,8 +33,8 @@ def check_storage(store: ObjectStore) -> None:
 
 
 def check_encryption_key(store: ObjectStore, encryption_key: str) -> None:
-    """Raises InvalidRequest if the store has no keys (`encryption_unsupported`) or does not use this one
-    (`encryption_key_refused`), and Unavailable if it does not answer without a key either."""
+    """Raises InvalidRequest if the store does not support keys (`encryption_unsupported`) or does not accept
+    this one (`encryption_key_refused`), and Unavailable if it does not answer without a key either."""
     check_storage(store)
     try:
         check_storage(store.encrypted_with(encryption_key))

@@ -17,7 +17,7 @@ import psutil
 from service.log_rotation import rotate
 
 STOP_SECONDS = 8.0
-"""How long children may take to end by themselves before they are killed."""
+"""How long children may take to end on their own before they are killed."""
 _KILL_SECONDS = 3.0
 _ROTATE_SECONDS = 60.0
 """Time between two checks of whether a log has grown too long."""
@@ -56,7 +56,7 @@ class Supervisor:
     drivers), so that none can outlive it. Processes are started from the main thread only, because the death
     signal that ties them to the supervisor is bound to the thread that forked them.
 
-    Signals are awaited instead of handled. A handler could run between any two steps of the main thread, and
+    Signals are awaited instead of handled: a handler could run between any two steps of the main thread, and
     interrupt it while it holds the lock of what the handler would wake.
     """
 
@@ -81,7 +81,7 @@ class Supervisor:
                 child.process.terminate()
         psutil.wait_procs(psutil.Process().children(recursive=True), timeout=STOP_SECONDS)
         give_up_at = time.monotonic() + _KILL_SECONDS
-        # One may start another before it is killed.
+        # A process may start another one before it is killed.
         while (alive := psutil.Process().children(recursive=True)) and time.monotonic() < give_up_at:
             for process in alive:
                 with suppress(psutil.NoSuchProcess):
@@ -126,7 +126,7 @@ class Supervisor:
                 continue
             child.ended.set()
             del self._children[name]
-            # A long-lived process was healthy, so that the delays start from the shortest again.
+            # A long-lived process was healthy, so the delays start from the shortest again.
             failures = 0 if time.monotonic() - child.started_at > 60 else child.failures
             delay = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS) - 1)]
             self._waiting[name] = (time.monotonic() + delay, child.program, failures + 1)

@@ -1,4 +1,4 @@
-"""`tunery sweep`: deletes what is not needed any more from storage, and reports what that was."""
+"""`tunery sweep`: deletes what is no longer needed from storage, and reports what was deleted."""
 
 from collections.abc import Callable
 from pathlib import Path

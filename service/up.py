@@ -58,7 +58,7 @@ _POOLS = TypeAdapter(tuple[ServingPool, ...])
 _PACKAGED_BASE = "tunery-tiny-1"
 _JOBS_API_VARIABLE = "RAY_AUTH_TOKEN"
 _VLLM_SERVICE = {"TUNERY_MAX_RUNNING_CHOICES": "512"}
-"""Defaults of the service where vLLM serves, which runs many more sequences at once."""
+"""The service's defaults if vLLM serves, which runs many more sequences at once."""
 
 
 class AlreadyRunning(RuntimeError):
@@ -70,8 +70,8 @@ class PortTaken(RuntimeError):
 
 
 def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print) -> None:
-    """Runs Tunery until SIGTERM or SIGINT. Before it starts anything, raises InvalidConfiguration for
-    settings that no process could start with, AlreadyRunning or PortTaken."""
+    """Runs Tunery until SIGTERM or SIGINT. Before starting anything, raises InvalidConfiguration for settings
+    with which no process could start, AlreadyRunning or PortTaken."""
     settings = checked_settings()
     ServingSettings.read()
     folder = folder.absolute()
@@ -95,13 +95,14 @@ def up(folder: Path, host: str, port: int, *, say: Callable[[str], None] = print
             supervisor.in_background(lambda: _announce(plan, supervisor, say))
             supervisor.run()
             say("Stopping …")
-        # Nothing runs any more, and a stop that was asked for is no fault of the jobs that ran.
+        # Nothing is running any more, and a requested stop is not a fault of the jobs that were running.
         _put_back_jobs(plan.service_environment["TUNERY_DATABASE_URL"])
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What to run and where everything listens. Made once, so that restarted parts keep their addresses."""
+    """The programs to run and the addresses on which they listen. Made once, so that restarted programs keep
+    them."""
 
     base_url: str
     ray_url: str
@@ -167,7 +168,7 @@ class _Plan:
     def programs(self, host: str, port: int) -> list[Program]:
         listening = ("--host", host, "--port", str(port), "--internal-port", str(self.internal_port))
         api = _python("service.api", *listening)
-        # Whoever has Ray's token can run any command; the API needs none.
+        # Whoever has Ray's token can run any command; the API does not need it.
         of_api = {
             name: value for name, value in self.service_environment.items() if name != _JOBS_API_VARIABLE
         }
@@ -205,7 +206,7 @@ class _Plan:
         return {"name": "engine", "ray_actor_options": options}
 
     def remarks(self, folder: Path) -> Iterator[str]:
-        """What a person should know about this machine's GPUs."""
+        """Remarks about this machine's GPUs that a person should know."""
         if self.devices.serving or self.service_environment["TUNERY_TRAINING_DEVICE"] == "cuda":
             yield from driver_remarks(driver_version(), cuda_of_torch())
         if not self.devices.serving:
@@ -225,7 +226,7 @@ class _Plan:
 
 
 def driver_remarks(driver: int | None, cuda: str | None) -> Iterator[str]:
-    """`driver` is the major version of NVIDIA's driver, and `cuda` what torch is built for."""
+    """`driver` is the major version of NVIDIA's driver, and `cuda` the version for which torch is built."""
     least = least_driver(cuda) if cuda else None
     if driver and least and driver < least:
         yield (
@@ -266,8 +267,8 @@ def _prepare_database(folder: Path, database_url: str) -> str:
 
 
 def _put_back_jobs(database_url: str) -> None:
-    """Returns all running jobs to the queue. If the database does not answer, their attempts will seem lost
-    at the next start."""
+    """Puts all running jobs back into the queue. If the database does not answer, their attempts will seem
+    lost at the next start."""
     database = Database(database_url)
     try:
         with suppress(Unavailable), database.write() as session:
@@ -295,8 +296,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _warm_bases(folder: Path, environment: Mapping[str, str]) -> str:
-    """The packaged base, unless it was taken out of the catalogue: no replica starts with one that is not on
-    offer."""
+    """The packaged base, unless it was removed from the catalogue: no replica starts with a base that is not
+    offered."""
     path = catalogue_path(folder, environment)
     return _PACKAGED_BASE if not path.exists() or _PACKAGED_BASE in load_catalogue(path) else ""
 

@@ -1,4 +1,4 @@
-"""The environment of vLLM on this machine. It is one of its own, because vLLM needs other versions of what
+"""The environment of vLLM on this machine. It is separate because vLLM needs other versions of packages that
 Tunery uses too."""
 
 import shutil
@@ -13,24 +13,24 @@ import cluster
 from cluster.requirements import requirements, requirements_of_extra
 
 _SAME = ("ray", "torch", "peft", "tokenizers", "safetensors")
-"""Packages that must have the versions that Tunery has: Ray because its processes talk to each other, the
-others because models must compute the same."""
+"""Packages that must have the same versions as Tunery's: Ray because its processes communicate, the others
+because models must compute the same."""
 
 Run = Callable[[Sequence[str]], None]
 
 
 class InstallationFailed(RuntimeError):
-    """The environment could not be made."""
+    """The environment could not be created."""
 
 
 def vllm_python(folder: Path) -> Path:
-    """The interpreter in a data folder, whether it is there or not."""
+    """The path of the interpreter in a data folder, whether or not it exists."""
     return folder.absolute() / "vllm" / "bin" / "python"
 
 
 def install_vllm(folder: Path, *, package: str = "", run: Run | None = None) -> Path:
-    """Makes the environment in a data folder, or makes it anew. Returns its interpreter. `package` is a
-    requirement such as `vllm==0.29.0`, by default what Tunery's extra `vllm` requires. Raises
+    """Creates the environment in a data folder, or recreates it. Returns its interpreter. `package` is a
+    requirement such as `vllm==0.29.0`; the default is the requirement of Tunery's extra `vllm`. Raises
     InstallationFailed."""
     run = run or _run
     python = vllm_python(folder)
@@ -47,7 +47,7 @@ def install_vllm(folder: Path, *, package: str = "", run: Run | None = None) -> 
         raise InstallationFailed(f"{environment} could not be made: {error}") from error
     finally:
         constraints.unlink(missing_ok=True)
-    # Only this package: the environment that it is in has versions that vLLM must not find.
+    # Only this package, because the environment that contains it has versions that vLLM must not find.
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
     (packages / "cluster").symlink_to(Path(cluster.__path__[0]).resolve(), target_is_directory=True)
     return python
@@ -56,7 +56,7 @@ def install_vllm(folder: Path, *, package: str = "", run: Run | None = None) -> 
 def _constraints() -> Iterator[str]:
     for name in _SAME:
         try:
-            # Builds for CPUs have a suffix, such as `+cpu`, and vLLM needs the one for GPUs.
+            # CPU builds have a suffix, such as `+cpu`, and vLLM needs the GPU build.
             yield f"{name}=={version(name).partition('+')[0]}"
         except PackageNotFoundError:
             continue

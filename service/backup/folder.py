@@ -52,23 +52,23 @@ class ObjectTotals(FrozenModel):
     objects: int
     bytes: int
     missing: int
-    """Objects that rows name and that were not in storage, or not any more when they were copied."""
+    """Objects that rows name but that were not in storage, or no longer were when they were to be copied."""
 
 
 class BackupManifest(FrozenModel):
     format: int = FORMAT
     tunery: str
-    """The version that made it."""
+    """The version that made the backup."""
     revision: str
     """Revision of the database's schema."""
     created_at: int
-    """The moment that the rows are of."""
+    """The moment of which the rows are a snapshot."""
     rows: Mapping[Annotated[str, Field(pattern="^[a-z_]+$")], int]
     """Number of rows by table."""
     objects: ObjectTotals
     encryption: Encryption | None
     files: Mapping[str, StoredFile]
-    """The backup's files by name, without those of objects, which are in `objects.jsonl`."""
+    """The backup's files by name, without objects' files, which are in `objects.jsonl`."""
     signature: str = ""
     """Signature of all other fields, if the backup is encrypted."""
 
@@ -125,21 +125,21 @@ class BackupWriter:
             raise as_domain_error(error, path) from error
 
     def finish(self, manifest: BackupManifest) -> None:
-        """Makes it a backup."""
+        """Writes the manifest, which makes the folder a backup."""
         if self._key is not None:
             signature = self._key.sign(manifest.signed_text())
             manifest = manifest.model_copy(update={"signature": signature})
-        # Everything is on the disk before the manifest says so.
+        # Everything must be on disk before the manifest says so.
         os.sync()
         write_private_file(self.folder / MANIFEST, manifest.model_dump_json(indent=2))
 
 
 class BackupReader:
-    """Reads a whole backup."""
+    """Reads a complete backup."""
 
     def __init__(self, folder: Path, secret: bytes | None) -> None:
         """Raises InvalidRequest if there is no backup, if it needs a later version or another key, or if a
-        key is given for a backup that is not encrypted: it may have been put in the place of one that is."""
+        key is given but the backup is not encrypted: it may have been substituted for an encrypted one."""
         self.folder = folder
         self.manifest = _read_manifest(folder)
         self._key = _key_of(self.manifest, secret)
@@ -153,7 +153,7 @@ class BackupReader:
         return source if self._key is None else unsealed(source, self._key, name)
 
     def check(self, name: str, expected: StoredFile) -> None:
-        """Reads the file, and raises CorruptArtefact if it is not as it was written."""
+        """Reads the file, and raises CorruptArtefact if its content has changed."""
         digest = sha256()
         with self.open(name) as source:
             while chunk := source.read(CHUNK_BYTES):

@@ -1,4 +1,4 @@
-"""The database and the storage of an installation on this machine, or of the one that the environment
+"""Opens the database and the storage of an installation on this machine, or of the one that the environment
 names."""
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from service.permissions import make_private_folder, private_files
 from service.settings import Settings
 
 _SHORTEST_SECRET = 16
-"""Bytes of a key."""
+"""Minimum number of bytes of a key."""
 
 
 @contextmanager
@@ -35,13 +35,13 @@ def opened(folder: Path, *, is_new: bool = False) -> Iterator[tuple[Database, Ob
     store = open_store(
         storage_url(folder), endpoint_url=settings.storage_endpoint, checksums=settings.storage_checksums
     )
-    # A database has secrets, wherever it is.
+    # A database contains secrets, wherever it is.
     with private_files(), closing(Database(url)) as database:
         yield database, store
 
 
 def read_secret(key_file: Path | None) -> bytes | None:
-    """The content of a key file, without the spaces around it. Raises InvalidRequest if it is short."""
+    """The content of a key file, without surrounding spaces. Raises InvalidRequest if it is too short."""
     if key_file is None:
         return None
     try:

@@ -2,8 +2,8 @@
 objects that these rows need.
 
 That order is safe. Objects never change, and a row names an object only once it is stored; a sweep removes
-nothing that the rows of a moment ago need, but for what their owner has deleted since. What was superseded
-in the meantime is noted as missing.
+nothing that the rows at that moment need, except what their owner has deleted since. Objects that are
+superseded in the meantime are recorded as missing.
 """
 
 import tempfile
@@ -33,7 +33,7 @@ from service.backup.rows import revision_of, rows_of, schema_of
 from service.db.database import Database, now
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is done, and how much there is in all, if that is known."""
+"""Called with the current activity, the amount that is done, and the total, if that is known."""
 _COPIES_AT_ONCE = 8
 _COPIES_A_ROUND = 256
 _ROWS_A_REPORT = 1000
@@ -56,9 +56,9 @@ def make_backup(
     copies_objects: bool,
     progress: Progress,
 ) -> BackupManifest:
-    """Writes a backup into a new folder. Raises Conflict if there is something in it, InvalidRequest if the
+    """Writes a backup into a new folder. Raises Conflict if the folder is not empty, InvalidRequest if the
     database has no schema, and Unavailable if the database, the store or the disk fails: what was written by
-    then is no backup."""
+    then is not a backup."""
     writer = BackupWriter(folder, secret)
     with tempfile.TemporaryFile() as needed:
         with database.snapshot() as session:
@@ -101,7 +101,7 @@ def _write_rows(session: Session, writer: BackupWriter, progress: Progress) -> _
 
 
 def _note(entries: Iterator[ObjectEntry], needed: IO[bytes], progress: Progress) -> None:
-    """Into a file, because there may be millions."""
+    """Writes the entries into a file, because there may be millions of them."""
     for count, entry in enumerate(entries, start=1):
         needed.write(_line(entry))
         if count % _ROWS_A_REPORT == 0:

@@ -1,4 +1,4 @@
-"""Whether what a manifest lists is in storage."""
+"""Checks whether the files that a manifest lists are in storage."""
 
 from pydantic import BaseModel, ValidationError
 
@@ -10,15 +10,15 @@ from cluster.storage.store import ObjectStore
 
 
 class ListedFiles(BaseModel):
-    """What all manifests have in common: those of weights, of resume states and of exports."""
+    """The fields that all manifests share: those of weights, of resume states and of exports."""
 
     files: list[ManifestFile]
     best: WeightsRef | None = None
-    """Weights that a run which resumes from this state may return to."""
+    """Weights to which a run that resumes from this state may return."""
 
 
 def read_listed(store: ObjectStore, manifest_key: str) -> ListedFiles:
-    """Raises NotFound, Unavailable, or CorruptArtefact if it is no manifest."""
+    """Raises NotFound, Unavailable, or CorruptArtefact if the object is not a manifest."""
     try:
         return ListedFiles.model_validate_json(store.get(manifest_key))
     except ValidationError as error:
@@ -26,7 +26,7 @@ def read_listed(store: ObjectStore, manifest_key: str) -> ListedFiles:
 
 
 def broken_files(store: ObjectStore, manifest_key: str, listed: ListedFiles) -> dict[str, str]:
-    """What is wrong with which of the files, by key."""
+    """Problems of the files, by key."""
     folder = folder_of(manifest_key)
     found = {info.key: info.bytes for info in store.list(folder)}
     broken = {}

@@ -31,14 +31,14 @@ class ObjectEntry(FrozenModel):
     sha256: str | None = None
     """None if it was not copied."""
     encryption_key: str | None = None
-    """Encryption key of the project that the object belongs to."""
+    """Encryption key of the object's project."""
 
 
 def needed_objects(session: Session, store: ObjectStore) -> Iterator[ObjectEntry]:
-    """The objects that rows reach, and those that rows name and that are not there.
+    """Yields the objects that rows reach, and objects that rows name but that do not exist.
 
     The newest states of unfinished jobs come first, because newer ones supersede them in the meantime.
-    Compiled training files are left out: they are compiled again."""
+    Compiled training files are left out, because they can be compiled again."""
     keys = _encryption_keys(session)
     for page in pages(_found(session, store)):
         places = {entry.key: parse_key(entry.key) for entry in page}
@@ -69,8 +69,8 @@ def _found(session: Session, store: ObjectStore) -> Iterator[ObjectEntry]:
 
 
 def _encryption_keys(session: Session) -> dict[str, str]:
-    """Encryption keys by project id, of the projects that have one. A database that has yet to be upgraded
-    may be older than these keys."""
+    """Encryption keys by project id, for projects that have one. A database that has yet to be upgraded may
+    be older than these keys."""
     project = next(table.c for table in schema_of(session.connection()) if table.name == "projects")
     if "encryption_key" not in project:
         return {}
@@ -79,7 +79,7 @@ def _encryption_keys(session: Session) -> dict[str, str]:
 
 
 def _newest_states(session: Session) -> list[str]:
-    """Folders of the states that unfinished jobs go on from."""
+    """Folders of the states from which unfinished jobs continue."""
     key, status = tables.Job.resume_manifest_key, tables.Job.status
     keys = session.scalars(select(key).where(key.is_not(None), status.in_(UNFINISHED)).order_by(key))
     return [folder_of(key) for key in keys if key is not None]

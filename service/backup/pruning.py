@@ -1,5 +1,5 @@
-"""Deletes old backups, and what interrupted ones have left, from the folder that a new one is made in. What
-does not look like a backup of Tunery is left alone."""
+"""Deletes old backups, and the remains of interrupted ones, from the folder in which a new one is made.
+Anything that does not look like a backup of Tunery is left alone."""
 
 import shutil
 import time
@@ -12,12 +12,12 @@ from service.backup.folder import MANIFEST, OBJECT_LIST, BackupManifest
 
 _PARTS = {"tables", "objects", OBJECT_LIST}
 _SILENT_SECONDS = 3600.0
-"""A backup that is being made writes all the time."""
+"""A backup that is being made writes continuously."""
 
 
 def delete_unfinished(parent: Path) -> list[Path]:
-    """Deletes folders of backups that have no manifest, and into which nothing was written for an hour.
-    Returns them. Raises Unavailable if the disk fails."""
+    """Deletes folders of backups without a manifest into which nothing was written for an hour, and returns
+    them. Raises Unavailable if the disk fails."""
     found = [one for one in _folders(parent) if _is_unfinished(one)]
     for folder in found:
         _delete(folder)
@@ -25,8 +25,8 @@ def delete_unfinished(parent: Path) -> list[Path]:
 
 
 def delete_oldest(parent: Path, keep: int) -> list[Path]:
-    """Deletes all whole backups but the newest `keep`, by the moments that they are of. Returns them. Raises
-    Unavailable if the disk fails."""
+    """Deletes all complete backups except the newest `keep`, by the time of their snapshots, and returns
+    them. Raises Unavailable if the disk fails."""
     times = {folder: created_at for folder in _folders(parent) if (created_at := _created_at(folder))}
     oldest = sorted(times, key=lambda folder: (times[folder], folder.name), reverse=True)[keep:]
     for folder in oldest:
@@ -47,13 +47,13 @@ def _is_unfinished(folder: Path) -> bool:
             return False
         newest = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
     except OSError:
-        # Not ours to read, or somebody is deleting it now.
+        # The folder is not readable for this user, or somebody is deleting it now.
         return False
     return newest < time.time() - _SILENT_SECONDS
 
 
 def _created_at(folder: Path) -> int | None:
-    """None if there is no manifest that can be read."""
+    """None if there is no readable manifest."""
     try:
         return BackupManifest.model_validate_json((folder / MANIFEST).read_bytes()).created_at
     except (OSError, ValidationError):
@@ -62,7 +62,7 @@ def _created_at(folder: Path) -> int | None:
 
 def _delete(folder: Path) -> None:
     try:
-        # First, so that nobody takes the rest for a backup.
+        # Deleted first, so that nobody takes the rest for a backup.
         (folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(folder)
     except OSError as error:

@@ -42,14 +42,14 @@ _JOBS = table_name("jobs")
 _PROJECTS = table_name("projects")
 
 KeyReplacements = Mapping[str, str | None]
-"""Maps a key of the backup's storage to the key that replaces it, or to None for none. Others stay."""
+"""Maps a key of the backup's storage to the key that replaces it, or to None for no key. Other keys stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
     rows: int
     objects: int
-    """Stored by this restore."""
+    """Objects that this restore has stored."""
     bytes: int
     kept_objects: int
     """Objects that were already in the store."""
@@ -58,7 +58,7 @@ class Restored:
 
 
 def check_backup(backup: BackupReader, progress: Progress) -> None:
-    """Reads all of it. Raises CorruptArtefact if anything is not as it was written, and InvalidRequest if it
+    """Reads the whole backup. Raises CorruptArtefact if any content has changed, and InvalidRequest if it
     needs a later version of Tunery."""
     for name, stored in backup.manifest.files.items():
         backup.check(name, stored)
@@ -74,7 +74,7 @@ def check_backup(backup: BackupReader, progress: Progress) -> None:
 
 
 def check_empty(database: Database, store: ObjectStore, *, keeps_objects: bool) -> None:
-    """Raises Conflict if there is an installation already, and says what there is."""
+    """Raises Conflict, which says what exists, if there is an installation already."""
     with database.read() as session:
         _check_no_rows(session.connection())
     if keeps_objects:
@@ -88,8 +88,8 @@ def check_empty(database: Database, store: ObjectStore, *, keeps_objects: bool) 
 
 
 def check_encryption(backup: BackupReader, store: ObjectStore, replacements: KeyReplacements) -> None:
-    """Raises InvalidConfiguration if the store cannot encrypt with keys, and projects of a checked backup
-    have some."""
+    """Raises InvalidConfiguration if projects of a checked backup have encryption keys and the store cannot
+    encrypt with keys."""
     with backup.open(_PROJECTS) as lines:
         for line in lines:
             key = _replaced(json.loads(line).get("encryption_key"), replacements)
@@ -112,10 +112,10 @@ def restore(
     begins_maintenance: bool = False,
     replacements: KeyReplacements = MappingProxyType({}),
 ) -> Restored:
-    """Restores a checked backup, each project's objects with its key. With `begins_maintenance`, no job goes
-    on until the maintenance ends.
+    """Restores a checked backup, each project's objects with its key. With `begins_maintenance`, no job
+    continues until the maintenance ends.
 
-    Raises Conflict if rows have appeared, and Unavailable if the database or the store fails: then no row was
+    Raises Conflict if rows have appeared, and Unavailable if the database or the store fails: no row was then
     written."""
     stored = kept = size = 0
     if backup.manifest.objects.are_copied:
@@ -174,7 +174,7 @@ def _replaced(key: str | None, replacements: KeyReplacements) -> str | None:
 def _restore_objects(
     backup: BackupReader, store: ObjectStore, progress: Progress, replacements: KeyReplacements
 ) -> tuple[int, int, int]:
-    """Returns how many objects were stored, how many were there, and the stored bytes."""
+    """Returns the number of stored objects, the number of objects that existed, and the stored bytes."""
 
     def put(entry: ObjectEntry) -> bool:
         key = _replaced(entry.encryption_key, replacements)
@@ -224,7 +224,8 @@ def _continuations(backup: BackupReader, store: ObjectStore) -> dict[str, Contin
 
 
 def _create_schema(connection: Connection, revision: str) -> None:
-    """Exactly the one that the rows were read from. An empty one of another revision makes way."""
+    """Creates exactly the schema from which the rows were read. An empty schema of another revision is
+    replaced."""
     config = migration_config(connection)
     if revision_of(connection) is not None:
         command.downgrade(config, "base")
@@ -260,6 +261,6 @@ def _insert(
 
 
 def _with_key(row: dict[str, Any], replacements: KeyReplacements) -> dict[str, Any]:
-    """A project's row. Those of earlier releases have no key."""
+    """A project's row with its replaced key. Rows of earlier releases have no key."""
     key = row.get("encryption_key")
     return row if key is None else {**row, "encryption_key": _replaced(key, replacements)}

@@ -1,4 +1,4 @@
-"""Rows as lines of JSON, which any database can read back."""
+"""Stores rows as lines of JSON, which any database can read back."""
 
 import json
 from collections.abc import Iterator

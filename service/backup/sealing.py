@@ -1,9 +1,9 @@
 """Encrypts the files of a backup with a key, chunk by chunk, so that memory does not grow with a file.
 
-A sealed file is 32 random bytes and then chunks of AES-256-GCM. Its key follows from the backup's key, those
-bytes and its name (HKDF). The nonce of a chunk is its number and whether it is the last one, and its
-associated data are the file's name and its number: chunks and files cannot be exchanged, cut off or added
-without being noticed (the STREAM construction, https://eprint.iacr.org/2015/189).
+A sealed file consists of 32 random bytes and chunks of AES-256-GCM. Its key is derived from the backup's key,
+those bytes and the file's name (HKDF). The nonce of a chunk consists of its number and whether it is the last
+one, and its associated data are the file's name and the chunk's number: chunks and files cannot be exchanged,
+cut off or added without being noticed (the STREAM construction, https://eprint.iacr.org/2015/189).
 """
 
 import hmac
@@ -26,15 +26,15 @@ _TAG_BYTES = 16
 
 
 class BackupKey:
-    """The key of one backup, derived from a secret and the backup's own salt (scrypt, which slows down who
-    guesses a passphrase)."""
+    """The key of one backup, derived from a secret and the backup's own salt (with scrypt, which slows down
+    guessing a passphrase)."""
 
     def __init__(self, secret: bytes, salt: bytes) -> None:
         self._key = Scrypt(salt=salt, length=32, n=2**15, r=8, p=1).derive(secret)
 
     @property
     def check(self) -> str:
-        """Tells whether a key is the right one, and nothing else about it."""
+        """A value that shows whether a key is the right one, and nothing else about it."""
         return self._derived(b"", b"check").hex()
 
     def sign(self, text: bytes) -> str:
@@ -49,8 +49,8 @@ class BackupKey:
 
 
 class SealingWriter:
-    """Encrypts what is written to it into `target`, which stays open. Without `finish`, the file is not
-    whole."""
+    """Encrypts the data written to it into `target`, which stays open. Without `finish`, the file is
+    incomplete."""
 
     def __init__(self, target: BinaryIO, key: BackupKey, name: str) -> None:
         salt = os.urandom(SALT_BYTES)
@@ -78,8 +78,8 @@ class SealingWriter:
 
 
 def unsealed(source: BinaryIO, key: BackupKey, name: str) -> BinaryIO:
-    """A reader of what was sealed, which closes `source`. It raises CorruptArtefact where the file was
-    changed or cut off."""
+    """Returns a reader of the sealed content, which closes `source`. It raises CorruptArtefact where the file
+    was changed or cut off."""
     return io.BufferedReader(_UnsealingReader(source, key, name), CHUNK_BYTES)
 
 

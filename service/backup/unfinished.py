@@ -1,7 +1,7 @@
-"""How unfinished jobs go on after a restore.
+"""Determines how unfinished jobs continue after a restore.
 
-The store may hold more than the restored rows know: attempts that were started after the backup, and newer
-states. And it may hold less: a state that had been superseded when the objects were copied.
+The store may contain more than the restored rows know: attempts that were started after the backup, and newer
+states. It may also contain less: a state may have been superseded by the time the objects were copied.
 """
 
 from dataclasses import dataclass
@@ -25,22 +25,22 @@ _RESUME_MANIFEST = "resume_manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """How one job goes on."""
+    """How one job continues."""
 
     attempt: int
-    """The highest number that is taken. An attempt's number is never used twice: an earlier process with the
-    same number could still write its objects."""
+    """The highest attempt number that is taken. An attempt's number is never used twice: an earlier process
+    with the same number could still write its objects."""
     manifest_key: str | None
-    """Manifest of the state that the job resumes from; None for the beginning."""
+    """Manifest of the state from which the job resumes; None for the beginning."""
     step: int
 
 
 def find_continuation(row: dict[str, Any], store: ObjectStore) -> Continuation | None:
-    """Finds where the job of this row, as the backup has it, continues; None if the job has ended.
+    """Finds where the job of this row in the backup continues; None if the job has ended.
 
-    The job goes on from the state that its row names. If that is gone, it goes on from the newest one that is
-    whole. A state that is newer than the row must not return to weights that no row names: a sweep would
-    delete them."""
+    The job continues from the state that its row names. If that is gone, it continues from the newest
+    complete one. A state that is newer than the row must not return to weights that no row names, because a
+    sweep would delete them."""
     if row["status"] not in UNFINISHED:
         return None
     places = [(info.key, parse_key(info.key)) for info in store.list(f"jobs/{row['id']}/attempts/")]
@@ -57,15 +57,15 @@ def find_continuation(row: dict[str, Any], store: ObjectStore) -> Continuation |
 
 
 def continued(row: dict[str, Any], found: Continuation | None) -> dict[str, Any]:
-    """The job's row with the state that it goes on from."""
+    """The job's row with the state from which it continues."""
     if found is None or "resume_manifest_key" not in row:
         return row
     return {**row, "resume_manifest_key": found.manifest_key, "resume_step": found.step}
 
 
 def put_back_unfinished(session: Session, continuations: dict[str, Continuation]) -> None:
-    """Ends the attempts that ran when the backup was made, which is no fault of their jobs, and has the next
-    ones take numbers that nothing has used."""
+    """Ends the attempts that were running when the backup was made, which does not count as a fault of their
+    jobs, and makes the next attempts use unused numbers."""
     put_back_all(session)
     for job_id, found in continuations.items():
         session.execute(

@@ -1,7 +1,7 @@
 """The dashboard's files as they are sent: built from `clients/dashboard` by Vite, and shipped in the package.
 
-A name that contains a hash of its content never changes, so browsers keep it for a year. The page itself is
-asked for again each time, and answered with 304 if it is the same."""
+A name that contains a hash of the content never changes, so browsers keep that file for a year. The page
+itself is requested again each time, and answered with 304 if it is the same."""
 
 import gzip
 import hashlib
@@ -24,7 +24,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "form-action 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
-        # What Svelte makes its own templates with. Text of users never becomes markup.
+        # Svelte uses this to make its own templates. Users' text never becomes markup.
         "trusted-types svelte-trusted-html",
     )
 )
@@ -52,7 +52,7 @@ class StaticFile:
     zipped: bytes
     etag: str
     headers: Mapping[str, str]
-    """All but those that depend on the request."""
+    """All headers except those that depend on the request."""
 
 
 @cache

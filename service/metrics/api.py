@@ -1,4 +1,4 @@
-"""What an API process counts about itself."""
+"""Metrics that an API process counts about itself."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"
 
 
 class ApiMetrics:
-    """Thread-safe. `registry` is what a scrape reads."""
+    """Thread-safe. A scrape reads `registry`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -62,7 +62,7 @@ class ApiMetrics:
         self._failures.labels(base, code).inc()
 
     def reported(self, events: Sequence[RunnerEvent]) -> None:
-        """Counts what a runner has reported and the database has taken."""
+        """Counts what a runner has reported, after the database has recorded it."""
         for event in events:
             match event:
                 case CheckpointSaved():

@@ -8,7 +8,7 @@ from service.metrics.api import ApiMetrics
 
 
 class GenerationTimer:
-    """Begins when the request may be queued."""
+    """Starts when the request may be queued."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class GenerationTimer:
         self._metrics.waited(self._base, self._clock() - self._begun)
 
     def note_token(self) -> None:
-        """The first token has come."""
+        """Records that the first token has arrived."""
         self._first_token = self._clock()
         self._metrics.began_to_answer(self._base, self._first_token - self._begun)
 
@@ -39,7 +39,7 @@ class GenerationTimer:
         self._metrics.failed(self._base, code or InternalError.default_code)
 
     def note_end(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """However it ended: a client that leaves has used tokens."""
+        """Call it however the generation ended: a client that disconnects has used tokens too."""
         further = completion_tokens - self._num_choices
         token_seconds = None
         if self._first_token is not None and further > 0:

@@ -18,14 +18,14 @@ from service.metrics import declared
 from service.metrics.making import family
 
 _FRESH_SECONDS = 5.0
-"""However often it is scraped, the database is read this seldom."""
+"""The database is read at most once in this time, however often the metrics are scraped."""
 Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values by the labels' values."""
 
 
 class InstallationCollector(Collector):
-    """While the database does not answer, `tunery_database_up` is 0 and the other metrics are absent: an old
-    figure would look like a new one. Thread-safe."""
+    """While the database does not answer, `tunery_database_up` is 0 and the other metrics are absent, because
+    an old value would look like a new one. Thread-safe."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class InstallationCollector(Collector):
         self._read_at = float("-inf")
 
     def describe(self) -> Iterable[Family]:
-        """Names, so that registering does not read the database."""
+        """Returns only names, so that registering does not read the database."""
         return [family(metric) for metric in declared.INSTALLATION]
 
     def collect(self) -> Iterator[Family]:

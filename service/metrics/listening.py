@@ -1,5 +1,5 @@
-"""The listener of `/metrics`, in threads of its own: a scrape reads the database, and must not wait for
-requests nor let them wait."""
+"""Listens for `/metrics` in its own threads, because a scrape reads the database, and neither it nor requests
+must wait for each other."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ from prometheus_client import CollectorRegistry, disable_created_metrics, start_
 
 @contextmanager
 def serving_metrics(registry: CollectorRegistry, host: str, port: int | None) -> Iterator[None]:
-    """Answers `GET /metrics` at this address within the context, without a key: whoever reaches the port may
-    read. None listens nowhere. Raises OSError if the address cannot be had."""
+    """Answers `GET /metrics` at this address within the context, without a key: anyone who reaches the port
+    may read. With the port None, does not listen. Raises OSError if the address is not available."""
     if port is None:
         yield
         return
-    # Another series for each one, with the time of its first use. Nothing of ours needs it.
+    # Creates another series for each metric, with the time of its first use. Tunery does not need them.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     server, thread = start_http_server(port, host, registry)
     try:

@@ -9,7 +9,7 @@ from service.metrics.declared import DATABASE_CONNECTIONS, DATABASE_CONNECTIONS_
 
 
 def new_registry() -> CollectorRegistry:
-    """Creates a registry with what the operating system says of this process: CPU, memory, open files."""
+    """Creates a registry with the operating system's figures for this process: CPU, memory, open files."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return registry

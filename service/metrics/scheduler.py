@@ -1,4 +1,4 @@
-"""What a scheduler counts about itself."""
+"""Metrics that a scheduler counts about itself."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ class Removed(Protocol):
 
 
 class SchedulerMetrics:
-    """Thread-safe. `registry` is what a scrape reads."""
+    """Thread-safe. A scrape reads `registry`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._tick_seconds = histogram(declared.TICK_SECONDS, registry)
@@ -48,7 +48,7 @@ class SchedulerMetrics:
             self._swept_bytes.labels(kind).inc(count.bytes)
 
     def retained(self, deleted: Mapping[RetentionKind, int]) -> None:
-        """What projects keep no longer, by kind."""
+        """Records what retention has deleted, by kind."""
         for kind, count in deleted.items():
             self._retention_deleted.labels(kind).inc(count)
 

@@ -11,7 +11,7 @@ from service.db.organization.identity import Grant
 from service.db.organization.scopes import Scope
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
-"""Signatures with a private key alone: whoever can check a token must not be able to make one."""
+"""Only signatures that need a private key: whoever can check a token must not be able to make one."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -69,13 +69,13 @@ class Issuer(BaseModel):
 
     @property
     def egress(self) -> EgressPolicy:
-        """Its own hosts may be anywhere, because the operator named them."""
+        """The issuer's own hosts may be anywhere, because the operator named them."""
         hosts = {urlsplit(url).hostname or "" for url in (self.issuer, self.jwks_url) if url is not None}
         return EgressPolicy.parse(hosts)
 
 
 def grants(issuer: Issuer, claims: Mapping[str, Any]) -> tuple[Grant, ...]:
-    """What the issuer's rules grant to those with these claims, in the order of the rules."""
+    """Returns what the issuer's rules grant for these claims, in the order of the rules."""
     found: dict[str, Grant] = {}
     for rule in issuer.rules:
         if not all(set(wanted) & set(_values(claims, name)) for name, wanted in rule.claims.items()):
@@ -88,7 +88,7 @@ def grants(issuer: Issuer, claims: Mapping[str, Any]) -> tuple[Grant, ...]:
 
 
 def _values(claims: Mapping[str, Any], name: str) -> Iterator[str]:
-    """The texts that a claim has. What is neither text nor a list of texts matches nothing."""
+    """The strings in a claim. A value that is neither a string nor a list of strings matches nothing."""
     found: Any = claims.get(name)
     if found is None:
         found = claims

@@ -1,4 +1,4 @@
-"""The public keys of an issuer, fetched now and then."""
+"""The public keys of an issuer, fetched periodically."""
 
 import asyncio
 import json
@@ -20,16 +20,17 @@ log = logging.getLogger(__name__)
 
 PublicKey = RSAKey | ECKey
 Fetch = Callable[[str, EgressPolicy], bytes]
-"""Returns what is at a URL. Raises TuneryError."""
+"""Returns the content at a URL. Raises TuneryError."""
 
 FRESH_SECONDS = 3600.0
 """Keys are fetched again after this time, so that withdrawn ones are refused."""
 STALE_SECONDS = 24 * 3600.0
-"""How long keys stay good while the issuer cannot be reached."""
+"""How long keys remain valid while the issuer cannot be reached."""
 PAUSE_SECONDS = 30.0
-"""Time between two tries to fetch, whatever tokens name: a flood of made-up ids must not reach the issuer."""
+"""Minimum time between two fetches, whatever tokens name: a flood of made-up ids must not reach the
+issuer."""
 PATIENCE_SECONDS = 1.0
-"""How long an issuer that hangs delays tokens whose keys are known."""
+"""How long an unresponsive issuer delays tokens whose keys are known."""
 _TIMEOUT_SECONDS = 5.0
 _MAX_BYTES = 2**18
 _MAX_KEYS = 100
@@ -58,8 +59,9 @@ class SigningKeys:
         self._refreshing: asyncio.Task[None] | None = None
 
     async def get(self, id: str) -> PublicKey:
-        """Fetches the keys if this one is unknown or they are old, and the last try was long enough ago.
-        Raises AuthenticationFailed if the issuer has no such key, and Unavailable if it is not reachable."""
+        """Fetches the keys if this key is unknown or the keys are old, and if the last try was long enough
+        ago. Raises AuthenticationFailed if the issuer has no such key, and Unavailable if the issuer cannot
+        be reached."""
         if self._refreshing is None and self._is_needed(id) and self._may_try():
             self._tried_at = self._clock()
             self._refreshing = asyncio.create_task(self._refresh())
@@ -116,7 +118,8 @@ class SigningKeys:
 
 
 def _usable_keys(document: Mapping[str, Any]) -> Iterator[tuple[str, PublicKey]]:
-    """Keys for signatures, by id. What cannot be used is left out: sets of keys may have others, too."""
+    """Keys for signatures, by id. Unusable keys are left out: a key set may contain keys for other
+    purposes."""
     listed = document.get("keys")
     if not isinstance(listed, list):
         raise ValueError("it has no list of keys")

@@ -1,4 +1,4 @@
-"""Tokens of identity providers: who sends them, and what for.
+"""Tokens of identity providers: validates them, and finds the sender's identity and grants.
 
 Source: RFC 7519 (JWT), RFC 8725 (its best practices), OpenID Connect Core 1.0, section 3.1.3.7."""
 
@@ -22,9 +22,9 @@ LEEWAY_SECONDS = 60.0
 _MAX_SUBJECT_CHARACTERS = 255
 """OpenID Connect's own limit."""
 _LATEST = 2.0**53
-"""Unix seconds. Later times, infinity and what is not a number are none."""
+"""Unix seconds. Later times, infinity and NaN are not valid times."""
 _TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
-"""What `typ` may be. Other kinds of tokens, such as for a logout, are not for APIs."""
+"""Allowed values of `typ`. Other kinds of tokens, such as logout tokens, are not for APIs."""
 
 
 class Tokens:
@@ -41,12 +41,12 @@ class Tokens:
         self._clock = clock
 
     def may_be_one(self, bearer: str) -> bool:
-        """Whether this has the form of a token, rather than of a key."""
+        """Whether this looks like a token rather than a key."""
         return bool(self._issuers) and bearer.startswith("eyJ") and bearer.count(".") == 2
 
     async def identity(self, token: str) -> Identity:
-        """Raises AuthenticationFailed for a token that is not good, PermissionDenied if no rule grants its
-        sender anything, and Unavailable if its issuer's keys cannot be fetched."""
+        """Raises AuthenticationFailed for an invalid token, PermissionDenied if no rule grants its sender
+        anything, and Unavailable if the issuer's keys cannot be fetched."""
         if len(token) > MAX_TOKEN_CHARACTERS:
             _refuse(f"it has more than {MAX_TOKEN_CHARACTERS} characters")
         signed, claims = _read(token)
@@ -75,7 +75,7 @@ class Tokens:
 
 
 def _read(token: str) -> tuple[CompactSignature, Mapping[str, Any]]:
-    """Takes a token apart, of which nothing is known to be true yet."""
+    """Parses a token without verifying it."""
     try:
         signed = jws.extract_compact(token.encode(), registry=_registry(()))
         claims = json.loads(signed.payload or b"")
@@ -97,7 +97,7 @@ def _check_claims(claims: Mapping[str, Any], audience: str, now: float) -> None:
     if audience not in (audiences if isinstance(audiences, list) else [audiences]):
         _refuse("it is for another audience")
     subject = claims.get("sub")
-    # PostgreSQL stores no NUL, and nobody's name has control characters.
+    # PostgreSQL cannot store NUL, and no name contains control characters.
     if not isinstance(subject, str) or not subject.isprintable():
         _refuse("it has no subject")
     if not 0 < len(subject) <= _MAX_SUBJECT_CHARACTERS:

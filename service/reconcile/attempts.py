@@ -1,4 +1,4 @@
-"""The database against Ray: which attempts run, and which processes no attempt knows."""
+"""Compares the database with Ray: finds running attempts, and processes without an attempt."""
 
 import re
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ _OURS = re.compile(r"(?P<job_id>ftjob-[A-Za-z0-9]+)-a(?P<number>\d+)")
 
 
 def check_attempts(database: Database, store: ObjectStore, ray: RayJobs, *, fixes: bool) -> Iterator[Finding]:
-    """Compares Ray's jobs with the attempts that the database knows. With `fixes`, stops processes that this
-    installation has started and whose attempts it does not know."""
+    """Compares Ray's jobs with the attempts in the database. With `fixes`, stops processes that this
+    installation has started and whose attempts are unknown."""
     # Ray first: an attempt's row is written before its process is submitted.
     alive = {id for id, status in ray.list_jobs().items() if status not in GONE and _OURS.fullmatch(id)}
     with database.read() as session:

@@ -1,4 +1,4 @@
-"""The keys of projects against the storage that is to encrypt with them."""
+"""Checks that the storage can encrypt with the keys of the projects."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from service.storage_check import check_storage
 
 
 def check_keys(database: Database, store: ObjectStore) -> Iterator[Finding]:
-    """Writes, reads and deletes an object with each key, with the rights of this process."""
+    """Writes, reads and deletes an object with each key, using the rights of this process."""
     project = tables.Project
     pairs = select(project.encryption_key, project.id).order_by(project.id)
     projects: dict[str, list[str]] = {}

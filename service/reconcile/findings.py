@@ -1,4 +1,4 @@
-"""What a reconciliation finds."""
+"""The findings of a reconciliation."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -8,7 +8,8 @@ from typing import Any, Literal
 class Finding:
     check: Literal["objects", "storage", "encryption", "attempts"]
     verdict: Literal["ok", "warning", "failed", "fixed"]
-    """failed: something is lost, or wastes devices. warning: it mends itself, or cannot be told from here."""
+    """failed: something is lost, or wastes devices. warning: it resolves by itself, or cannot be determined
+    here."""
     subject: str
     """The key or the id that it is about; empty for all."""
     found: str

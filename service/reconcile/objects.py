@@ -1,4 +1,4 @@
-"""The database against the storage: what rows name must be there, of the right size."""
+"""Compares the database with the storage: objects that rows name must exist and have the right size."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from service.scheduling.sweeping.sweep import SweepOptions, sweep
 
 @dataclass(frozen=True, slots=True)
 class _Broken:
-    """What looks wrong, until it is looked at again: an owner may have deleted it in the meantime."""
+    """Something that looks wrong until it is checked again: an owner may have deleted it in the meantime."""
 
     folder: str
     named: NamedObject
@@ -41,7 +41,7 @@ def check_objects(database: Database, store: ObjectStore) -> Iterator[Finding]:
 
 
 def check_unneeded(database: Database, store: ObjectStore, options: SweepOptions) -> Finding:
-    """What the next sweep would remove. `options` are of a dry run."""
+    """Counts what the next sweep would remove. `options` are those of a dry run."""
     report = sweep(database, store, options)
     removed = report.total()
     if not removed.objects:

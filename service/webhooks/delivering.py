@@ -13,20 +13,20 @@ from service.db.webhooks.queue import Claim, WebhookQueue
 from service.webhooks.sending import SendWebhook
 
 _WORKERS = 16
-"""Endpoints that one process serves at once. A silent one takes up a worker for ten seconds."""
+"""Endpoints that one process serves at once. An unresponsive one occupies a worker for ten seconds."""
 _POLL_SECONDS = 1.0
 _PRUNE_SECONDS = 600.0
 _TURN_SECONDS = 15.0
-"""How long a worker stays with one endpoint before others have their turn."""
+"""How long a worker stays with one endpoint before others get their turn."""
 _WORK = "webhooks"
 """Name of the work in metrics."""
 NoteFailure = Callable[[str], None]
-"""Counts a failure of the work that it is called with the name of."""
+"""Counts a failure of a piece of work, given the work's name."""
 _log = structlog.get_logger()
 
 
 class WebhookDeliverer:
-    """Any number may run, in any number of processes: the claims of the queue keep them apart."""
+    """Any number may run, in any number of processes: the queue's claims keep them apart."""
 
     def __init__(
         self,
@@ -46,8 +46,8 @@ class WebhookDeliverer:
         self._prune_at = time.monotonic() + _PRUNE_SECONDS
 
     def step(self) -> None:
-        """Hands every endpoint that something is due for to a free worker. Raises Unavailable if the database
-        does not answer."""
+        """Hands every endpoint with due deliveries to a free worker. Raises Unavailable if the database does
+        not answer."""
         if self._queue.has_work():
             while self._queue.fan_out():
                 pass
@@ -74,7 +74,7 @@ class WebhookDeliverer:
                 self._queue.record(tried, outcome)
             self._queue.release(claim)
         except Unavailable as error:
-            # What was sent is sent again, with the same id, once the claim has expired.
+            # The delivery is sent again, with the same id, once the claim has expired.
             _log.warning("webhook not recorded", endpoint=claim.endpoint_id, error=error.message)
         except Exception:
             _log.exception("webhook failed", endpoint=claim.endpoint_id)
@@ -86,7 +86,8 @@ class WebhookDeliverer:
 
 @contextmanager
 def delivering(queue: WebhookQueue, send: SendWebhook, note_failure: NoteFailure) -> Iterator[None]:
-    """Delivers in threads of its own within the context. What is being sent at its end is not waited for."""
+    """Delivers in its own threads within the context. At the end, deliveries that are being sent are not
+    awaited."""
     stop = threading.Event()
     workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="webhook")
     deliverer = WebhookDeliverer(queue, send, workers, note_failure=note_failure)

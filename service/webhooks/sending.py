@@ -12,11 +12,11 @@ from service.webhooks.signing import signed_headers
 
 _TIMEOUT_SECONDS = 10.0
 _SHOWN_BYTES = 2048
-"""How much of an answer is kept, to be shown."""
+"""How much of a response is kept for display."""
 
 
 class SendWebhook(Protocol):
-    """Posts a signed event. Never raises: what goes wrong is the outcome."""
+    """Posts a signed event. Never raises: problems are reported in the outcome."""
 
     def __call__(
         self, url: str, secrets: Sequence[str], *, event_id: str, body: str, at: float
@@ -24,7 +24,7 @@ class SendWebhook(Protocol):
 
 
 class CountedWebhooks:
-    """Sends with `send`, and tells `count` each time whether it was delivered, refused or unanswered."""
+    """Sends with `send`, and tells `count` whether each webhook was delivered, refused or unanswered."""
 
     def __init__(self, send: SendWebhook, count: Callable[[str], None]) -> None:
         self._send, self._count = send, count
@@ -37,7 +37,7 @@ class CountedWebhooks:
 
 
 class HttpWebhooks:
-    """Sends to what `policy` allows. Thread-safe."""
+    """Sends to destinations that `policy` allows. Thread-safe."""
 
     def __init__(self, policy: EgressPolicy, network: Network | None = None) -> None:
         self.policy = policy
@@ -62,6 +62,6 @@ class HttpWebhooks:
             )
         except TuneryError as error:
             return Outcome(error=error.message)
-        # PostgreSQL stores no NUL.
+        # PostgreSQL cannot store NUL.
         text = response.body.decode(errors="replace").replace("\0", "\ufffd")
         return Outcome(status_code=response.status, response=text)

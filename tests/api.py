@@ -55,7 +55,7 @@ def add_project(
     scopes: frozenset[Scope] = frozenset({"admin"}),
     organization_id: str | None = None,
 ) -> Project:
-    """In a new organization unless one is given."""
+    """Creates the project in a new organization unless one is given."""
     name = secrets.token_hex(4)
     tenant = Tenant(organization_id or f"org-{name}", f"proj-{name}")
     with database.write() as session:
@@ -91,8 +91,8 @@ REPORT = EvaluationReport(
 
 
 def add_tuned_model(database: Database, job_id: str) -> tuple[str, str]:
-    """Ends a job like its last attempt would, with REPORT as its evaluation. Returns the names of the model
-    and of its checkpoint."""
+    """Ends a job as its last attempt would, with REPORT as its evaluation. Returns the names of the model and
+    of its checkpoint."""
     with database.write() as session:
         job = session.get_one(tables.Job, job_id)
         checkpoint = tables.Checkpoint(

@@ -19,8 +19,8 @@ CHATML = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
-"""Like SmolLM2's: turns end with a token that is not the end of text, there is a default system prompt, and
-tools are not supported."""
+"""A template like SmolLM2's: turns end with a token that is not the end of text, there is a default system
+prompt, and tools are not supported."""
 
 MARKED_WITHOUT_END = CHATML.replace(
     "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' -}}",
@@ -46,11 +46,11 @@ FIRST_SYSTEM_ONLY = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '[assistant]' -}}{%- endif -%}"
 )
-"""Like Mistral's: the first system message is put before the first turn, later ones are dropped, and
-whitespace around texts is removed."""
+"""A template like Mistral's: the first system message is put before the first turn, later ones are dropped,
+and whitespace around texts is removed."""
 
 TEXT_CONTROL = ("<think>", "</think>", "<tool_call>", "</tool_call>")
-"""Added tokens of Qwen3 that its tokenizer does not call special."""
+"""Qwen3's added tokens that its tokenizer does not mark as special."""
 CHANNELS = ("<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|return|>", "<|call|>")
 """gpt-oss' special tokens."""
 
@@ -70,8 +70,8 @@ def chat_tokenizer(template: str | None, *, eos_token: str | None = "<|endoftext
 
 
 def real_tokenizer(name: str) -> Any:
-    """A small tokenizer with a chat template that trl has taken from a real model, that model's control
-    tokens, and line breaks that are tokenized alike whatever follows, as current models have them."""
+    """A small tokenizer with a chat template that trl has taken from a real model, and that model's control
+    tokens. Line breaks are tokenized alike whatever follows, as in current models."""
     (folder,) = (find_spec("trl") or pytest.fail("trl is not installed")).submodule_search_locations or ()
     tokenizer = chat_tokenizer((Path(folder) / "chat_templates" / f"{name}.jinja").read_text())
     tokenizer.bos_token = CONTROL[0]

@@ -1,4 +1,4 @@
-"""Services that several areas' tests share, started once a session."""
+"""Services that tests of several areas share, started once per session."""
 
 import gc
 import os
@@ -16,22 +16,22 @@ from tests.databases import empty_database, migrated_database, migrated_sqlite, 
 from tests.lanes import LaneScheduling
 from tests.s3_servers import S3Endpoint, endpoint_from_environment, moto_server, rclone_server
 
-# Of models this small one thread is the fastest, and two would spin where another worker could run. Before
-# anything imports torch, and for the processes that tests start.
+# For models this small, one thread is the fastest, and a second one would spin where another worker could
+# run. Set before anything imports torch, and for the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A traceback without rich's picture of all local variables, which takes a minute where they are large.
+# Tracebacks without rich's rendering of all local variables, which takes a minute if they are large.
 structlog.configure(
     processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
 )
 
 STARTING_FIRST = ("e2e", "ray", "benchmark")
-"""Marks of files that take a minute or so, the longest first."""
+"""Marks of files that take about a minute, the longest first."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first: short ones then fill up what is left, and all workers end together."""
+    """Runs long files first: short ones then fill the gaps, and all workers end at about the same time."""
 
     def place(item: pytest.Item) -> int:
         marks = [place for place, mark in enumerate(STARTING_FIRST) if item.get_closest_marker(mark)]
@@ -46,13 +46,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 
 def pytest_collection() -> None:
-    """Collections of garbage would take a fifth of the time in which everything is imported."""
+    """Disables garbage collection during imports, where it would take a fifth of the time."""
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays: half a million objects of libraries, which the collections of garbage
-    that engines ask for when they close would look through each time, for a quarter of a second."""
+    """Freezes everything imported so far: half a million objects of libraries. The garbage collections that
+    engines request when they close would otherwise traverse them each time, for a quarter of a second."""
     gc.enable()
     gc.collect()
     gc.freeze()
@@ -60,7 +60,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def no_cluster_by_accident(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray starts a whole cluster in any process that calls it, tests' own ones included."""
+    """Prevents Ray from starting a whole cluster in any process that calls it, including the tests' own."""
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("A test uses Ray in its own process. Pass it a double instead.")
@@ -71,14 +71,15 @@ def no_cluster_by_accident(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def niceness_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deployments yield to other processes, which a process cannot take back: all later tests, and what they
-    start, would get a tenth of the CPU time that the other workers' tests get."""
+    """Prevents deployments from lowering the priority of the process, which it cannot raise again: all later
+    tests, and the processes that they start, would get a tenth of the CPU time of the other workers'
+    tests."""
     monkeypatch.setattr(os, "setpriority", lambda which, who, priority: None)
 
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """What async tests run on."""
+    """The backend on which async tests run."""
     return "asyncio"
 
 
@@ -90,7 +91,7 @@ def moto_endpoint() -> Iterator[S3Endpoint]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Endpoint]:
-    """A real S3 server: TEST_S3_ENDPOINT if that is set, else rclone's."""
+    """A real S3 server: the one at TEST_S3_ENDPOINT if that is set, otherwise rclone's."""
     if endpoint := endpoint_from_environment():
         yield endpoint
     else:
@@ -100,7 +101,8 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Endpoint
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server: TEST_POSTGRES_URL if that is set, else one of our own."""
+    """A PostgreSQL server: the one at TEST_POSTGRES_URL if that is set, otherwise one that is started
+    here."""
     with postgres_server() as url:
         yield url
 
@@ -119,8 +121,8 @@ def sqlite_template() -> Iterator[Path]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.slow, pytest.mark.thorough])])
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A migrated, empty database: a test that uses this runs on SQLite, and with the thorough ones on
-    PostgreSQL. Both matter to those marked `on_both_databases`, and to all of tests/service/db."""
+    """A migrated, empty database. A test that uses it runs on SQLite, and in the thorough tier also on
+    PostgreSQL. Tests marked `on_both_databases`, and all of tests/service/db, always run on both."""
     yield from empty_database(request)
 
 

@@ -19,15 +19,15 @@ from service.db.tables import Table
 
 BOTH_DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 on_both_databases = pytest.mark.parametrize("database_url", BOTH_DATABASES, indirect=True)
-"""For a test of what the two do in different ways: what they lock, refuse, sort, count and cascade. Others
-run on PostgreSQL with the thorough ones only."""
+"""Marks tests of behaviour in which the two databases differ: locking, refusing, sorting, counting and
+cascading. Other tests run on PostgreSQL only in the thorough tier."""
 
 
 @lru_cache(maxsize=4)
 def opened(url: str) -> Database:
-    """The same object for all tests whose databases have this URL, one after the other: SQLAlchemy compiles a
-    statement once per engine, which takes longer than executing it. Each test closes it, and the next one's
-    connects anew."""
+    """Returns the same object to all tests whose databases have this URL, one after the other: SQLAlchemy
+    compiles a statement once per engine, which takes longer than executing it. Each test closes the object,
+    and the next test's use of it connects anew."""
     return Database(url)
 
 
@@ -41,7 +41,7 @@ def empty_database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def sqlite_copy(template: Path) -> str:
-    """URL of a copy of the database, in place of the one before and of what is left beside that."""
+    """URL of a copy of the database, which replaces the previous copy and its remains."""
     folder = template.with_name("copy")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -50,7 +50,8 @@ def sqlite_copy(template: Path) -> str:
 
 @contextmanager
 def migrated_sqlite() -> Iterator[Path]:
-    """A migrated, empty database, in memory where that is a folder: a disk takes milliseconds to commit."""
+    """A migrated, empty database, in memory if the temporary folder allows it: a disk takes milliseconds per
+    commit."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="tunery-sqlite-", dir=memory) as folder:
         path = Path(folder) / "template.db"
@@ -60,7 +61,8 @@ def migrated_sqlite() -> Iterator[Path]:
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """URL of a server whose user may create databases: TEST_POSTGRES_URL, or a server of our own."""
+    """URL of a server whose user may create databases: TEST_POSTGRES_URL, or a server that is started
+    here."""
     if url := os.environ.get("TEST_POSTGRES_URL"):
         yield url
         return
@@ -115,7 +117,8 @@ def without_rows(url: str) -> Iterator[str]:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        # The audit log's triggers would refuse it. All in one message: a round trip takes longer than most.
+        # The audit log's triggers would refuse this. Sent as one message, because a round trip takes longer
+        # than most statements.
         deletions = [f"DELETE FROM {table.name}" for table in Table.metadata.tables.values()]
         connection.execute("; ".join(["SET session_replication_role = replica", *deletions]))
 

@@ -92,22 +92,23 @@ class FakeEngine:
 
     pieces: list[str] = field(default_factory=lambda: ["Hel", "lo", " wörld"])
     reasoning: str = ""
-    """Comes before the pieces, as part of the first token."""
+    """Precedes the pieces, as part of the first token."""
     calls: list[tuple[str, list[str]]] = field(default_factory=list)
     """Calls after the pieces: a name and pieces of arguments, one token each. Only made if the request has
     tools."""
     refusal: TuneryError | None = None
     """Raised instead of the first event."""
     room: int | None = None
-    """The tokens that the context leaves for an answer; None for as many as are asked for."""
+    """The number of tokens that the context leaves for an answer; None for as many as are requested."""
     fault: Exception | None = None
     """Raised instead of the last piece."""
     reason: FinishReason = "stop"
-    """How a choice without calls ends."""
+    """The finish reason of a choice without calls."""
     stalls: bool = False
-    """Never continues after the last piece, or reads a file for ever; only cancelling the request ends it."""
+    """Whether the engine hangs after the last piece, or while reading a file, so that only cancelling the
+    request ends it."""
     has_stalled: threading.Event = field(default_factory=threading.Event)
-    """Set when a file is being read for ever."""
+    """Set when the engine hangs while reading a file."""
     is_healthy: bool = True
     requests: list[GenerationRequest] = field(default_factory=list)
     class_scores: dict[str, float] = field(default_factory=lambda: {"polite": 0.25, "rude": 0.75})
@@ -117,7 +118,7 @@ class FakeEngine:
     """The vector of every input; `dimensions` truncates it."""
     embedded: list[EmbeddingRequest] = field(default_factory=list)
     check: DatasetCheck = field(default_factory=lambda: CHECK)
-    """What every file becomes."""
+    """The result of checking every file."""
     checked: list[DatasetCheckRequest] = field(default_factory=list)
     read_for: list[str] = field(default_factory=list)
     """The project of each request for a check."""
@@ -247,7 +248,7 @@ class FakeEngine:
 
 
 class Killed(BaseException):
-    """The process ends here, without running any error handler."""
+    """Ends the process here, without running any error handler."""
 
 
 @dataclass
@@ -265,7 +266,7 @@ class Fuse:
 
 @dataclass
 class FakeRayJobs:
-    """A RayJobs that records calls, and lets a test decide what became of a process."""
+    """A RayJobs that records calls, and lets a test decide the state of each process."""
 
     statuses: dict[str, RayStatus] = field(default_factory=dict)
     specs: dict[str, str] = field(default_factory=dict)
@@ -274,7 +275,7 @@ class FakeRayJobs:
     fault: TuneryError | None = None
     """Raised by every call."""
     submissions: list[str] = field(default_factory=list)
-    """Every submission that started a process."""
+    """Every submission that has started a process."""
     num_calls: int = 0
     stopped: list[str] = field(default_factory=list)
 
@@ -313,8 +314,8 @@ def _still_exporting(request: ExportRequest) -> ExportAnswer:
 
 @dataclass
 class FakeServing:
-    """A serving client that returns `answer` for every file, and the `logprobs` or `class_logprobs` of each
-    row as scores."""
+    """A serving client that returns `answer` for every file, and `logprobs` or `class_logprobs` as the scores
+    of each row."""
 
     answer: DatasetCheck
     logprobs: Callable[[Sequence[int]], list[float]] = lambda row: [-1.0] * (len(row) - 1)
@@ -325,16 +326,16 @@ class FakeServing:
     checked: list[DatasetCheckRequest] = field(default_factory=list)
     scored: list[ModelRef] = field(default_factory=list)
     reason: FinishReason = "stop"
-    """How every answer ends."""
+    """The finish reason of every answer."""
     generated: list[tuple[list[int], int]] = field(default_factory=list)
-    """Prompts, and the most tokens that their answers may have."""
+    """Prompts, each with the maximum number of tokens of its answer."""
     classified: list[ModelRef] = field(default_factory=list)
     claims: list[TrainingClaim] = field(default_factory=list)
     is_granted: bool = True
-    """Whether models let go of GPUs that jobs claim."""
+    """Whether models release GPUs that jobs claim."""
     serving_floor: int = 0
     needed_devices: int = 0
-    """Of the models that are in use or wanted."""
+    """Devices of models that are in use or requested."""
     imported: list[ImportRequest] = field(default_factory=list)
     refusal: TuneryError | None = None
     """Raised by imports and exports."""
@@ -420,7 +421,7 @@ class FusedDatabase:
 
 
 class InlineExecutor(Executor):
-    """Runs everything at once in the caller's thread; what kills the function kills the caller."""
+    """Runs everything at once in the caller's thread; if the function is killed, so is the caller."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()

@@ -1,7 +1,7 @@
 """Makes tiny random models of all supported families from configurations, without downloads.
 
-The models are narrow and shallow but keep what is special about their family: windows shorter than the tests'
-texts, soft caps, multipliers, biases, learned positions, experts.
+The models are narrow and shallow but keep the special features of their family: windows shorter than the
+tests' texts, soft caps, multipliers, biases, learned positions, experts.
 """
 
 from collections.abc import Callable
@@ -82,8 +82,8 @@ def _family(prefix: str, *, head: str = "ForCausalLM", config: str = "", **optio
 
 
 def _with_images(common: dict[str, Any]) -> Any:
-    """Gemma 3 as its larger models are published: a tower for images, whose layers are named as those of the
-    text model are."""
+    """Gemma 3 in the form of its larger models: with a tower for images, whose layers have the same names as
+    those of the text model."""
     text = transformers.Gemma3TextConfig(**_GEMMA_3 | common)
     vision = transformers.SiglipVisionConfig(
         **_SIZES, intermediate_size=64, image_size=28, patch_size=14, vision_use_head=False
@@ -106,7 +106,7 @@ FAMILIES: dict[str, _Make] = {
         query_pre_attn_scalar=8,
         sliding_window=WINDOW,
         layer_types=_HYBRID,
-        # Low enough that a random model's scores reach them.
+        # Low enough that the scores of a random model reach them.
         attn_logit_softcapping=2.0,
         final_logit_softcapping=3.0,
     ),

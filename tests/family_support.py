@@ -1,5 +1,5 @@
-"""What is special about each family of `tests.families`: what their tests expect, and the documentation says.
-Imports nothing, so that documentation is generated quickly."""
+"""The special features of each family in `tests.families`, for the tests' expectations and for the
+documentation. Imports nothing, so that documentation is generated quickly."""
 
 DECODERS: tuple[str, ...] = (
     "llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "gemma3_images", "phi", "gpt2", "opt",
@@ -12,13 +12,13 @@ ENCODERS: tuple[str, ...] = ("bert", "modernbert")
 STATEFUL = frozenset({"qwen3_next", "jamba", "falcon_h1", "granitemoehybrid", "nemotron_h"})
 """Decoders with layers that carry a state along the row."""
 PADDED = STATEFUL | {"falcon", "falcon_new", "falcon_alibi"}
-"""Those, and decoders whose attention cannot keep examples apart."""
+"""Stateful decoders, and decoders whose attention cannot keep examples apart."""
 PER_ROW = STATEFUL | {"falcon_alibi"}
-"""Those, and one that counts positions from the cache's length: the embedded engine cannot process their rows
-together."""
+"""Stateful decoders, and one that counts positions from the cache's length: the embedded engine cannot
+process their rows together."""
 EXPERTS = frozenset({"qwen3_moe", "qwen3_next", "gpt_oss", "deepseek_v3", "jamba", "granitemoehybrid"})
 MERGED = frozenset({"qwen3_moe", "qwen3_next", "deepseek_v3"})
-"""Decoders in which PEFT's `all-linear` includes experts, which do not know which row a token is in."""
+"""Decoders in which PEFT's `all-linear` includes experts, which do not know to which row a token belongs."""
 BYPASSED = {
     "jamba": ["dt_proj"],
     "falcon_h1": ["out_proj"],
@@ -27,13 +27,13 @@ BYPASSED = {
     "gemma3n": ["correction_coefs", "prediction_coefs"],
     "gemma3_images": ["vision_tower"],
 }
-"""Layers whose weights their models read past adapters, at least in training and on some devices; and towers
-that text does not pass."""
+"""Layers whose weights their models read directly, bypassing adapters, at least in training and on some
+devices; and towers through which no text passes."""
 IN_LLAMA_CPP = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3"})
 """Decoders that are exported as GGUF files."""
 
 
 def excluded(family: str) -> str | None:
-    """These, as a regular expression for PEFT's `exclude_modules`."""
+    """The layers as a regular expression for PEFT's `exclude_modules`."""
     names = "|".join(BYPASSED.get(family, ()))
     return rf"(.*\.)?({names})(\..*)?" if names else None

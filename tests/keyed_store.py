@@ -1,4 +1,4 @@
-"""A folder that says with which key each of its objects would be encrypted in S3."""
+"""A folder store that reports the key with which each of its objects would be encrypted in S3."""
 
 import copy
 from collections.abc import Callable
@@ -18,9 +18,9 @@ class KeyedStore(LocalStore):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.refused: set[str] = set()
-        """Keys that no object can be stored with."""
+        """Keys with which no object can be stored."""
         self.keys: dict[str, str | None] = {}
-        """By object, those deleted since included."""
+        """Key by object, including objects that were deleted since."""
 
     def encrypted_with(self, key: str | None) -> Self:
         bound = copy.copy(self)

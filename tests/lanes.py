@@ -1,5 +1,5 @@
-"""How pytest-xdist deals out the files that start a Ray or the whole of Tunery: two of them run at a time,
-whatever the number of workers. More servers would starve each other."""
+"""Controls how pytest-xdist distributes the files that start a Ray or the whole of Tunery: two of them run at
+a time, whatever the number of workers. More servers would starve each other."""
 
 from xdist.scheduler import LoadFileScheduling
 
@@ -16,7 +16,7 @@ LANES = (
         "tests/cluster/serving/deployment/test_autoscaling.py",
     ),
 )
-"""About the same work in each."""
+"""The lanes have about the same amount of work."""
 
 
 def lane(path: str) -> int | None:
@@ -24,7 +24,7 @@ def lane(path: str) -> int | None:
 
 
 class LaneScheduling(LoadFileScheduling):
-    """One worker takes all files of a lane, one after the other, and any worker takes any other file."""
+    """One worker takes all files of a lane, one after the other; any worker takes any other file."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = super()._split_scope(nodeid)

@@ -1,4 +1,4 @@
-"""Logs as processes write them, within a test."""
+"""Logs within a test as processes write them."""
 
 import logging
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import structlog
 
 @contextmanager
 def own_logging() -> Iterator[None]:
-    """What the block configures ends with it."""
+    """Restores the logging configuration when the block ends."""
     root, config = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers[:], root.level
     root.handlers = []

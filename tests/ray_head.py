@@ -24,7 +24,7 @@ Process = subprocess.Popen[bytes]
 
 _START_SECONDS = 600
 _PATIENCE = {"RAY_gcs_rpc_server_connect_timeout_s": "120", "RAY_gcs_server_request_timeout_seconds": "300"}
-"""On a busy machine, a node that starts would give up waiting for the head."""
+"""On a busy machine, a starting node would otherwise give up waiting for the head."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class RayHead:
 
     @property
     def node_id(self) -> str:
-        """Of the head itself."""
+        """The id of the head itself."""
         (node_id,) = _nodes(self, is_head=True)
         return node_id
 
     @contextmanager
     def draining(self) -> Iterator[Callable[[str], None]]:
-        """A function that tells Ray that a node is about to be taken away, as the agent of a spot instance
-        does. It acts at once, in a process that has loaded Ray already."""
+        """A function that tells Ray that a node is about to be taken away, like the agent of a spot instance.
+        It acts at once, in a process that has already loaded Ray."""
         command, environment = [sys.executable, "-c", _DRAIN, self.address], _environment(self.token)
         pipe = subprocess.PIPE
         with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
@@ -69,8 +69,8 @@ class RayHead:
         return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 
     def wait_for_loss(self, node_id: str) -> None:
-        """Until Ray knows that the node is lost: it asks some times more before it believes so. Meanwhile it
-        may send an actor there."""
+        """Waits until Ray knows that the node is lost: Ray asks several more times before it believes that.
+        Meanwhile, it may send an actor there."""
         deadline = time.monotonic() + _START_SECONDS
         while node_id in _nodes(self):
             assert time.monotonic() < deadline, self.log.read_text()
@@ -105,8 +105,9 @@ def ray_head(
     num_gpus: int = 0,
     autoscaled: Mapping[str, Any] | None = None,
 ) -> Iterator[RayHead]:
-    """Runs `ray start --head`, then ends all its processes. Workers inherit `environment`. Ray believes
-    `num_gpus`. An autoscaler adds nodes of the type `autoscaled`, which are processes here too."""
+    """Runs `ray start --head`, then ends all its processes. Workers inherit `environment`. Ray assumes
+    `num_gpus` GPUs without checking. An autoscaler adds nodes of the type `autoscaled`, which are processes
+    here too."""
     gcs, dashboard, agent, agent_grpc, runtime_agent, metrics, client = free_ports(7)
     token = secrets.token_hex(32)
     # A short path, because Ray puts Unix sockets in it, and their paths are limited to 107 bytes.
@@ -161,8 +162,8 @@ class AddedNode:
 
 @contextmanager
 def ray_node(head: RayHead, *, num_cpus: int, num_gpus: int = 0, labels: str = "") -> Iterator[AddedNode]:
-    """Adds one node to the cluster of `head`, then ends all the node's processes. Ray believes
-    `num_gpus`."""
+    """Adds one node to the cluster of `head`, then ends all the node's processes. Ray assumes `num_gpus` GPUs
+    without checking."""
     known = _nodes(head)
     log = head.log.with_name(f"node-{len(known)}.log")
     start = partial(
@@ -216,7 +217,7 @@ _AUTOSCALER = {
     "RAY_CLOUD_INSTANCE_ID": _HEAD_ID,
     "RAY_OVERRIDE_NODE_ID_FOR_TESTING": _HEAD_ID,
 }
-"""What Ray's own tests set for its autoscaler (version 2) and its provider of nodes that are processes."""
+"""Settings of Ray's own tests for its autoscaler (version 2) and its provider of nodes that are processes."""
 
 
 def _autoscaling(node_type: Mapping[str, Any], gcs_address: str) -> dict[str, Any]:
@@ -282,8 +283,8 @@ def _environment(token: str) -> dict[str, str]:
 
 
 def _started_again(process: Process, start: Callable[[], Process], deadline: float, log: Path) -> Process:
-    """Another process if this one has ended: Ray gives a node half a minute to start, which may be too little
-    on a busy machine."""
+    """Starts another process if this one has ended: Ray gives a node half a minute to start, which may be too
+    little on a busy machine."""
     assert time.monotonic() < deadline, log.read_text()
     return process if process.poll() is None else start()
 

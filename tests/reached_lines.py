@@ -1,8 +1,8 @@
-"""A plugin of pytest, which `PYTEST_PLUGINS=tests.reached_lines` loads in all its processes. It lists the
-lines of the scheduler, the database and training that no test reaches in them.
+"""A pytest plugin, which `PYTEST_PLUGINS=tests.reached_lines` loads in all of pytest's processes. It lists
+the lines of the scheduler, the database and training that no test reaches in these processes.
 
-It slows nothing down: SlipCover puts a probe before each line of these packages. coverage.py traces every
-call in every package, which makes the tests slower by half."""
+It hardly slows the tests down: SlipCover puts a probe before each line of these packages. coverage.py traces
+every call in every package, which makes the tests slower by half."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ _KEY = "reached lines"
 
 class _ReachedLines:
     def __init__(self) -> None:
-        # A probe that has been hit stays: removing it would look through all functions that are loaded.
+        # A probe that has been hit stays: removing it would search all loaded functions.
         self._probes = slipcover.Slipcover(source=list(WATCHED), d_miss_threshold=2**31 - 1)
         self._imports = slipcover.ImportManager(self._probes, slipcover.FileMatcher(sources=WATCHED))
         self._imports.__enter__()
@@ -29,8 +29,8 @@ class _ReachedLines:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """A worker of pytest-xdist has ended."""
-        # One that crashed has no output.
+        """Called when a worker of pytest-xdist has ended."""
+        # A crashed worker has no output.
         if (reached := getattr(node, "workeroutput", {}).get(_KEY)) is not None:
             self._of_workers.append(reached)
 
@@ -42,5 +42,5 @@ class _ReachedLines:
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Before the conftest files, which import what is watched."""
+    """Runs before the conftest files, which import the watched packages."""
     early_config.pluginmanager.register(_ReachedLines(), "reached lines")

@@ -23,7 +23,7 @@ class S3Endpoint:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables for boto3, and so for Tunery's processes."""
+        """Environment variables for boto3, and therefore for Tunery's processes."""
         return {
             "TUNERY_STORAGE_ENDPOINT": self.url,
             "AWS_ACCESS_KEY_ID": self.access_key,
@@ -63,7 +63,7 @@ def rclone_server(folder: Path) -> Iterator[S3Endpoint]:
 
 
 def endpoint_from_environment() -> S3Endpoint | None:
-    """The store at TEST_S3_ENDPOINT, if it is set. Its bucket, TEST_S3_BUCKET, must exist."""
+    """The store at TEST_S3_ENDPOINT, if that is set. Its bucket, TEST_S3_BUCKET, must exist."""
     url = os.environ.get("TEST_S3_ENDPOINT")
     if not url:
         return None
@@ -82,7 +82,8 @@ def _with_bucket(endpoint: S3Endpoint) -> S3Endpoint:
 
 @contextmanager
 def _serving(command: list[str | Path], announcement: str) -> Iterator[str]:
-    """Runs a server within the context. Yields what the group of `announcement` matched in its output."""
+    """Runs a server within the context. Yields the text that the group in `announcement` matched in its
+    output."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield _announced(process.stdout, announcement)
@@ -96,7 +97,7 @@ def _announced(output: IO[str], announcement: str) -> str:
     for line in output:
         seen.append(line)
         if found := re.search(announcement, line):
-            # Keeps reading, because a server blocks when the pipe of its output is full.
+            # Keeps reading, because a server blocks when its output pipe is full.
             threading.Thread(target=lambda: [None for _ in output], daemon=True).start()
             return found[1]
     raise RuntimeError("The server ended without announcing itself:\n" + "".join(seen))

@@ -1,6 +1,6 @@
-"""Which cases `make test` runs, and which it leaves to `make test-thorough`.
+"""Selects the cases that `make test` runs, and leaves the others to `make test-thorough`.
 
-A case is thorough if it repeats, on more models, sizes or servers, what another one shows in less time."""
+A case is thorough if it repeats, with more models, sizes or servers, what another case shows in less time."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 
 
 def sampled(cases: Iterable[Any], every_time: Collection[Any]) -> list[Any]:
-    """Parameters for pytest: all cases, of which only those of `every_time` are not thorough."""
+    """Parameters for pytest: all cases. Those not in `every_time` are thorough."""
     return [case if case in every_time else _thorough(case) for case in cases]
 
 

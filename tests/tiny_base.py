@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from cluster.contracts.bases import BaseSpec, FolderSource
 
 HIDDEN = int(os.environ.get("TUNERY_TEST_HIDDEN", "32"))
-"""Width of the tests' models. GPU kernels need more than the default: its heads have a width of only 8."""
+"""Width of the tests' models. GPU kernels need more than the default, whose heads have a width of only 8."""
 
 SPECIAL_TOKENS = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
 

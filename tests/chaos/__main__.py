@@ -1,8 +1,8 @@
-"""Chaos: jobs on three Ray nodes while everything is killed, stopped, cut off or full.
+"""Chaos: trains jobs on three Ray nodes while everything is killed, stopped, cut off or full.
 
-`python -m tests.chaos` prints what it breaks, then what an auditor finds in the history of all jobs, and ends
-with an error if that is anything. The seed chooses the faults and their order; what they hit depends on the
-machine, too."""
+`python -m tests.chaos` prints its faults, and then the problems that an auditor finds in the history of all
+jobs; it ends with an error if there are any. The seed determines the faults and their order; their targets
+also depend on the machine."""
 
 import argparse
 import os
@@ -28,7 +28,8 @@ from tests.chaos.owner import STEPS_OF_AN_EPOCH, Owner
 from tests.e2e.server import TUNERY
 
 _UNFINISHED = 9
-"""Jobs that are under way at a time: three times as many as can run, because some of them are paused."""
+"""Number of jobs that are in progress at a time: three times as many as can run, because some of them are
+paused."""
 
 
 def main() -> None:
@@ -86,8 +87,8 @@ class Run:
         self._is_over = threading.Event()
 
     def break_things(self, seconds: float, every: float) -> None:
-        """One fault after the other, while the owner goes on and what was killed is started again, until all
-        jobs have ended or the time is up."""
+        """Injects one fault after the other, while the owner continues and killed parts are restarted, until
+        all jobs have ended or the time is up."""
         self._begun = time.monotonic()
         keepers = [
             self._in_background(self._installation.start, 1.0),
@@ -110,7 +111,7 @@ class Run:
             print(f"{at:7.1f} s  {kind.name}  ({created} jobs, {under_way} under way)", flush=True)
 
     def settle(self, seconds: float) -> None:
-        """Until all jobs have ended, and Ray holds nothing of them."""
+        """Waits until all jobs have ended and Ray holds nothing for them."""
         deadline = time.monotonic() + seconds
         self._say("nothing breaks any more")
         while time.monotonic() < deadline:
@@ -139,8 +140,8 @@ class Run:
 
 
 def _sweep(installation: Installation) -> list[str]:
-    """One sweep of everything that is not needed."""
-    time.sleep(2)  # S3 knows whole seconds.
+    """Runs one sweep of everything that is not needed."""
+    time.sleep(2)  # S3's times are whole seconds.
     command = [str(TUNERY), "sweep", "--data", str(installation.folder / "data"), "--grace", "0"]
     done = subprocess.run(command, env=dict(installation.environment), capture_output=True, text=True)
     return [] if done.returncode == 0 else [f"the sweep failed: {done.stderr}"]
@@ -152,7 +153,7 @@ def _history(installation: Installation, database: Database, accepted: list[str]
 
 
 def _unasked(history: History) -> list[str]:
-    """Jobs that nobody was told of: a request that was repeated has created another."""
+    """Jobs that were created without the owner being told: a repeated request has created another one."""
     unknown = [job.id for job in history.jobs if job.id not in history.accepted]
     return [f"{job_id} exists, but nobody was told of it" for job_id in unknown]
 

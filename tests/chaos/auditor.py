@@ -1,4 +1,4 @@
-"""Judges a history: what reliability promises, as pure functions."""
+"""Checks a history against the promises of reliability, in pure functions."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
@@ -18,8 +18,8 @@ K = TypeVar("K", bound=Hashable)
 
 
 def audit(history: History, *, checkpoint_steps: int) -> list[str]:
-    """What is wrong at any moment, as sentences; empty if nothing is. `checkpoint_steps` is how many steps
-    are between two stored states."""
+    """Returns problems that are wrong at any moment, as sentences; empty if there are none.
+    `checkpoint_steps` is the number of steps between two stored states."""
     return [
         *_lost_jobs(history),
         *_models(history),
@@ -32,8 +32,8 @@ def audit(history: History, *, checkpoint_steps: int) -> list[str]:
 
 
 def audit_end(history: History, *, failures: Collection[str] = ()) -> list[str]:
-    """What is wrong once everything that was broken works again, nothing is left to do, and a sweep without
-    any grace has run. `failures` are the codes of errors with which jobs may have failed."""
+    """Returns problems that remain once everything works again, nothing is left to do, and a sweep without
+    grace time has run. `failures` are the error codes with which jobs may have failed."""
     problems = []
     for job in history.jobs:
         if not JobStatus(job.status).is_terminal:
@@ -49,7 +49,7 @@ def audit_end(history: History, *, failures: Collection[str] = ()) -> list[str]:
 
 
 def most_lost_steps(history: History) -> int:
-    """The most steps that an attempt did again."""
+    """The largest number of steps that an attempt has repeated."""
     return max((lost for _, lost in _lost_steps(history)), default=0)
 
 
@@ -70,7 +70,7 @@ def _models(history: History) -> Iterator[str]:
 
 
 def _transitions(history: History) -> Iterator[str]:
-    """Each from where the one before led, and in the table."""
+    """Checks that each transition starts where the previous one ended, and is in the table."""
     of_job = _by(history.transitions, lambda each: each.job_id)
     for job in history.jobs:
         place, version = None, -1
@@ -87,7 +87,7 @@ def _transitions(history: History) -> Iterator[str]:
 
 
 def _notifications(history: History) -> Iterator[str]:
-    """One for each end."""
+    """Checks that there is one notification for each end."""
     sent = Counter(history.notifications)
     ends = Counter(
         (_TOPICS[JobStatus(each.target)], each.job_id)
@@ -116,7 +116,7 @@ def _events(history: History) -> Iterator[str]:
 
 
 def _attempts(history: History) -> Iterator[str]:
-    """One after the other, and the newest is the job's."""
+    """Checks that attempts follow one another, and that the newest is the job's."""
     of_job = _by(history.attempts, lambda attempt: attempt.job_id)
     for job in history.jobs:
         attempts = of_job[job.id]
@@ -157,7 +157,7 @@ def _missing_objects(history: History) -> Iterator[str]:
 def _orphan_objects(history: History) -> Iterator[str]:
     kept = tuple(history.named_folders)
     for key in sorted(history.objects - history.files):
-        # Compiled files may stay as long as the file does; readiness checks leave a probe.
+        # Compiled files may stay as long as their file does; readiness checks leave a probe.
         if not key.startswith((*kept, "datasets/", "health/")):
             yield f"{key} belongs to nothing"
 

@@ -1,5 +1,5 @@
-"""What can happen to an installation. Each fault lasts for a while; then what was broken works again, or is
-replaced by what keeps it up."""
+"""Faults of an installation. Each fault lasts for a while; then the broken part works again, or is replaced
+by whatever keeps it up."""
 
 import random
 import signal
@@ -17,7 +17,7 @@ from tests.chaos.installation import GRACE_SECONDS, HEARTBEAT_SECONDS, LEADER_SE
 class FaultKind:
     name: str
     weight: int
-    """How often it is drawn."""
+    """Weight with which it is drawn."""
     strike: Callable[[Installation, random.Random], bool]
     """Returns whether there was anything to break."""
 
@@ -52,7 +52,7 @@ def _stop(name: str, seconds: float) -> Callable[[Installation, random.Random], 
 
 
 def _lose_node(installation: Installation, rng: random.Random) -> bool:
-    """All processes of a node at once. Another node joins later."""
+    """Kills all processes of a node at once. Another node joins later."""
     alive = [node for node in installation.nodes if node.runs]
     if not alive:
         return False
@@ -66,7 +66,7 @@ def _lose_node(installation: Installation, rng: random.Random) -> bool:
 
 
 def _kill_node_raylet(installation: Installation, rng: random.Random) -> bool:
-    """Of a node beside the head."""
+    """Kills the raylet of a node other than the head."""
     nodes = {node.process.pid for node in installation.nodes}
     raylets = [one for one in installation.find("raylet/raylet") if one.ppid() in nodes]
     if raylets:
@@ -76,7 +76,7 @@ def _kill_node_raylet(installation: Installation, rng: random.Random) -> bool:
 
 
 def _kill_everything(installation: Installation, rng: random.Random) -> bool:
-    """The supervisor, with which everything but the nodes ends."""
+    """Kills the supervisor, with which everything except the nodes ends."""
     if installation.process is None:
         return False
     installation.process.kill()
@@ -126,8 +126,8 @@ KINDS = (
 
 
 class Draws:
-    """Faults in a random order: each kind once before any comes again, and then by weight, so that a short
-    run meets every kind, too."""
+    """Draws faults in a random order: each kind once before any is repeated, and then by weight, so that even
+    a short run contains every kind."""
 
     def __init__(self, kinds: Sequence[FaultKind], rng: random.Random) -> None:
         self._kinds, self._rng = kinds, rng

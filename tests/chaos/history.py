@@ -1,5 +1,5 @@
-"""What has happened to an installation's jobs: rows of its database, and every change of a job's status,
-which a trigger of the database itself writes down."""
+"""The history of an installation's jobs: rows of its database, and every change of a job's status, which a
+trigger in the database records."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class JobRow:
     status: str
     attempt: int
     num_events: int
-    """As the job itself counts them."""
+    """The job's own count of its events."""
     error_code: str | None = None
 
 
@@ -64,7 +64,7 @@ class EventRow:
     seq: int
     id: str
     step: int | None = None
-    """Of an event that reports a training step."""
+    """Number of the training step that the event reports, if it reports one."""
     attempt: int | None = None
 
 
@@ -74,12 +74,12 @@ class AttemptRow:
     number: int
     is_over: bool
     resumed_at: int = 0
-    """The step that it continued from; 0 for the beginning."""
+    """The step from which it continued; 0 for the beginning."""
     created_at: float = 0.0
     ended_at: float | None = None
     is_released: bool = True
     nodes: frozenset[str] = frozenset()
-    """Ray's ids of those that it was placed on."""
+    """Ray's ids of the nodes on which it was placed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class ModelRow:
     name: str
     job_id: str
     folder: str
-    """Of its weights in storage."""
+    """Folder of its weights in storage."""
     is_deleted: bool = False
 
 
@@ -107,14 +107,14 @@ class History:
     files: frozenset[str] = frozenset()
     """Keys of the files that exist for their owners."""
     named_folders: frozenset[str] = frozenset()
-    """Folders in storage of models and listed checkpoints that exist for their owners, and of the resume
+    """Folders in storage: of models and listed checkpoints that exist for their owners, and of the resume
     states of unfinished jobs."""
     objects: frozenset[str] = frozenset()
     """All keys in storage."""
 
 
 def record_transitions(database: Database) -> None:
-    """From now on, the database writes down every change of a job's status or version."""
+    """Makes the database record every change of a job's status or version from now on."""
     statements = _POSTGRESQL if database.dialect == "postgresql" else _SQLITE
     with database.write() as session:
         for statement in statements:

@@ -1,6 +1,6 @@
-"""The installation that chaos is for: `tunery up` on PostgreSQL and S3, each behind a proxy that can fail,
-two more Ray nodes, and a second scheduler. A part that was killed is started again by what keeps it up: the
-supervisor, or here, whoever runs nodes and the supervisor."""
+"""The installation for chaos: `tunery up` on PostgreSQL and S3, each behind a proxy that can fail, two more
+Ray nodes, and a second scheduler. A killed part is restarted by whatever keeps it up: by the supervisor, or
+by this module in place of the operator who runs the nodes and the supervisor."""
 
 import os
 import random
@@ -28,7 +28,7 @@ from tests.s3_servers import S3Endpoint, rclone_server
 HEARTBEAT_SECONDS, GRACE_SECONDS, LEADER_SECONDS = 8, 4, 3
 _WHOLE_SECONDS = 2 * READY_SECONDS
 NODES = 2
-"""Besides the head. Each has room for one worker, as the head has."""
+"""Number of nodes in addition to the head. Each has room for one worker, and so does the head."""
 SETTINGS = {
     "TUNERY_TRAINING_SLOTS": str(NODES + 1),
     "TUNERY_TRAINING_DEVICE": "cpu",
@@ -40,31 +40,31 @@ SETTINGS = {
     "TUNERY_HEARTBEAT_GRACE_SECONDS": str(GRACE_SECONDS),
     "TUNERY_LEADER_LEASE_SECONDS": str(LEADER_SECONDS),
     "TUNERY_STOP_GRACE_SECONDS": "1",
-    # Whether jobs survive is asked here, and not when they are given up.
+    # The test is whether jobs survive, not when they are given up.
     "TUNERY_MAX_ATTEMPTS": "1000",
     "TUNERY_RETRY_SECONDS": "0.5",
     "TUNERY_MAX_RETRY_SECONDS": "3",
     "TUNERY_MAX_PUBLISH_RETRY_SECONDS": "3",
-    # What is not needed is deleted at once, in the middle of everything.
+    # Unneeded objects are deleted at once, while everything is running.
     "TUNERY_SWEEP_INTERVAL_SECONDS": "20",
     "TUNERY_SWEEP_GRACE_SECONDS": "0",
     "TUNERY_SUPERSEDED_SECONDS": "0",
     "TUNERY_RESUME_STATE_SECONDS": "0",
     "TUNERY_DASHBOARD": "false",
-    # `tunery up` has one node, unless Ray is told that there may be others.
+    # `tunery up` has only one node, unless Ray is told that there may be others.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
 }
 
 
 @dataclass
 class ShakyStore:
-    """What the proxy in front of the store does to requests."""
+    """How the proxy in front of the store treats requests."""
 
     rng: random.Random
     error_share: float = 0.0
     cut_share: float = 0.0
     seconds: float = 0.0
-    """The longest latency."""
+    """The highest latency in seconds."""
     is_full: bool = False
 
     def fault(self, method: str, _path: str) -> Fault:
@@ -79,7 +79,7 @@ class ShakyStore:
 
 @dataclass(frozen=True)
 class Node:
-    """A Ray node beside the head."""
+    """A Ray node other than the head."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -99,19 +99,19 @@ class Installation:
     port: int
     key: str
     database_url: str
-    """Of the server itself, for the auditor."""
+    """URL of the database server itself, bypassing the proxy, for the auditor."""
     environment: Mapping[str, str]
     database: TcpProxy
     endpoint: S3Endpoint
-    """Of the server itself, for the auditor."""
+    """The S3 server itself, bypassing the proxy, for the auditor."""
     store: ShakyStore
     process: subprocess.Popen[bytes] | None = None
     second_scheduler: subprocess.Popen[bytes] | None = None
     ray_url: str = ""
-    """Of the second scheduler's Ray."""
+    """URL of the Ray that the second scheduler uses."""
     nodes: list[Node] = field(default_factory=list)
     num_nodes: int = 0
-    """How many nodes have been started."""
+    """Number of nodes that have been started."""
 
     @property
     def url(self) -> str:
@@ -121,16 +121,17 @@ class Installation:
         return OpenAI(base_url=f"{self.url}/v1", api_key=self.key, **{"max_retries": 0, **options})
 
     def start(self) -> None:
-        """Starts what does not run."""
+        """Starts every process that is not running."""
         self._start_services()
-        # What is to be found may be about to end or to start.
+        # The processes may be about to end or to start.
         with suppress(psutil.NoSuchProcess, StopIteration):
             self._start_second_scheduler()
         with suppress(psutil.NoSuchProcess, ValueError):
             self._start_nodes()
 
     def start_whole(self) -> None:
-        """Starts everything and waits for it. Nodes that look for a head too early only take its CPU time."""
+        """Starts everything and waits for it. Nodes that look for a head too early would only use up its CPU
+        time."""
         self._start_services()
         await_true(self._is_ready, _WHOLE_SECONDS, "the API is ready")
 
@@ -141,7 +142,7 @@ class Installation:
         await_true(is_whole, _WHOLE_SECONDS, "all nodes stand")
 
     def processes(self) -> list[psutil.Process]:
-        """All that run for the installation."""
+        """All processes that run for the installation."""
         found = []
         for root in self._roots():
             with suppress(psutil.NoSuchProcess):
@@ -160,7 +161,7 @@ class Installation:
         return found
 
     def is_whole(self) -> bool:
-        """Whether the API is ready and all nodes stand."""
+        """Whether the API is ready and all nodes are alive."""
         joined = [node for node in self.nodes if node.runs and node.has_joined]
         return len(joined) == NODES and self._is_ready()
 
@@ -175,7 +176,7 @@ class Installation:
         return False
 
     def stop(self) -> list[str]:
-        """Ends everything in order. Returns the command lines of processes that it left behind."""
+        """Ends everything in order. Returns the command lines of processes that were left behind."""
         running = self.processes()
         for root in self._roots():
             root.terminate()
@@ -191,19 +192,19 @@ class Installation:
         return lines
 
     def _roots(self) -> list[subprocess.Popen[bytes]]:
-        """Processes that are started here, in the order in which they can end."""
+        """Processes that were started here, in the order in which they can end."""
         roots = (self.second_scheduler, *(node.process for node in self.nodes), self.process)
         return [root for root in roots if root is not None]
 
     def _marked(self) -> Iterator[psutil.Process]:
-        """Processes of this installation, whoever their parent is now."""
+        """Processes of this installation, whatever their parent is now."""
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.environ().get("CHAOS_FOLDER") == str(self.folder):
                     yield process
 
     def _start_second_scheduler(self) -> None:
-        """Like the first one, which after a new start of everything has another Ray."""
+        """Starts a scheduler like the first one. After a restart of everything, that one has another Ray."""
         second = self.second_scheduler
         first = next(
             one for one in self.find("service.scheduling") if second is None or one.pid != second.pid
@@ -219,7 +220,8 @@ class Installation:
             self.second_scheduler = self._run(first.cmdline(), environment, "scheduler-2")
 
     def _start_nodes(self) -> None:
-        """One after the other: nodes of one machine that start at the same time choose the same sockets."""
+        """Starts the nodes one after the other: nodes on one machine that start at the same time choose the
+        same sockets."""
         self.nodes = [node for node in self.nodes if node.runs]
         is_joining = not all(node.has_joined for node in self.nodes)
         if len(self.nodes) == NODES or is_joining or not self.find("gcs_server"):
@@ -238,7 +240,7 @@ class Installation:
 
 @contextmanager
 def installed(folder: Path, seed: int) -> Iterator[Installation]:
-    """Prepares it without starting it. Whoever starts it has to stop it."""
+    """Prepares the installation without starting it. The caller has to stop it after starting it."""
     with ExitStack() as stack:
         server = stack.enter_context(postgres_server())
         database_url = stack.enter_context(migrated_database(server))

@@ -1,4 +1,4 @@
-"""Somebody who has models trained, and changes their mind."""
+"""The owner of the jobs, who keeps creating them and interfering with them."""
 
 import random
 import uuid
@@ -18,7 +18,7 @@ _ERRORS = (openai.APIConnectionError, openai.InternalServerError)
 
 
 class Owner:
-    """Every method makes one request or two, which may fail; the next round makes them again."""
+    """Every method makes one or two requests, which may fail; the next round repeats them."""
 
     def __init__(self, installation: Installation, rng: random.Random, most_jobs: int) -> None:
         self._client = installation.client(timeout=20)
@@ -26,11 +26,11 @@ class Owner:
         self._most_jobs = most_jobs
         self._file: str | None = None
         self._key = ""
-        """Of the create that has not been answered yet."""
+        """Idempotency key of the create request that has not been answered yet."""
         self._priority = ""
         self.accepted: list[str] = []
         self.unfinished: dict[str, str] = {}
-        """Status by job."""
+        """Last known status of each job."""
         self.requests: Counter[str] = Counter()
 
     @property
@@ -38,7 +38,8 @@ class Owner:
         return len(self.accepted) == self._most_jobs and not self.unfinished
 
     def act(self, most_unfinished: int) -> None:
-        """Creates a job if fewer than so many are under way, looks at them, and sometimes interferes."""
+        """Creates a job if there are fewer than this many in progress, looks at the jobs, and sometimes
+        interferes."""
         with suppress(*_ERRORS):
             if len(self.unfinished) < most_unfinished and len(self.accepted) < self._most_jobs:
                 self._create()
@@ -47,7 +48,7 @@ class Owner:
                 self._interfere()
 
     def finish(self) -> None:
-        """Has paused jobs go on."""
+        """Resumes paused jobs."""
         with suppress(*_ERRORS):
             self._look()
             for job_id in [id for id, status in self.unfinished.items() if status == "paused"]:
@@ -55,7 +56,8 @@ class Owner:
                     self._client.fine_tuning.jobs.resume(job_id)
 
     def _create(self) -> None:
-        """The same request until it is answered: it creates one job, however often it arrives."""
+        """Repeats the same request until it is answered: it creates only one job, however often it
+        arrives."""
         if self._file is None:
             content = jsonl(EXAMPLES)
             file = self._client.files.create(file=("train.jsonl", content), purpose="fine-tune")

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server on a Unix socket, which can seem to be down."""
+"""A TCP proxy in front of a server on a Unix socket, which can make the server seem down."""
 
 import socket
 import threading
@@ -21,7 +21,7 @@ class TcpProxy:
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        """Cuts all connections, and every new one at once."""
+        """Cuts all connections, and cuts every new one at once."""
         self._is_down = True
         self._cut()
         try:
@@ -30,7 +30,7 @@ class TcpProxy:
             self._is_down = False
 
     def serve(self) -> None:
-        """Until `close`."""
+        """Runs until `close`."""
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()

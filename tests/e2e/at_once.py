@@ -1,5 +1,5 @@
-"""Many jobs at once on a fresh server, where they import, load and compile everything for the first time.
-Other tests look at what became of them."""
+"""Starts many jobs at once on a fresh server, where they import, load and compile everything for the first
+time. Other tests use the results."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -14,16 +14,16 @@ from tests.e2e.server import BASE, jsonl
 
 HYPERPARAMETERS: dict[str, Any] = {"n_epochs": 1, "batch_size": 4}
 ELASTIC = {"min": 1, "max": 2}
-"""It trains with as many workers as are free when it starts, and may get another number of them."""
+"""A job that trains with as many workers as are free when it starts, and may get another number of them."""
 SUPERVISED = {"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}}
 
 Jobs = dict[str, FineTuningJob]
 
 
 def run_at_once(client: OpenAI) -> Jobs:
-    """Creates one job of each kind at the same moment. Returns them by name, ended."""
+    """Creates one job of each kind at the same moment. Returns the ended jobs by name."""
     chats = _upload(client, jsonl(12))
-    # The built-in general set takes longer than such a small job.
+    # The built-in general set would take longer than such a small job.
     measured_on = {"general_file": chats}
     kinds: dict[str, dict[str, Any]] = {
         "lifecycle": lifecycle.request(client),
@@ -56,7 +56,7 @@ def run_at_once(client: OpenAI) -> Jobs:
 
 
 def check_at_once(client: OpenAI, jobs: Jobs) -> None:
-    """All succeeded but the one that was to be refused, and their models answer."""
+    """Checks that all jobs succeeded except the one that was to be refused, and that their models answer."""
     assert len(jobs) == 6
     ended = {name: (job.status, job.error) for name, job in jobs.items() if name != improvement.REFUSED}
     assert ended == dict.fromkeys(ended, ("succeeded", None))

@@ -13,7 +13,8 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tunery]:
     """The default installation, on SQLite and a folder, with an encoder in its catalogue and a model whose
     folder does not exist. Two jobs train at a time.
 
-    It ends before its worker goes on to other folders: an idle installation takes a fifth of a core."""
+    It is stopped before its worker continues with other folders: an idle installation takes a fifth of a
+    core."""
     folder = tmp_path_factory.mktemp("embedded")
     encoder = folder / "encoder"
     make_family("bert", encoder)

@@ -1,4 +1,4 @@
-"""The dashboard over a whole server: from a file to a model that answers, with the browser alone."""
+"""Tests the dashboard with a whole server: from a file to a model that answers, using only the browser."""
 
 import json
 

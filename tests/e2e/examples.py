@@ -1,4 +1,4 @@
-"""The examples in `clients/examples`, each as a user starts it."""
+"""Runs the examples in `clients/examples`, each as a user starts it."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def check_examples(tunery: Tunery, folder: Path) -> None:
     rows.write_bytes(jsonl(40))
     named = ("--rows", str(rows), "--base", BASE, "--prompt", _PROMPT)
     in_order = (str(rows), BASE, _PROMPT)
-    # Node looks for packages beside the program.
+    # Node looks for packages next to the program.
     program = Path(shutil.copy(_EXAMPLES / "openai_node.mjs", folder))
     (folder / "node_modules").symlink_to(CLIENTS / "node" / "node_modules")
     trained = [
@@ -44,7 +44,7 @@ def check_examples(tunery: Tunery, folder: Path) -> None:
     with ThreadPoolExecutor(len(trained)) as pool:
         results = [pool.submit(_run, tunery, *command) for command in trained]
     client = tunery.client()
-    # LiteLLM's asks for fewer tokens.
+    # LiteLLM's example asks for fewer tokens.
     for result in results[1:]:
         model, answer = _told(result.result())
         assert answer == _answer(client, model), model
@@ -93,7 +93,7 @@ def _run(tunery: Tunery, *command: str) -> list[str]:
 
 
 def _told(lines: list[str]) -> tuple[str, str]:
-    """The model's name and its answer, which may have several lines: the last that an example prints."""
+    """The model's name and its answer, which may have several lines: the last one that an example prints."""
     start = next(index for index, line in enumerate(lines) if line.startswith("ft:"))
     return lines[start], "\n".join(lines[start + 1 :]).strip()
 
@@ -105,7 +105,7 @@ def _answer(client: OpenAI, model: str, **options: int) -> str:
 
 
 def _score(client: OpenAI, model: str, continuation: str) -> float:
-    """Its log-probability after the prompt."""
+    """Log-probability of the continuation after the prompt."""
     answer = client.completions.create(
         model=model, prompt=_PROMPT + continuation, max_tokens=0, echo=True, logprobs=0
     )

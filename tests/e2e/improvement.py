@@ -1,5 +1,5 @@
-"""A tuned model is continued, evaluated and gated, and an encoder learns to classify. All of it through the
-unmodified openai SDK, with Tunery's own fields in `extra_body`."""
+"""Continues, evaluates and gates a tuned model, and trains an encoder to classify. Everything goes through
+the unmodified openai SDK, with Tunery's own fields in `extra_body`."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from tests.e2e.server import BASE, ENCODER, jsonl
 
 STEPS = {"batch_size": 8, "n_epochs": 3}
 REFUSED = "refused"
-"""The name of the job whose model is too forgetful."""
+"""The name of the job whose model forgets too much."""
 
 _STOPPED, _CLASSIFIER = "stopped early", "classifier"
 _TEXTS = {"refund": "the invoice was charged twice", "praise": "thank you very much"}
@@ -23,7 +23,7 @@ _TEXTS = {"refund": "the invoice was charged twice", "praise": "thank you very m
 
 def requests(client: OpenAI) -> dict[str, dict[str, Any]]:
     """Jobs to create for `check_improvement`, by name."""
-    # No loss falls by so much, so that the second epoch is the last and the first one's checkpoint becomes
+    # No loss falls this much, so the second epoch is the last one, and the first epoch's checkpoint becomes
     # the model.
     stopping = {"patience": 1, "min_delta": 100.0}
     rows = [{"text": f"{text} {n}", "label": label} for n in range(16) for label, text in _TEXTS.items()]
@@ -39,7 +39,7 @@ def requests(client: OpenAI) -> dict[str, dict[str, Any]]:
 
 
 def check_improvement(client: OpenAI, jobs: dict[str, FineTuningJob]) -> None:
-    """`jobs` have ended. Creates one more, which continues a tuned model."""
+    """Checks the ended `jobs`. Creates one more, which continues a tuned model."""
     tuned = _stopped_early(client, jobs[_STOPPED])
     preferring = _preferences(client, tuned)
     assert preferring != tuned
@@ -67,7 +67,7 @@ def _stopped_early(client: OpenAI, job: FineTuningJob) -> str:
 
 
 def _preferences(client: OpenAI, tuned: str) -> str:
-    """Continues the tuned model, with which its answers are compared."""
+    """Continues the tuned model, and compares the new model's answers with its answers."""
     request = _request(
         client,
         _pairs(20),
@@ -116,7 +116,7 @@ def _classifier(client: OpenAI, job: FineTuningJob) -> None:
 
 
 def _vectors(client: OpenAI, tuned: str) -> None:
-    """Texts of different classes are further apart than before training."""
+    """Checks that texts of different classes are further apart than before training."""
     texts = ["the invoice was charged twice 99", "thank you very much 99"]
     alike: dict[str, float] = {}
     for model in (ENCODER, tuned):

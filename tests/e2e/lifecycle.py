@@ -1,4 +1,4 @@
-"""The whole lifecycle of a tuned model, through the unmodified openai SDK."""
+"""Tests the whole lifecycle of a tuned model through the unmodified openai SDK."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ def wait(client: OpenAI, job_id: str, *, seconds: float = 1200) -> FineTuningJob
 
 
 def request(client: OpenAI) -> dict[str, Any]:
-    """Uploads the files of a job. Returns what to create it with."""
+    """Uploads the files of a job. Returns the arguments for creating it."""
     content = jsonl(40)
     training = client.files.create(file=("train.jsonl", content), purpose="fine-tune")
     assert training.id.startswith("file-")
@@ -65,7 +65,7 @@ def check_ended(client: OpenAI, job: FineTuningJob) -> None:
 
 
 def check_model(client: OpenAI, job: FineTuningJob, *, n_epochs: int) -> None:
-    """Asks all that can be asked about a model and how it was trained, and deletes it."""
+    """Checks everything that the API says about a model and its training, and deletes the model."""
     assert job.trained_tokens
     assert job.trained_tokens > 0
     assert job.finished_at
@@ -141,7 +141,7 @@ def _completions(client: OpenAI, model: str) -> None:
         assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == whole.choices[0].text
         assert chunks[-1].usage == whole.usage
         assert whole.choices[0].logprobs
-        # The end token has no text, and a log-probability like the others.
+        # The end token has no text, but a log-probability like the others.
         assert len(whole.choices[0].logprobs.tokens or []) == whole.usage.completion_tokens
     scored = client.completions.create(model=model, prompt="order 12", max_tokens=0, echo=True, logprobs=1)
     assert scored.choices[0].text == "order 12"

@@ -1,5 +1,6 @@
-"""Asks a model through what LiteLLM's proxy routes with: its configuration, the model and a prompt. LiteLLM
-must recognize a prompt that is too long, because its fallbacks to models of a longer context depend on it."""
+"""Queries a model through the router of LiteLLM's proxy: with its configuration, the model and a prompt.
+LiteLLM must recognize a prompt that is too long, because its fallbacks to models with a longer context depend
+on it."""
 
 import sys
 from pathlib import Path

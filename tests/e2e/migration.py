@@ -1,4 +1,5 @@
-"""From an account at an API of OpenAI's shape to models of one's own that answer under the old names."""
+"""Migrates from an account at an OpenAI-compatible API to one's own models, which answer under the old
+names."""
 
 import json
 from pathlib import Path
@@ -26,7 +27,7 @@ def check_migration(tunery: Tunery, folder: Path) -> None:
 
     with listening(account) as url:
         run("fetch", "--from-base-url", f"{url}/v1", TUNERY_SOURCE_API_KEY=KEY)
-    # The old account is gone from here on.
+    # From here on, the old account does not exist.
     run("plan", "--base", BASE, **there)
     (applied,) = run("apply", "--retrain", **there)
     (again,) = run("apply", "--retrain", **there)

@@ -1,4 +1,4 @@
-"""Runs the code cells of a notebook, and prints what each shows, as JSON by the cell's id."""
+"""Runs the code cells of a notebook, and prints the output of each as JSON, by the cell's id."""
 
 import ast
 import contextlib

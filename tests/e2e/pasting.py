@@ -1,4 +1,4 @@
-"""Runs examples of the documentation as they are pasted, in a folder that looks like a clone."""
+"""Runs examples of the documentation as if they were pasted, in a folder that looks like a clone."""
 
 import code
 import subprocess
@@ -36,7 +36,8 @@ class _Prompt(code.InteractiveConsole):
 
 
 def examples_of(documents: Iterable[str]) -> list[Block]:
-    """Examples to run, in the order of their documents. An example that two documents share comes once."""
+    """Examples to run, in the order of their documents. An example that two documents share appears only
+    once."""
     found: dict[str, Block] = {}
     for document in documents:
         for block in blocks(document):
@@ -46,8 +47,8 @@ def examples_of(documents: Iterable[str]) -> list[Block]:
 
 
 def paste(examples: list[Block], tunery: Tunery, monkeypatch: pytest.MonkeyPatch) -> list[FineTuningJob]:
-    """Runs the examples, as in a shell and at Python's prompt beside it. The jobs that they create succeed,
-    and are returned."""
+    """Runs the examples as in a shell and, beside it, at Python's prompt. Checks that the jobs that they
+    create succeed, and returns the jobs."""
     client = tunery.client()
     before = {job.id for job in client.fine_tuning.jobs.list()}
     prompt = _Prompt()
@@ -62,7 +63,7 @@ def paste(examples: list[Block], tunery: Tunery, monkeypatch: pytest.MonkeyPatch
 
 
 def with_our_places(examples: list[Block], *, port: int, encoder: Path) -> list[Block]:
-    """The port and the folder of the encoder are the test's; nothing else in an example is changed."""
+    """Substitutes the test's port and encoder folder; nothing else in an example is changed."""
     return [
         replace(one, text=one.text.replace(PORT, str(port)).replace(ENCODER_FOLDER, str(encoder)))
         for one in examples
@@ -70,7 +71,7 @@ def with_our_places(examples: list[Block], *, port: int, encoder: Path) -> list[
 
 
 def parted(examples: list[Block], words: str) -> tuple[list[Block], list[Block]]:
-    """Splits the examples into those that contain the words and the others."""
+    """Splits the examples into those that contain the words and those that do not."""
     chosen = [example for example in examples if words in example.text]
     return chosen, [example for example in examples if example not in chosen]
 
@@ -87,7 +88,7 @@ def clone_in(folder: Path) -> Path:
 
 def run(example: Block, monkeypatch: pytest.MonkeyPatch) -> str:
     """Runs the example in a shell, whose exports persist as in a terminal. Returns its output."""
-    # Everything is installed already where the tests run.
+    # Everything is already installed where the tests run.
     monkeypatch.setenv("MAKEFLAGS", "--assume-old=.venv/installed")
     command = ["sh", "-ec", f"{example.text}\nenv -0 > exported"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200)

@@ -22,7 +22,7 @@ from service.ports import free_ports
 BASE = "tunery-tiny-1"
 ENCODER = "bert"
 ABSENT = "absent"
-"""Of the catalogue, and nowhere else."""
+"""Model that exists only in the catalogue."""
 READY_SECONDS = 600
 TUNERY = Path(sys.executable).with_name("tunery")
 
@@ -68,7 +68,7 @@ class Tunery:
 
 
 def up(folder: Path, port: int) -> list[str]:
-    """README's command, with this folder and port."""
+    """The README's command, with this folder and port."""
     return [str(TUNERY), "up", "--data", str(folder), "--port", str(port)]
 
 
@@ -77,7 +77,7 @@ def running(
     folder: Path, *, port: int | None = None, key: str | None = None, **environment: str
 ) -> Iterator[Tunery]:
     """Starts `tunery up`, waits until it is ready, stops it, and checks that it leaves nothing behind. A test
-    may kill it before."""
+    may kill it before that."""
     key = key or secrets.token_hex(16)
     port = port or free_ports(1)[0]
     with started(up(folder, port), {**os.environ, **environment, "TUNERY_API_KEY": key}) as process:
@@ -90,8 +90,8 @@ def running(
 
 @contextmanager
 def running_with_its_own_key(command: list[str], **environment: str) -> Iterator[Tunery]:
-    """The same by a command like README's, without a key: Tunery generates one, says it once, and keeps it in
-    a private file."""
+    """The same with a command like the README's, without a key: Tunery generates one, prints it once, and
+    stores it in a private file."""
     folder = Path(command[command.index("--data") + 1])
     port = int(command[command.index("--port") + 1])
     inherited = {name: value for name, value in os.environ.items() if name != "TUNERY_API_KEY"}
@@ -110,8 +110,8 @@ def running_with_its_own_key(command: list[str], **environment: str) -> Iterator
 
 @contextmanager
 def started(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that SIGTERM must end successfully within 15 seconds, with all its descendants, unless the
-    test has killed it."""
+    """Runs a process. At the end, SIGTERM must end it successfully within 15 seconds, with all its
+    descendants, unless the test has killed it."""
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -134,7 +134,7 @@ def started(command: list[str], environment: dict[str, str]) -> Iterator[subproc
 
 
 def check_kept_logs(folder: Path, key: str) -> None:
-    """Checks that Ray's logs are kept and hold no secret, and that its temporary folder is gone."""
+    """Checks that Ray's logs are kept and contain no secret, and that its temporary folder is gone."""
     kept = list((folder / "logs" / "ray").glob("session_*/**/*"))
     names = {path.name for path in kept}
     assert any(name.startswith("replica_engine") for name in names), names
@@ -155,7 +155,7 @@ def await_true(holds: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def jsonl(count: int, *, first: int = 0) -> bytes:
-    """Short chats with a rule to learn: an order number becomes a sentence."""
+    """Short chats that follow a rule to learn: an order number becomes a sentence."""
     lines = []
     for number in range(first, first + count):
         messages = [

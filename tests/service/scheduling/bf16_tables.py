@@ -23,7 +23,7 @@ _PARTS = 4
 class Tables:
     """A LoRA adapter with random weights on the built-in model. Training computes with PyTorch's fused
     attention and whole matrix products; serving with plain attention and with products that are added up in
-    parts, so that everything is rounded elsewhere. Each of the tables is computed once."""
+    parts, so that rounding happens in different places. Each of the tables is computed once."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         folder = base_folder(load_catalogue()["tunery-tiny-1"])
@@ -42,7 +42,7 @@ class Tables:
         self._served: dict[tuple[float, int | None], ProbeScores] = {}
 
     def adapt(self, size: float) -> None:
-        """Draws an adapter, before anything is computed. `size` is that of its changes."""
+        """Draws an adapter before anything is computed. `size` is the size of its changes."""
         generator = torch.Generator().manual_seed(1)
         for layer in self.layers:
             weight = layer.lora_B["default"].weight
@@ -58,7 +58,7 @@ class Tables:
         return Probe(token_ids=self.rows, logprobs=tuned.logprobs, top_ids=tuned.top_ids, base=base)
 
     def served(self, scale: float = 1.0, *, without: int | None = None) -> ProbeScores:
-        """With the adapter's scale multiplied by `scale`, or without one of its layers."""
+        """The table with the adapter's scale multiplied by `scale`, or without one of its layers."""
         if (scale, without) not in self._served:
             self._served[scale, without] = self._serve(scale, without)
         return self._served[scale, without]

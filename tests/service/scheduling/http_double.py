@@ -18,7 +18,7 @@ class ReceivedRequest:
     token: str | None
     body: Any
     model: str | None = None
-    """Value of `MODEL_HEADER`."""
+    """Value of the header `MODEL_HEADER`."""
 
 
 @dataclass

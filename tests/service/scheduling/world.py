@@ -1,4 +1,4 @@
-"""The surroundings of a scheduler: a real database and store, fakes of Ray and Serve, and a manual runner."""
+"""The environment of a scheduler: a real database and store, fakes of Ray and Serve, and a manual runner."""
 
 import hashlib
 import itertools
@@ -56,7 +56,7 @@ class World:
         self.ray = FakeRayJobs()
         self.serving = FakeServing(GOOD)
         self.cluster: ClusterView | None = None
-        """None: the cluster is as the settings say."""
+        """None: the cluster is as the settings describe it."""
         self.settings = Settings(
             service_url="http://service",
             stop_grace_seconds=0,
@@ -65,13 +65,13 @@ class World:
             queue_report_seconds=0,
         )
         self.data_sha256 = "0" * 64
-        """Of the training file, in every manifest."""
+        """SHA-256 of the training file, in every manifest."""
         self.answer_prompts: list[AnswerPrompt] = []
         """Part of every manifest."""
         self.base_scores: ProbeScores | None = None
-        """Of the probe, in every manifest."""
+        """The base's scores of the probe, in every manifest."""
         self.schedulers_database = FusedDatabase(self.database, Fuse())
-        """The database as the newest scheduler sees it."""
+        """The database as the newest scheduler uses it."""
         if not has_tenants:
             add_tenants(self.database)
 
@@ -190,7 +190,7 @@ class World:
             return list(session.scalars(wanted.order_by(tables.Attempt.number)))
 
     def silence(self, job: Job, seconds: float) -> None:
-        """Moves the last heartbeat of its attempts `seconds` into the past."""
+        """Moves the last heartbeat of the job's attempts `seconds` into the past."""
         with self.database.write() as session:
             session.execute(
                 update(tables.Attempt)
@@ -215,7 +215,7 @@ class World:
             )
 
     def advance(self, seconds: float) -> None:
-        """Lets time pass: moves all that the scheduler compares with the clock into the past."""
+        """Lets time pass: moves everything that the scheduler compares with the clock into the past."""
         job, attempt = tables.Job, tables.Attempt
         with self.database.write() as session:
             columns = ("retry_at", "waiting_since", "queued_at")

@@ -489,6 +489,7 @@ def test_only_the_operator_limits_a_pool(dashboard: Dashboard) -> None:
     with page.expect_response(lambda answer: answer.url.endswith("/organization/pools/training")):
         limit.fill("0")
         limit.blur()
+    expect(limit).to_have_value("0")
     limit.press_sequentially("e")
     limit.blur()
     expect(page.get_by_role("alert")).to_contain_text("Write a number of devices")

@@ -134,12 +134,17 @@ class EventFeed:
                 "have open at once. Close some, or read the events page by page, without `stream`.",
                 retry_after_seconds=KEEP_ALIVE_SECONDS,
             )
-        return self._frames(tenant, job_id, last_seq, first, _Access(check_access))
+        frames = self._frames(tenant, job_id, last_seq, first, _Access(check_access))
+        await anext(frames)
+        return frames
 
     async def _frames(
         self, tenant: Tenant, job_id: str, last_seq: int, batch: _Batch, access: "_Access"
     ) -> AsyncGenerator[bytes]:
+        """The first item is no frame. It comes at once, and from then on the stream counts: of streams that
+        are asked for at the same time, none has been read from yet."""
         with self._following(tenant, job_id) as job:
+            yield b""
             while True:
                 for seq, text in batch.frames:
                     last_seq = seq

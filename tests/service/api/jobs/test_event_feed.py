@@ -209,6 +209,24 @@ async def test_a_project_cannot_take_the_streams_of_all_others(
         await streams[1].aclose()
 
 
+async def test_streams_that_are_asked_for_at_once_are_counted_before_any_is_read(
+    watched: Watched, jobs: Callable[[int], list[str]]
+) -> None:
+    (job,) = jobs(1)
+    feed = EventFeed(watched, Draining(), max_streams_per_project=2)
+    async with polling(feed):
+        answers = await asyncio.gather(
+            *(feed.follow(TENANT, job, -1) for _ in range(5)), return_exceptions=True
+        )
+        streams = [answer for answer in answers if isinstance(answer, AsyncGenerator)]
+        assert [type(answer) for answer in answers].count(Overloaded) == 3
+        assert len(streams) == 2
+        for frames in streams:
+            await frames.aclose()
+        async with aclosing(await feed.follow(TENANT, job, -1)) as frames:
+            await take(frames, CREATED)
+
+
 async def test_a_stream_ends_when_its_reader_may_not_read_any_more(
     watched: Watched, jobs: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from service.api.flushing import flushing
 from service.api.http import errors
 from service.api.http.auth import Authentication
 from service.api.http.bodies_in_flight import BodiesInFlight
+from service.api.http.body_time import BodyTime
 from service.api.http.dashboard import Dashboard
 from service.api.http.document import ERROR_RESPONSES, describe
 from service.api.http.draining import Draining
@@ -148,6 +149,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
         BodiesInFlight, max_bytes=settings.max_body_bytes_in_flight, streamed=body_limits.keys()
     )
     app.add_middleware(BodyLimit, limits=body_limits, default=_MAX_JSON_BYTES)
+    app.add_middleware(BodyTime, paced=body_limits.keys())
     per_minute = settings.key_requests_per_minute or None
     rates = RequestRates(per_minute, "requests that are not for models")
     refusals = RequestRates(per_minute, "refused requests to models")

@@ -149,7 +149,12 @@ async def _http_exception(request: Request, error: HTTPException) -> Response:
     if isinstance(error.__cause__, errors.Overloaded):
         return response_of(error.__cause__)
     where = f"{request.method} {request.url.path}"
-    code = {404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
+    code = {
+        404: "unknown_url",
+        405: "method_not_allowed",
+        408: "request_timeout",
+        413: "request_too_large",
+    }.get(error.status_code)
     message = {404: f"Unknown request URL: {where}.", 405: f"Not allowed: {where}."}.get(
         error.status_code, str(error.detail)
     )

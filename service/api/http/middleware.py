@@ -5,6 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -190,9 +191,10 @@ class BodyLimit:
 
 
 async def drop_body(receive: Receive) -> None:
-    """Reads and discards a body."""
-    while (await receive()).get("more_body", False):
-        pass
+    """Reads a body that is not wanted, unless it comes too slowly."""
+    with suppress(HTTPException):
+        while (await receive()).get("more_body", False):
+            pass
 
 
 def _too_large(limit: int) -> str:

@@ -149,8 +149,9 @@ class Settings(BaseSettings):
     """Whether the API serves the dashboard at `/`. Without it, that path needs a key like any other."""
     max_connections: int = Field(default=2048, ge=16)
     """Connections that one API process holds at once. When the limit is reached, the connections that have
-    been idle longest are closed to make room for new ones. The streams of events of one project may take half
-    of them."""
+    been idle longest are closed to make room for new ones. The requests in progress of one project may take
+    half of them, those of one organization three quarters; further ones are answered with 429. The streams of
+    events of one project may take a quarter."""
 
     max_body_bytes_in_flight: int = Field(default=256 * 2**20, ge=64 * 2**20)
     """Bytes that the bodies of requests in progress may have together in one API process; one project may

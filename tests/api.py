@@ -21,7 +21,7 @@ from cluster.contracts.bases import BaseSpec, BuiltinSource
 from cluster.contracts.evaluation import Comparison, EvaluationReport
 from cluster.contracts.jobs import JobStatus
 from cluster.storage.local import LocalStore
-from cluster.wire.guarded import GuardedHttp
+from cluster.wire.guarded import ConnectionLimits, GuardedHttp
 from service.api.app import create_app
 from service.api.state import AppState
 from service.db import tables
@@ -204,10 +204,11 @@ class LiveApi:
 
 
 @contextmanager
-def listening(app: ASGIApp) -> Iterator[str]:
+def listening(app: ASGIApp, *, connections: int = ConnectionLimits.connections) -> Iterator[str]:
     """Runs the application under uvicorn in a thread. Yields its root URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, http=GuardedHttp, log_config=None, timeout_graceful_shutdown=2)
+    http = GuardedHttp.limited_to(ConnectionLimits(connections=connections))
+    config = uvicorn.Config(app, http=http, log_config=None, timeout_graceful_shutdown=2)
     started = threading.Event()
 
     class Server(uvicorn.Server):

@@ -41,8 +41,10 @@ def main() -> None:
     except OSError as error:
         log.error("cannot listen: %s", error)
         sys.exit(_CANNOT_START)
-    app = create_app(settings)
-    limits = replace(ConnectionLimits(), connections=_connections(settings.max_connections))
+    # Projects have shares of the connections that there are.
+    connections = _connections(settings.max_connections)
+    app = create_app(settings.model_copy(update={"max_connections": connections}))
+    limits = replace(ConnectionLimits(), connections=connections)
     config = uvicorn.Config(
         ByPort(app, {internal.getsockname()[1]: create_internal_app(app.state)}),
         interface="asgi3",

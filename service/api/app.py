@@ -30,6 +30,7 @@ from service.api.http.middleware import (
 )
 from service.api.http.permission import Permission
 from service.api.http.request_rates import RequestRates
+from service.api.http.requests_in_flight import RequestsInFlight
 from service.api.http.strict_json import refuse_lax_routes
 from service.api.http.tracing import Tracing
 from service.api.http.unknown_parameters import refuse_unknown_parameters
@@ -150,6 +151,7 @@ def create_app(settings: Settings, *, open_state: Callable[[Settings], AppState]
     )
     app.add_middleware(BodyLimit, limits=body_limits, default=_MAX_JSON_BYTES)
     app.add_middleware(BodyTime, paced=body_limits.keys())
+    app.add_middleware(RequestsInFlight, connections=settings.max_connections)
     per_minute = settings.key_requests_per_minute or None
     rates = RequestRates(per_minute, "requests that are not for models")
     refusals = RequestRates(per_minute, "refused requests to models")
@@ -254,8 +256,8 @@ def _lifespan(
         app.state.upload_turns = _upload_turns(state.settings)
         app.state.upload_pace = Pace(state.settings.min_upload_bytes_per_second)
         app.state.key_use = KeyUse(state.database)
-        # The other half of the connections is for other projects and requests.
-        max_streams = settings.max_connections // 2
+        # Half of what one project may have in progress: its other requests are answered, too.
+        max_streams = settings.max_connections // 4
         app.state.feed = EventFeed(state.database, app.state.draining, max_streams_per_project=max_streams)
         try:
             async with (

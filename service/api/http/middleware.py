@@ -171,7 +171,8 @@ class BodyLimit:
         )
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
-            if int(announced) <= 2 * limit:
+            # Without a key there is no project for which the connection counts.
+            if int(announced) <= 2 * limit and "principal" in scope.get("state", {}):
                 await drop_body(receive)
             await response_of(PayloadTooLarge(_too_large(limit)))(scope, receive, send)
             return

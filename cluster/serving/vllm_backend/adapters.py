@@ -24,6 +24,8 @@ from cluster.serving.weights.adapter import Adapter
 
 _log = logging.getLogger(__name__)
 
+_CLOSE_SECONDS = 60.0
+"""A vLLM that hangs never answers, and keeps its GPUs until its process is ended."""
 _UNSUPPORTED = re.compile(
     r"expected target modules in"
     r"|LoRA rank \d+ is greater than max_lora_rank"
@@ -64,9 +66,11 @@ class Adapters:
         dtype: torch.dtype,
         workers: int,
         host_bytes: int,
+        close_seconds: float = _CLOSE_SECONDS,
     ) -> None:
         """`read` fetches and checks an adapter; it blocks. `folder` belongs to this engine alone, and
-        `release` removes it. `dtype` is the base's, and `workers` are vLLM's processes."""
+        `release` removes it. `dtype` is the base's, and `workers` are vLLM's processes. `close_seconds` is
+        how long `close` waits for them."""
         self._vllm = vllm
         self._llm = llm
         self._read = read
@@ -75,6 +79,7 @@ class Adapters:
         self._max_rank = max_rank
         self._dtype = dtype
         self._workers = workers
+        self._close_seconds = close_seconds
         self._numbers = itertools.count(1)
         self.requests = 0
         self._cache: ModelCache[_Loaded] = ModelCache(
@@ -109,7 +114,11 @@ class Adapters:
             self._cache.release(ref.digest)
 
     async def close(self) -> None:
-        await self._cache.close()
+        try:
+            async with asyncio.timeout(self._close_seconds):
+                await self._cache.close()
+        except TimeoutError:
+            _log.warning("vLLM has not removed its adapters within %.0f s.", self._close_seconds)
         await asyncio.to_thread(self._release)
 
     async def _load(self, ref: WeightsRef) -> _Loaded:

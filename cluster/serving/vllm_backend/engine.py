@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from cluster.bases.text.vocabulary import Vocabulary
@@ -35,6 +36,7 @@ from cluster.serving.text.guidance import Guidance, Guide
 from cluster.serving.text.prompts import PromptTokenizer, TokenizedPrompt
 from cluster.serving.vllm_backend.adapters import Adapters
 from cluster.serving.vllm_backend.choice import ChoiceReader, scored_prompt
+from cluster.serving.vllm_backend.hang import HangDetector, silence_limit
 from cluster.serving.vllm_backend.interface import AsyncLLM, RequestOutput, Vllm
 from cluster.serving.vllm_backend.nonfinite import NonFiniteTracker
 from cluster.serving.vllm_backend.params import choice_params
@@ -102,6 +104,7 @@ class VllmEngine:
         num_bytes: int,
         context_length: int,
         full_digest: str | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """`max_loras` is the number of adapters that vLLM runs at once, and `num_bytes` the GPU memory that
         it is given. `context_length` is the part of the base's context that fits into that memory.
@@ -128,6 +131,8 @@ class VllmEngine:
         self._tokenizing = FairThread("tokenize")
         self._checking = FairThread("check")
         self._nonfinite = NonFiniteTracker()
+        self._hang = HangDetector(silence_limit(context_length), clock)
+        self._has_hung = False
         self._streams: dict[str, _Stream] = {}
         self._generated_tokens = 0
         self._is_closed = False
@@ -185,8 +190,7 @@ class VllmEngine:
             return
         self._is_closed = True
         tasks = [task for stream in self._streams.values() for task in stream.tasks]
-        for stream in self._streams.values():
-            stream.end(Unavailable("The engine was closed."))
+        self._end_streams(Unavailable("The engine was closed."))
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._adapters.close()
         await asyncio.to_thread(self._llm.shutdown)
@@ -238,7 +242,8 @@ class VllmEngine:
             if index:
                 # The first sequence brings the prompt's scores and fills the prefix cache.
                 await request.stream.announced.wait()
-            await self._decode(request, index)
+            with self._hang.running():
+                await self._decode(request, index)
             self._nonfinite.record_finite(request.body.model.beside)
         except CorruptArtefact as error:
             request.stream.end(self._nonfinite.record_nonfinite(request.body.model.beside, error))
@@ -260,6 +265,7 @@ class VllmEngine:
         reader = ChoiceReader(request.body, answer)
         async with aclosing(self._outputs(request, index)) as outputs:
             async for output in outputs:
+                self._hang.record_output()
                 if not request.stream.announced.is_set():
                     tokens = scored_prompt(
                         request.body, request.prompt.token_ids, output.prompt_logprobs, self._vocabulary
@@ -316,8 +322,18 @@ class VllmEngine:
     def _check_open(self) -> None:
         if self._is_closed:
             raise Unavailable("The engine was closed.")
-        if self._llm.errored or self._nonfinite.is_memory_corrupted:
+        if not self._has_hung and self._hang.is_hung:
+            self._has_hung = True
+            seconds = self._hang.limit_seconds
+            _log.error("vLLM has given no output on %s for %.0f s.", self._base.alias, seconds)
+            self._end_streams(Unavailable("The engine hangs and will be replaced; try again."))
+        if self._has_hung or self._llm.errored or self._nonfinite.is_memory_corrupted:
             raise Unavailable("The engine is broken.")
+
+    def _end_streams(self, error: TuneryError) -> None:
+        """Ends all at once. A broken engine's replica would otherwise let them go on while it drains."""
+        for stream in list(self._streams.values()):
+            stream.end(error)
 
 
 def _empty_finish(index: int) -> FinishEvent:

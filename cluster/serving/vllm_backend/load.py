@@ -7,6 +7,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -57,6 +58,7 @@ class VllmLoader:
         *,
         memory_bytes: int = 0,
         eager: bool = False,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """`memory_bytes` is what `sizes.gpu_memory_utilization` amounts to. `eager` runs without CUDA graphs
         and compilation, which starts faster and decodes slower."""
@@ -66,6 +68,7 @@ class VllmLoader:
         self._vllm = vllm
         self._memory_bytes = memory_bytes
         self._eager = eager
+        self._clock = clock
 
     async def __call__(self, model: ModelRef) -> VllmEngine:
         """Loads the engine. Raises InvalidRequest for an encoder, EngineStartFailed if vLLM does not start,
@@ -151,6 +154,7 @@ class VllmLoader:
             num_bytes=self._memory_bytes,
             context_length=started.context_length,
             full_digest=ref.full.digest if ref.full else None,
+            clock=self._clock,
         )
 
     def _read(

@@ -132,6 +132,8 @@ class AsyncLLM:
         """Raised by the next step of any request."""
         self.is_spoiled = False
         """Whether everything it computes is non-finite, as after a request that left such numbers behind."""
+        self.stalled: set[str] = set()
+        """Ids of requests that get no output."""
         self.refuses_loras = ""
         """Why, in the words of its process."""
         self.seen: list[Seen] = []
@@ -186,6 +188,8 @@ class AsyncLLM:
             for output in _outputs(self, token_ids, sampling_params, request_id, lora_request):
                 # Asynchronous, as if from another process.
                 await asyncio.sleep(0)
+                while request_id in self.stalled:
+                    await asyncio.sleep(0.001)
                 if self.fails_with is not None:
                     raise self.fails_with
                 is_finished = output.finished

@@ -103,6 +103,21 @@ def test_an_adapter_that_cannot_be_read_leaves_no_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_vllm_that_hangs_is_not_waited_for_when_its_adapters_are_closed(tmp_path: Path) -> None:
+    class Hung(Llm):
+        async def remove_lora(self, number: int) -> bool:
+            await asyncio.Event().wait()
+            return True
+
+    async def closed() -> None:
+        loaded = adapters(tmp_path / "copies", Hung(), close_seconds=0.1)
+        await load(loaded, 1)
+        await asyncio.wait_for(loaded.close(), 30)
+
+    asyncio.run(closed())
+    assert not (tmp_path / "copies").exists()
+
+
 def test_a_disk_that_fails_is_no_fault_of_the_adapter(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Unavailable, match="disk"):

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -53,11 +54,17 @@ def start(tuned: Tuned, tmp_path: Path) -> Iterator[Start]:
     engines: list[VllmEngine] = []
 
     def started(
-        *, adapter: WeightsRef | None = None, tokens_per_output: int = 1, lora_rank: int = 64, **limits: int
+        *,
+        adapter: WeightsRef | None = None,
+        tokens_per_output: int = 1,
+        lora_rank: int = 64,
+        clock: Callable[[], float] = monotonic,
+        **limits: int,
     ) -> tuple[Served, AsyncLLM]:
         fake = FakeVllm(tokens_per_output=tokens_per_output)
         weights = WeightsFolder(tmp_path / "cache", tuned.store)
-        loader = VllmLoader(weights, EngineLimits(**limits), VllmArguments(max_lora_rank=lora_rank), fake)
+        sizes = VllmArguments(max_lora_rank=lora_rank)
+        loader = VllmLoader(weights, EngineLimits(**limits), sizes, fake, clock=clock)
         engines.append(loop.run(loader(ModelRef(base=tuned.base, adapter=adapter))))
         return Served(loop, engines[-1], tuned.base), fake.engines[-1]
 
@@ -176,6 +183,40 @@ def test_a_dead_engine_is_reported(start: Start) -> None:
     for work in (served.engine.stats(), served.answer(served.request())):
         with pytest.raises(Unavailable):
             served.loop.run(work)  # type: ignore[arg-type]
+
+
+async def _stalled(
+    served: Served, llm: AsyncLLM, adapter: WeightsRef | None = None
+) -> asyncio.Task[list[GenerationEvent]]:
+    """A request that vLLM runs without output."""
+    request = served.request(adapter)
+    llm.stalled.add(f"{request.id}-0")
+    answering = asyncio.create_task(_events(served, request))
+    while not llm.running:
+        await asyncio.sleep(0)
+    return answering
+
+
+def test_a_vllm_that_hangs_breaks_the_engine_and_ends_what_runs(start: Start) -> None:
+    now = 0.0
+    served, llm = start(clock=lambda: now)
+
+    async def hung() -> None:
+        nonlocal now
+        answering = await _stalled(served, llm)
+        now = 299.0
+        await served.engine.stats()
+        now = 300.0
+        with pytest.raises(Unavailable, match="broken"):
+            await served.engine.stats()
+        with pytest.raises(Unavailable, match="hangs"):
+            await asyncio.wait_for(answering, 60)
+        # Nothing runs any more, and vLLM still hangs.
+        with pytest.raises(Unavailable, match="broken"):
+            await served.engine.stats()
+
+    served.loop.run(hung())
+    assert llm.running == []
 
 
 def _wild(tuned: Tuned, folder: Path, seed: int) -> WeightsRef:

@@ -246,7 +246,11 @@ class VllmEngine:
                 await self._decode(request, index)
             self._nonfinite.record_finite(request.body.model.beside)
         except CorruptArtefact as error:
-            request.stream.end(self._nonfinite.record_nonfinite(request.body.model.beside, error))
+            ours = self._nonfinite.record_nonfinite(request.body.model.beside, error)
+            request.stream.end(ours)
+            if self._nonfinite.is_memory_corrupted:
+                # The others read the same memory, and their tokens are no more to be trusted.
+                self._end_streams(ours)
         except TuneryError as error:
             request.stream.end(error)
         except Exception as error:

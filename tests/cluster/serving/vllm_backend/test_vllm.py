@@ -261,6 +261,24 @@ def test_sound_weights_that_get_non_finite_numbers_from_others_break_the_engine(
             served.loop.run(work)  # type: ignore[arg-type]
 
 
+def test_corrupted_memory_ends_what_runs_in_it(start: Start, tuned: Tuned, tmp_path: Path) -> None:
+    served, llm = start()
+    served.ask(served.request())
+    with pytest.raises(CorruptArtefact):
+        served.ask(served.request(_wild(tuned, tmp_path, 3)))
+
+    async def corrupted() -> None:
+        answering = await _stalled(served, llm, tuned.refs["rslora"])
+        llm.is_spoiled = True
+        with pytest.raises(Unavailable, match="corrupted"):
+            await _events(served, served.request())
+        with pytest.raises(Unavailable, match="corrupted"):
+            await asyncio.wait_for(answering, 60)
+
+    served.loop.run(corrupted())
+    assert llm.running == []
+
+
 def test_non_finite_numbers_of_the_only_weights_do_not_break_the_engine(start: Start, tuned: Tuned) -> None:
     """They can only corrupt their own requests, and a repeated request is no evidence."""
     served, llm = start(adapter=tuned.refs["full"])

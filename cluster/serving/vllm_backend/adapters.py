@@ -51,7 +51,7 @@ class Adapters:
     use is never removed.
 
     vLLM identifies adapters by number and may read their files again at any time. So each load gets a new
-    number and a new folder, and the folder stays until vLLM has removed the adapter."""
+    number, and the folder stays until vLLM has removed the adapter."""
 
     def __init__(
         self,
@@ -129,11 +129,14 @@ class Adapters:
                 param="model",
             )
         number = next(self._numbers)
-        folder = self._folder / f"{ref.digest}-{number}"
+        # vLLM's prefix cache uses the name and the path. Both are the same for every load of a digest: equal
+        # bytes give equal keys and values, so prefixes outlive the adapter's place in memory.
+        folder = self._folder / ref.digest
+        if folder.exists():
+            # An earlier load's, which vLLM may still read.
+            folder = self._folder / f"{ref.digest}-{number}"
         try:
             num_bytes = self._workers * await asyncio.to_thread(self._write, ref, folder)
-            # Named by digest, because vLLM's prefix cache uses the name, and equal bytes give equal keys and
-            # values.
             request = self._vllm.LoRARequest(lora_name=ref.digest, lora_int_id=number, lora_path=str(folder))
             await self._add(request, ref)
         except BaseException:
@@ -173,6 +176,8 @@ class Adapters:
         try:
             await self._llm.remove_lora(loaded.id)
         except Exception:
-            # A dead engine has lost it anyway. A running one only keeps an adapter that is never used again.
+            # A dead engine has lost it anyway; a running one only keeps an adapter that is never used again,
+            # and its files.
             _log.warning("vLLM did not remove adapter %s.", loaded.id, exc_info=True)
+            return
         await asyncio.to_thread(shutil.rmtree, loaded.folder, ignore_errors=True)

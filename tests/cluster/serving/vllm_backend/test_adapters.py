@@ -40,9 +40,11 @@ class Llm:
 
     def __init__(self) -> None:
         self.loras: list[int] = []
+        self.paths: list[str] = []
 
     async def add_lora(self, request: Any) -> bool:
         self.loras.append(request.lora_int_id)
+        self.paths.append(request.lora_path)
         return True
 
     async def remove_lora(self, number: int) -> bool:
@@ -101,6 +103,17 @@ def test_an_adapter_that_cannot_be_read_leaves_no_files(tmp_path: Path) -> None:
     with pytest.raises(AttributeError):
         asyncio.run(load(adapters(tmp_path, Llm(), read=read), 1))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_an_adapter_that_vllm_has_not_removed_stay_as_they_are(tmp_path: Path) -> None:
+    class Failing(Llm):
+        async def remove_lora(self, number: int) -> bool:
+            raise RuntimeError
+
+    llm = Failing()
+    asyncio.run(load(adapters(tmp_path, llm, limits=EngineLimits(adapters=1)), 1, 2, 1))
+    assert len(set(llm.paths)) == 3
+    assert all(Path(path).exists() for path in llm.paths)
 
 
 def test_a_vllm_that_hangs_is_not_waited_for_when_its_adapters_are_closed(tmp_path: Path) -> None:

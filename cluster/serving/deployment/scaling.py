@@ -2,23 +2,36 @@
 
 from typing import Any
 
+from cluster.contracts.serving_plan import VllmPlan
 from cluster.serving.deployment.router import ModelRouter, router_config
 from cluster.serving.deployment.settings import EngineSettings
+from cluster.serving.fairness.overload import most_waiting
 
 _STREAMS_OF_AN_ENTRY = 32
 """Streams that one replica of `engine` forwards before another one is started."""
 
 
-def options(settings: EngineSettings, router: type[ModelRouter] = ModelRouter) -> dict[str, Any]:
-    """Options of every deployment that serves models."""
+_ONGOING_REQUESTS = 512
+
+
+def options(
+    settings: EngineSettings, router: type[ModelRouter] = ModelRouter, *, vllm: VllmPlan | None = None
+) -> dict[str, Any]:
+    """Options of every deployment that serves models. `vllm` is the plan if it serves one with vLLM."""
     return {
         # The engine bounds its own queue and answers 429; Serve's limit is only a second line of defence.
-        "max_ongoing_requests": 512,
+        "max_ongoing_requests": _ONGOING_REQUESTS if vllm is None else _of_vllm(settings, vllm),
         "max_queued_requests": 512,
         "graceful_shutdown_timeout_s": settings.drain_seconds,
         "health_check_timeout_s": 60,
         "request_router_config": router_config(router),
     }
+
+
+def _of_vllm(settings: EngineSettings, vllm: VllmPlan) -> int:
+    """As many requests as the replica's queue takes, which is fair between tenants: what waits in Serve's
+    router is not. Those that wait for an adapter, or are refused, have the usual number beside them."""
+    return vllm.max_num_seqs + most_waiting(settings.waiting) + _ONGOING_REQUESTS
 
 
 def without_gpus(settings: EngineSettings, num_cpus: float) -> dict[str, Any]:

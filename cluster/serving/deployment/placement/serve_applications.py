@@ -130,7 +130,7 @@ class ServeApplications:
             ModelApp,
             name="model",
             ray_actor_options=actor_options(settings, vllm),
-            **options(settings, OneModelRouter),
+            **options(settings, OneModelRouter, vllm=vllm),
             **replicas(scaled(own, settings, vllm, merges=merges)),
         )
         plan = vllm.model_dump_json() if vllm else ""

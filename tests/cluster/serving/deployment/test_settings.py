@@ -1,12 +1,14 @@
 """A replica's settings from the environment."""
 
 import json
+from collections import Counter
 
 import pytest
 from ray.serve import Application, Deployment
 
 from cluster.contracts.errors import InvalidConfiguration
 from cluster.contracts.generation import ModelRef
+from cluster.contracts.serving_plan import ServingPool, VllmPlan
 from cluster.contracts.weights import WeightsRef
 from cluster.serving.deployment import datasets
 from cluster.serving.deployment.engines import _application
@@ -15,6 +17,7 @@ from cluster.serving.deployment.placement.serve_applications import actor_option
 from cluster.serving.deployment.router import OneModelRouter, router_config
 from cluster.serving.deployment.scaling import options, replicas
 from cluster.serving.deployment.settings import PLACER, EngineSettings
+from cluster.serving.fairness.overload import is_overloaded
 from tests.api import BASE
 
 
@@ -45,6 +48,20 @@ def test_answers_have_a_quarter_of_an_hour_to_end_unless_the_settings_say_otherw
     assert asked["request_router_config"] == router_config(OneModelRouter)
     engine = _application()._bound_deployment
     assert (engine._deployment_config.graceful_shutdown_timeout_s, engine.max_ongoing_requests) == (1800, 512)
+
+
+def test_serve_lets_through_all_that_vllms_queue_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve's router knows no tenants: those that come last would wait there behind a flood."""
+    pool = ServingPool.model_validate({"kind": "cuda", "devices": 1, "device_bytes": 80 * 10**9})
+    plan = VllmPlan(pool=pool, max_model_len=64, max_num_seqs=256, max_num_batched_tokens=64, memory=None)
+    settings = read(monkeypatch, WAITING="256")
+    running, waiting = Counter[str](), Counter[str]()
+    for tenant in "abcdef":
+        while not is_overloaded(waiting, tenant, 1, max_waiting=settings.waiting):
+            (running if running.total() < plan.max_num_seqs else waiting)[tenant] += 1
+    assert running.total() + waiting.total() == 256 + 4 * 256
+    for given, most in ((plan, 256 + 4 * 256), (None, 511)):
+        assert options(settings, OneModelRouter, vllm=given)["max_ongoing_requests"] > most
 
 
 def test_slow_placements_leave_the_placer_free_for_others(monkeypatch: pytest.MonkeyPatch) -> None:

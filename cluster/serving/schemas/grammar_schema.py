@@ -27,7 +27,7 @@ from cluster.serving.schemas.references import References, SchemaError, shown
 
 _MAX_COUNT = 100_000
 """Maximum number of characters, items or properties."""
-_MAX_PARTS = 20_000
+MAX_PARTS = 20_000
 """Maximum number of subschemas. The target of a reference counts again for each place that specializes it."""
 
 _FORMATS = frozenset(
@@ -72,6 +72,8 @@ class GrammarSchema:
     """A schema for llguidance, which refers only to its own `$defs`."""
     is_exact: bool
     """Whether every value that satisfies it is valid. Otherwise answers must be checked."""
+    num_parts: int = 1
+    """Number of subschemas that were translated, which determines the time that it took."""
 
 
 def to_grammar_schema(schema: dict[str, Any], *, is_object: bool = False) -> GrammarSchema:
@@ -120,12 +122,12 @@ class _Translator:
                 "no finite value can follow it: what it requires leads back to itself, or is 'false'"
             )
         check_depth(definitions)
-        return GrammarSchema({"$ref": "#/$defs/root", "$defs": definitions}, self._is_exact)
+        return GrammarSchema({"$ref": "#/$defs/root", "$defs": definitions}, self._is_exact, self._num_parts)
 
     def _translated(self, schema: Any, part: _Part | None) -> Schema:
         self._num_parts += 1
-        if self._num_parts > _MAX_PARTS:
-            raise SchemaError(f"it has more than {_MAX_PARTS} schemas where its references are followed")
+        if self._num_parts > MAX_PARTS:
+            raise SchemaError(f"it has more than {MAX_PARTS} schemas where its references are followed")
         if isinstance(schema, bool):
             return self._anything(part) if schema else False
         if not isinstance(schema, dict):

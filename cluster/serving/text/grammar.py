@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import ToolUse
-from cluster.serving.schemas.grammar_schema import GrammarSchema, to_grammar_schema
+from cluster.serving.schemas.grammar_schema import MAX_PARTS, GrammarSchema, to_grammar_schema
 from cluster.serving.schemas.references import SchemaError
 from cluster.serving.text.checked import Checks
 from cluster.serving.text.reasoning import ReasoningStart
@@ -21,6 +21,9 @@ Finding the tokenizer's own tokens for it instead takes 50 ms per token if 60,00
 
 _WHITE_SPACE = r"\x20|\x0A[\x20\x09]{0,40}"
 """Allowed once between the parts of a JSON value, because a weak model would repeat it for ever."""
+
+GRAMMAR_CHARACTERS = 128 * 1024
+"""Maximum length of a grammar, including the schemas of all tools."""
 
 _ANY_ARGUMENTS = GrammarSchema({"type": "object"}, is_exact=True)
 """Arguments of a tool that is not strict: any object."""
@@ -65,7 +68,7 @@ def tools_grammar(
 
     Arguments of strict tools follow their parameters, and those of all tools if the answer can only be calls.
     `added_tokens` are the tokenizer's added tokens by text, which the form uses as in training. Raises
-    InvalidRequest for an invalid schema.
+    InvalidRequest for an invalid schema, and as soon as all schemas together are too large.
     """
     functions = [tool["function"] for tool in tools]
     is_free = not use.is_required and schema is None
@@ -77,14 +80,16 @@ def tools_grammar(
         f"calls: call {again} {lark.literal(form.closing)}",
         "call: " + " | ".join(f"call_{place}" for place in range(len(functions))),
     ]
+    schemas = _Schemas()
     unchecked: dict[str, dict[str, Any]] = {}
     for place, function in enumerate(functions):
         parameters = function.get("parameters") or _NO_PARAMETERS
         is_loose = is_free and not function.get("strict")
-        translated = _ANY_ARGUMENTS if is_loose else _translated(parameters, "tools", is_object=True)
+        translated = _ANY_ARGUMENTS if is_loose else schemas.translated(parameters, "tools", is_object=True)
         if not translated.is_exact:
             unchecked[function["name"]] = parameters
-        rules.append(f"call_{place}: {lark.literal(function['name'] + form.middle)} {_json(translated)}")
+        arguments = schemas.json(translated, "tools")
+        rules.append(f"call_{place}: {lark.literal(function['name'] + form.middle)} {arguments}")
     lead = _Lead(reasoning, lark)
     if reasoning is None and form.lead:
         lead.reasoning = f"{lark.literal(form.lead)}?"
@@ -94,9 +99,10 @@ def tools_grammar(
     elif schema is None:
         rules.append(f"start: {lead.reasoning} {lark.literal(form.opening)} calls")
     else:
-        translated = _translated(schema, "response_format")
+        translated = schemas.translated(schema, "response_format")
         answer = None if translated.is_exact else schema
-        called, said = f"{lark.literal(form.opening)} calls", f"{lead.answer} {_json(translated)}"
+        value = schemas.json(translated, "response_format")
+        called, said = f"{lark.literal(form.opening)} calls", f"{lead.answer} {value}"
         rules.append(f"start: {lead.reasoning} ({called} | {said})")
     if not is_free or lead.answer:
         rules += lead.rules
@@ -176,6 +182,37 @@ class _Lark:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if text else ""
+
+
+class _Schemas:
+    """Translates and writes the schemas of one request. They share the limits on parts and characters, so
+    that a request with many costly schemas is refused after the first of them."""
+
+    def __init__(self) -> None:
+        self._num_parts = self._num_characters = 0
+
+    def translated(self, schema: dict[str, Any], param: str, *, is_object: bool = False) -> GrammarSchema:
+        result = _translated(schema, param, is_object=is_object)
+        self._num_parts += result.num_parts
+        if self._num_parts > MAX_PARTS:
+            raise InvalidRequest(
+                f"'{param}' cannot be followed: the request's schemas have more than {MAX_PARTS} schemas "
+                "together where their references are followed.",
+                code="unsupported_schema",
+                param=param,
+            )
+        return result
+
+    def json(self, translated: GrammarSchema, param: str) -> str:
+        text = _json(translated)
+        self._num_characters += len(text)
+        if self._num_characters > GRAMMAR_CHARACTERS:
+            raise InvalidRequest(
+                f"The schemas up to '{param}' are more than {GRAMMAR_CHARACTERS} characters together in the "
+                "grammar, where their references are followed.",
+                param=param,
+            )
+        return text
 
 
 def _translated(schema: dict[str, Any], param: str, *, is_object: bool = False) -> GrammarSchema:

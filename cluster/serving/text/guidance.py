@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import InvalidRequest
-from cluster.serving.text.grammar import Grammar
+from cluster.serving.text.grammar import GRAMMAR_CHARACTERS, Grammar
 
 if TYPE_CHECKING:
     from llguidance._tokenizer import TokenizerWrapper
@@ -43,9 +43,6 @@ _QUICK_LIMITS = LLParserLimits(
     verbose_errors=False,
 )
 """Common schemas stay far below these limits; others exceed them in some 30 ms."""
-
-_GRAMMAR_CHARACTERS = 128 * 1024
-"""Maximum length of a grammar, including the schemas of all tools."""
 
 _MESSAGE_CHARACTERS = 300
 """Maximum length of llguidance's messages, which may repeat the grammar."""
@@ -126,10 +123,10 @@ class Guidance:
         return self._started(grammar)
 
     def _started(self, grammar: Grammar) -> Guide:
-        if len(grammar.text) > _GRAMMAR_CHARACTERS:
+        if len(grammar.text) > GRAMMAR_CHARACTERS:
             raise InvalidRequest(
                 f"The schemas of '{grammar.param}' are {len(grammar.text)} characters together; "
-                f"{_GRAMMAR_CHARACTERS} are allowed.",
+                f"{GRAMMAR_CHARACTERS} are allowed.",
                 param=grammar.param,
             )
         matcher = LLMatcher(self._tokenizer, grammar.text, log_level=0, limits=_LIMITS)

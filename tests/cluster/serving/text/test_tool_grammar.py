@@ -1,6 +1,7 @@
 """What a model can write under the grammars of tools, in every form of calls."""
 
 import json
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from cluster.bases.text.vocabulary import Vocabulary
 from cluster.contracts.errors import InvalidRequest
 from cluster.contracts.generation import ToolUse
+from cluster.serving.schemas.grammar_schema import to_grammar_schema
 from cluster.serving.text.grammar import Grammar, tools_grammar
 from cluster.serving.text.guidance import Guidance, Guide, Masks
 from tests.cluster.serving.text.test_tool_calls import (
@@ -190,6 +192,34 @@ def test_free_text_without_strict_tools_is_unconstrained() -> None:
 def test_unsupported_parameters_are_refused_for_the_tools() -> None:
     with pytest.raises(InvalidRequest, match="no finite value") as refused:
         _walk("tagged lines", ToolUse(is_required=True), tools=[_tool("get", {"$ref": "#"})])
+    assert refused.value.param == "tools"
+
+
+def _costly(title: str) -> dict[str, Any]:
+    """10,000 parts: each property specializes the definition, which is therefore translated for each."""
+    properties = {f"p{n}": {"type": "string"} for n in range(100)}
+    places = {f"q{n}": {"$ref": "#/$defs/A", "properties": {f"p{n}": {"minLength": 1}}} for n in range(100)}
+    return {"title": title, "properties": places, "$defs": {"A": {"properties": properties}}}
+
+
+def _short(title: str) -> dict[str, Any]:
+    """15,000 parts that leave hardly any text in the grammar."""
+    return {"title": title, "properties": {"a": {"anyOf": [{"type": "null"}, *[False] * 15_000]}}}
+
+
+@pytest.mark.parametrize(
+    ("make", "limit", "num_translated"), [(_costly, "131072 characters", 1), (_short, "20000 schemas", 2)]
+)
+def test_schemas_of_all_tools_share_one_limit_and_none_is_translated_after_it(
+    make: Callable[[str], dict[str, Any]], limit: str, num_translated: int
+) -> None:
+    assert to_grammar_schema(make("alone")).num_parts >= 10_000
+    schemas = [make(f"{limit} {n}") for n in range(num_translated)]
+    tools = [_tool(f"t{n}", schema, strict=True) for n, schema in enumerate(schemas)]
+    # If this one were translated, it would be refused for another reason.
+    tools.append(_tool("last", {"$ref": "#"}, strict=True))
+    with pytest.raises(InvalidRequest, match=limit) as refused:
+        tools_grammar(_form("tagged lines"), tools, ToolUse(), None, {})
     assert refused.value.param == "tools"
 
 

@@ -892,6 +892,21 @@ def test_rays_head_of_the_gpu_overlay_keeps_its_state_in_redis() -> None:
     assert leaves["ports"] == enters["ports"] == [{"protocol": "TCP", "port": int(port)}]
 
 
+HERE_DOCUMENT = re.compile(r"<<(\w+)\n.*?^\1$", re.DOTALL | re.MULTILINE)
+"""Text that a shell gives to a command as its standard input."""
+
+
+def test_no_command_line_has_a_secret() -> None:
+    secret = re.compile(r"\$[({]?\w*(PASSWORD|SECRET|TOKEN|KEY)")
+    pods = [pod for resource in [*ALL, *GPU_RESOURCES] for pod in pod_specs(resource)]
+    containers = [one for pod in pods for one in [*pod["containers"], *pod.get("initContainers", [])]]
+    assert "redis" in {one["name"] for one in containers}
+    for container in [*containers, *SERVICES.values()]:
+        for words in (container.get("command", []), container.get("args", [])):
+            for word in [words] if isinstance(words, str) else words:
+                assert not secret.search(HERE_DOCUMENT.sub("", str(word))), word
+
+
 def test_only_the_autoscaler_has_a_token_for_kubernetes_and_reaches_it() -> None:
     options = GPU_RAY["autoscalerOptions"]
     assert (GPU_RAY["enableInTreeAutoscaling"], options["version"]) == (True, "v2")

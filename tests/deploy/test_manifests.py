@@ -452,6 +452,23 @@ def ray_config(name: str) -> str:
     )
 
 
+def test_network_policies_name_the_namespaces_of_others() -> None:
+    """Anybody who may create pods in some namespace can give them any labels."""
+    files = sorted((DEPLOY / "k8s").rglob("*.yaml"))
+    # A list is a JSON patch.
+    found = [one for file in files for one in documents(file) if isinstance(one, dict)]
+    policies = [one for one in found if one.get("kind") == "NetworkPolicy"]
+    rules = [rule for one in policies for way in ("ingress", "egress") for rule in one["spec"].get(way, [])]
+    peers = [peer for rule in rules for peer in [*rule.get("from", []), *rule.get("to", [])]]
+    selectors = [peer["namespaceSelector"] for peer in peers if "namespaceSelector" in peer]
+    names = [selector.get("matchLabels", {}).get("kubernetes.io/metadata.name") for selector in selectors]
+    assert names
+    assert all(names)
+    readme = (DEPLOY / "README.md").read_text()
+    assert "namespace `kuberay-system`" in readme
+    assert "kuberay-system" in names
+
+
 def test_network_allows_only_the_listed_connections() -> None:
     labels = [label[COMPONENT] for resource in ALL for label in pod_labels(resource)]
     components = set(labels)

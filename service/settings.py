@@ -309,7 +309,8 @@ class Settings(BaseSettings):
     silent for so long; the leader renews the lease after a third of it."""
     validation_timeout_seconds: float = Field(default=1800.0, gt=0)
     """How long a new job waits for the cluster, the storage or its base model during validation, in seconds;
-    then it fails. The default leaves time to download a base model."""
+    then it fails. Time in which other files are checked first does not count. The default leaves time to
+    download a base model."""
     publish_timeout_seconds: float = Field(default=7 * 86_400.0, gt=0)
     """How long publishing a trained model is tried while serving or storage does not answer, in seconds; then
     its job fails, and keeps the weights. The pauses between two tries begin with `retry_seconds`, and each is

@@ -324,6 +324,8 @@ class FakeServing:
     """Raised by every call."""
     fuse: Fuse = field(default_factory=Fuse)
     checked: list[DatasetCheckRequest] = field(default_factory=list)
+    checked_for: list[str] = field(default_factory=list)
+    """The project of each request for a check."""
     scored: list[ModelRef] = field(default_factory=list)
     reason: FinishReason = "stop"
     """The finish reason of every answer."""
@@ -361,9 +363,10 @@ class FakeServing:
             raise self.refusal
         return self.export(request)
 
-    def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
+    def check_dataset(self, request: DatasetCheckRequest, *, project_id: str) -> DatasetCheck:
         self._call()
         self.checked.append(request)
+        self.checked_for.append(project_id)
         return self.answer
 
     def score(self, model: ModelRef, rows: Sequence[Sequence[int]]) -> ProbeScores:

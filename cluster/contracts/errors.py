@@ -30,6 +30,8 @@ from cluster.contracts.durations import duration
 
 MODEL_NOT_AVAILABLE = "model_not_available"
 """The code of an Unavailable whose base model is not where the catalogue says."""
+CHECK_QUEUED = "check_queued"
+"""The code of an Unavailable whose check of a file has not started: other files are checked first."""
 STORAGE_UNAVAILABLE = "storage_unavailable"
 """The code of an Unavailable whose object store does not answer, or is busy."""
 STORAGE_REFUSED = "storage_refused"

@@ -319,13 +319,15 @@ class Job(Table):
     faults: Mapped[int] = mapped_column(default=0, server_default="0")
     """Number of platform faults since the job's last progress."""
     retry_at: Mapped[float | None]
-    """After a fault, or after a try to publish, the time before which the job is not retried."""
+    """After a fault, or after a try to publish, the time before which the job is not retried. While a step
+    waits for something that does not answer, the time of the last try."""
     trained_at: Mapped[int | None]
     """When training was complete. It does not change, however often the model is published."""
     publishing: Mapped[dict[str, Any] | None]
     """Publishing: set from the moment when training was complete and the weights were stored."""
     waiting_since: Mapped[float | None]
-    """When the current step first found that something it needs does not answer."""
+    """When the current step first found that something it needs does not answer. Later by the time in which
+    its check only waited for its turn."""
     waited_for: Mapped[list[Any] | None]
     """Codes of the dependencies that did not answer. Each has been reported to the job's owner once."""
     priority: Mapped[str] = mapped_column(default="normal", server_default="normal")

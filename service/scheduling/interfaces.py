@@ -54,9 +54,11 @@ class ServingClient(Protocol):
     """The Serve applications. Every method raises Unavailable or Overloaded if the call should be retried
     later."""
 
-    def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
-        """Raises InvalidConfiguration if the base cannot be used, CorruptArtefact if the file's bytes
-        differ, and InvalidRequest if the training names layers that the base does not have."""
+    def check_dataset(self, request: DatasetCheckRequest, *, project_id: str) -> DatasetCheck:
+        """Checks a file for a job of the project; projects take turns. Raises Unavailable with the code
+        `CHECK_QUEUED` while other files are checked first, InvalidConfiguration if the base cannot be used,
+        CorruptArtefact if the file's bytes differ, and InvalidRequest if the training names layers that the
+        base does not have."""
         ...
 
     def import_adapter(self, request: ImportRequest) -> ImportedAdapter:

@@ -15,6 +15,7 @@ from cluster.contracts.exports import ExportAnswer, ExportRequest
 from cluster.contracts.generation import (
     LOAD_TIMEOUT_HEADER,
     MODEL_HEADER,
+    PROJECT_HEADER,
     FinishEvent,
     FinishReason,
     GenerationEvent,
@@ -33,7 +34,7 @@ _SCORE = Sampling(max_tokens=0, temperature=0, echo=True, logprobs=1)
 """Generates nothing; returns the prompt with the log-probability of each token and of the most likely one."""
 
 _CHECK_SECONDS = 15.0
-"""How long one request waits for the check of a file. The check continues after that."""
+"""How long one request waits for the check of a file once it runs. The check continues after that."""
 
 _CLAIM_SECONDS = 5.0
 """How long a claim of devices waits: it is made between two rounds of the scheduler."""
@@ -53,10 +54,11 @@ class HttpServingClient:
         timeout = httpx2.Timeout(timeout_seconds, connect=5.0)
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 
-    def check_dataset(self, request: DatasetCheckRequest) -> DatasetCheck:
+    def check_dataset(self, request: DatasetCheckRequest, *, project_id: str) -> DatasetCheck:
         # The check continues without this request, which returns early to report what the check is waiting
         # for.
-        answer = self._post("/datasets/check", request, {LOAD_TIMEOUT_HEADER: str(_CHECK_SECONDS)})
+        headers = {LOAD_TIMEOUT_HEADER: str(_CHECK_SECONDS), PROJECT_HEADER: project_id}
+        answer = self._post("/datasets/check", request, headers)
         return decode_answer(DatasetCheck, answer)
 
     def import_adapter(self, request: ImportRequest) -> ImportedAdapter:

@@ -38,7 +38,7 @@ def validate(
         source=source if source is not None and source.model == job.model else None,
         encryption_key=jobs.encryption_key(job),
     )
-    checked = _run(check_job(candidate), serving)
+    checked = _run(check_job(candidate), serving, job.tenant.project_id)
     gangs = gangs_of(job.method, checked, jobs.past_runs(job.model), jobs.past_runs)
     jobs.mark_validated(job, checked.hyperparameters, checked.config, checked.checks, gangs)
 
@@ -51,11 +51,11 @@ def base_of(job: Job, bases: Mapping[str, BaseSpec]) -> BaseSpec:
     return base
 
 
-def _run(check: JobCheck, serving: ServingClient) -> CheckedJob:
+def _run(check: JobCheck, serving: ServingClient, project_id: str) -> CheckedJob:
     try:
         request = next(check)
         while True:
-            request = check.send(serving.check_dataset(request))
+            request = check.send(serving.check_dataset(request, project_id=project_id))
     except StopIteration as end:
         result: CheckedJob = end.value
         return result

@@ -5,12 +5,12 @@ It always runs, so it also reports whether the engines run."""
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 from ray import serve
@@ -23,7 +23,7 @@ from cluster.bases.resolve import tokenizer_folder, why_unavailable
 from cluster.contracts.bases import BasesAnswer, BaseSpec, BasesRequest, HubSource
 from cluster.contracts.data_report import DataReportRequest
 from cluster.contracts.datasets import DatasetCheckRequest
-from cluster.contracts.errors import Unavailable
+from cluster.contracts.errors import CHECK_QUEUED, Unavailable
 from cluster.contracts.exports import Export, ExportAnswer, ExportProgress, ExportRequest
 from cluster.contracts.generation import PROJECT_HEADER, ModelRef
 from cluster.contracts.imports import ImportRequest
@@ -32,6 +32,7 @@ from cluster.niceness import yield_to_others
 from cluster.planning.shapes import shape_of
 from cluster.serving.deployment.fair_places import FairPlaces
 from cluster.serving.deployment.gate import Gate, json_answer, load_timeout, parse_body
+from cluster.serving.deployment.lease import Lease
 from cluster.serving.deployment.loopback import listen_where_the_node_is
 from cluster.serving.deployment.placement.plans import planned_context, why_not_served
 from cluster.serving.deployment.readiness import check_engines
@@ -47,7 +48,14 @@ from cluster.storage.store import ObjectStore
 Asked = TypeVar("Asked", DatasetCheckRequest, PreviewRequest, ImportRequest)
 
 CHECKS = 4
-"""Number of files of new jobs that are checked concurrently, each in its own thread."""
+"""Number of files of new jobs that are checked concurrently, each in its own thread, one per project."""
+
+CHECK_LEASE_SECONDS = 60.0
+"""Time after which a queued check is abandoned if nobody has asked about it: its job was cancelled."""
+
+QUEUED_SECONDS = 1.0
+"""How long a request waits for a queued check. This is shorter than for a running one, because the scheduler
+has few threads for the steps of all jobs."""
 
 CLIENTS_READS = 2
 """Number of files that are read concurrently for clients' estimates and previews, one per project. They never
@@ -106,11 +114,14 @@ class DatasetsApp:
         """Whether this cluster's access policy for the store is known to let it report that objects are
         absent."""
         self._vllm_starts = vllm_starts
-        self._checks = asyncio.Semaphore(CHECKS)
+        # The scheduler limits how many checks are queued. A refusal would count as a wait of the job.
+        self._checks = FairPlaces(CHECKS, most_per_project=None)
+        self._checking: WeakValueDictionary[tuple[str, str, str], _Checking] = WeakValueDictionary()
+        """Checks that are running or queued, by flight."""
         self._clients_reads = FairPlaces(CLIENTS_READS, most_per_project=MAX_READS_PER_PROJECT)
         self._imports = asyncio.Semaphore(IMPORTS)
         self._exports = FairPlaces(EXPORTS, most_per_project=MAX_EXPORTS_PER_PROJECT)
-        self._exporting: dict[str, _Exporting] = {}
+        self._exporting: WeakValueDictionary[str, _Exporting] = WeakValueDictionary()
         """Exports that are running or queued, by id."""
         # Imported here, because building the application imports this module too.
         from cluster.serving.deployment import dataset_work
@@ -127,10 +138,32 @@ class DatasetsApp:
         return await self._gate.answer(request)
 
     async def _check(self, request: Request) -> Response:
-        """Checks a file within the caller's load timeout. The work continues after it, so a retry finds the
+        """Checks a file within the caller's load timeout, which begins when the check starts. While it is
+        queued, a request waits for `QUEUED_SECONDS`. The work continues after it, so a retry finds the
         result."""
         body = await parse_body(DatasetCheckRequest, request)
-        return await self._read(request, body, self._work.check_servable_dataset, self._checks)
+        timeout_seconds = load_timeout(request)
+        await self._fetched(body.base, timeout_seconds)
+        flight = _flight(request, body)
+        checking = self._checking.setdefault(flight, _Checking())
+        checking.lease.renew()
+        check = partial(self._make_check, body, _project(request), checking)
+        run = self._single_flight.run
+        try:
+            found = await run(flight, check, timeout_seconds=QUEUED_SECONDS, why=_Queued)
+        except _Queued:
+            if not checking.is_running:
+                raise
+            found = await run(flight, check, timeout_seconds=timeout_seconds, why=_reading)
+        return json_answer(found)
+
+    async def _make_check(self, body: DatasetCheckRequest, project: str, checking: "_Checking") -> BaseModel:
+        async with checking.lease.wait_for(self._checks.place(project)):
+            checking.is_running = True
+            try:
+                return await asyncio.to_thread(self._work.check_servable_dataset, body, self._store)
+            finally:
+                checking.is_running = False
 
     async def _estimate(self, request: Request) -> Response:
         """Estimates a job that is not created yet, by checking its file."""
@@ -156,7 +189,7 @@ class DatasetsApp:
         timeout_seconds = load_timeout(request)
         await self._fetched(body.base, timeout_seconds)
         exporting = self._exporting.setdefault(body.export_id, _Exporting())
-        exporting.asked_at = time.monotonic()
+        exporting.lease.renew()
         try:
             result = await self._single_flight.run(
                 _flight(request, body),
@@ -170,12 +203,9 @@ class DatasetsApp:
         return json_answer(ExportAnswer(progress=done, result=result))
 
     async def _make_export(self, body: ExportRequest, exporting: "_Exporting") -> Export:
-        try:
-            async with self._exports.place(body.project_id):
-                export = partial(self._work.export_weights, body, self._store, exporting.report)
-                return await asyncio.get_running_loop().run_in_executor(self._exporters, export)
-        finally:
-            self._exporting.pop(body.export_id, None)
+        async with exporting.lease.wait_for(self._exports.place(body.project_id)):
+            export = partial(self._work.export_weights, body, self._store, exporting.report)
+            return await asyncio.get_running_loop().run_in_executor(self._exporters, export)
 
     async def _read(
         self,
@@ -272,18 +302,33 @@ def _context(base: BaseSpec, settings: EngineSettings, starts: VllmStarts) -> in
     return served if served is not None and served < base.context_length else None
 
 
+class _Checking:
+    """Whether a check is running, and whether anyone still wants it."""
+
+    def __init__(self) -> None:
+        self.lease = Lease(CHECK_LEASE_SECONDS, over="Nobody waits for this check any more.")
+        self.is_running = False
+
+
+class _Queued(Unavailable):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"Other files are checked first; this one has waited for {seconds:.0f} seconds.",
+            code=CHECK_QUEUED,
+        )
+
+
 class _Exporting:
     """The progress of an export, and whether anyone still wants it."""
 
     def __init__(self) -> None:
         self.progress = ExportProgress(done_bytes=0, total_bytes=None)
-        self.asked_at = time.monotonic()
+        self.lease = Lease(EXPORT_LEASE_SECONDS, over="Nobody waits for this export any more.")
 
     def report(self, progress: ExportProgress) -> None:
-        """Records progress. Raises Unavailable, which ends the export, if nobody has asked for it lately: it
+        """Records progress. Raises Abandoned, which ends the export, if nobody has asked for it lately: it
         was deleted."""
-        if time.monotonic() - self.asked_at > EXPORT_LEASE_SECONDS:
-            raise Unavailable("Nobody waits for this export any more.")
+        self.lease.check()
         self.progress = progress
 
 

@@ -13,8 +13,8 @@ class FairPlaces:
     """Runs at most `at_once` pieces of work, and at most one per project. A project's next piece joins the
     common queue when its previous one has ended, so projects take turns. Used from one event loop."""
 
-    def __init__(self, at_once: int, *, most_per_project: int) -> None:
-        """`most_per_project` counts waiting pieces and the running one."""
+    def __init__(self, at_once: int, *, most_per_project: int | None) -> None:
+        """`most_per_project` counts waiting pieces and the running one. None is no limit."""
         self._most = most_per_project
         self._all = asyncio.Semaphore(at_once)
         self._projects: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -24,7 +24,7 @@ class FairPlaces:
     async def place(self, project_id: str) -> AsyncIterator[None]:
         """Waits for a place, and holds it until the block ends. Raises Overloaded if the project has too much
         waiting."""
-        if self._counts[project_id] >= self._most:
+        if self._most is not None and self._counts[project_id] >= self._most:
             raise Overloaded(
                 f"{self._most} files are being read for this project, the most allowed at once. Wait until "
                 "an earlier request has been answered.",

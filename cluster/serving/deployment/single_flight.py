@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 from cluster.contracts.errors import Unavailable
+from cluster.serving.deployment.lease import Abandoned
 from cluster.serving.residency.load_timeout import time_limit
 
 T = TypeVar("T")
@@ -13,7 +14,8 @@ T = TypeVar("T")
 
 class SingleFlight:
     """Runs work once for all concurrent callers, and continues when they have left. The result is kept for a
-    while for the next caller, so that a retry learns of a failure too. Used from one event loop."""
+    while for the next caller, so that a retry learns of a failure too, unless the work was abandoned. Used
+    from one event loop."""
 
     def __init__(self, *, kept_seconds: float = 60.0) -> None:
         self._kept_seconds = kept_seconds
@@ -43,10 +45,13 @@ class SingleFlight:
         return result
 
     def _keep(self, key: Hashable, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled():
-            # Retrieved, so that asyncio does not log an error that no caller came back for.
-            task.exception()
-        asyncio.get_running_loop().call_later(self._kept_seconds, self._forget, key, task)
+        # Retrieved, so that asyncio does not log an error that no caller came back for.
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Abandoned):
+            # The next caller wants the work done.
+            self._forget(key, task)
+        else:
+            asyncio.get_running_loop().call_later(self._kept_seconds, self._forget, key, task)
 
     def _forget(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         if self._tasks.get(key, (None, 0.0))[0] is task:

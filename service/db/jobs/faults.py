@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cluster.contracts.errors import MODEL_NOT_AVAILABLE, TuneryError
+from cluster.contracts.errors import CHECK_QUEUED, MODEL_NOT_AVAILABLE, TuneryError
 from cluster.contracts.jobs import JobStatus
 from service.db import tables
 from service.db.retries import RetryPolicy
@@ -74,9 +74,14 @@ def note_wait(
     at: float,
 ) -> None:
     """Records that a step ("Validation") is waiting for something that does not answer. The job gets one
-    event for each such dependency, and fails after `timeout_seconds`. The caller holds the job's lock."""
-    since = job.waiting_since
-    if since is None:
+    event for each such dependency, and fails after `timeout_seconds`. Time in which its check is only queued
+    does not count. The caller holds the job's lock."""
+    since, tried_at = job.waiting_since, job.retry_at or at
+    # The job is due again at once. The next wait learns from this how long it has lasted.
+    job.retry_at = at
+    if error.code == CHECK_QUEUED:
+        job.waiting_since = None if since is None else since + at - tried_at
+    elif since is None:
         job.waiting_since = at
     elif at - since >= timeout_seconds:
         # The operator has to fix this, so the error keeps its code.

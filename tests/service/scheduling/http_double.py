@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from cluster.contracts.generation import MODEL_HEADER
+from cluster.contracts.generation import MODEL_HEADER, PROJECT_HEADER
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class ReceivedRequest:
     body: Any
     model: str | None = None
     """Value of the header `MODEL_HEADER`."""
+    project: str | None = None
+    """Value of the header `PROJECT_HEADER`."""
 
 
 @dataclass
@@ -49,6 +51,7 @@ def http_double() -> Iterator[HttpDouble]:
                 self.headers.get("Authorization"),
                 body,
                 self.headers.get(MODEL_HEADER),
+                self.headers.get(PROJECT_HEADER),
             )
             double.requests.append(received)
             status, content = double.answer(received)

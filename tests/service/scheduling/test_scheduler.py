@@ -14,6 +14,7 @@ from cluster.bases.configs import config_here
 from cluster.contracts.datasets import DatasetCheck, Problem
 from cluster.contracts.devices import Pool
 from cluster.contracts.errors import (
+    CHECK_QUEUED,
     MODEL_NOT_AVAILABLE,
     Conflict,
     InternalError,
@@ -31,6 +32,7 @@ from cluster.planning.shapes import shape_of
 from service.db import tables
 from service.db.database import now
 from service.db.files.files import Files
+from service.db.jobs.faults import note_wait
 from service.db.models.models import TunedModels
 from service.db.organization.api_keys import ApiKeys
 from service.db.scheduler.queue_window import gang_shape, planned_gangs
@@ -185,7 +187,7 @@ def test_a_file_with_problems_fails_the_job_with_their_lines(world: World, role:
     )
     training_key = f"files/{job.training_file}"
 
-    def check(request) -> DatasetCheck:
+    def check(request, *, project_id: str) -> DatasetCheck:
         which = "training" if request.key == training_key else "validation"
         return GOOD.model_copy(update={"problems": answers[which]})
 
@@ -344,7 +346,7 @@ def test_layers_that_the_cluster_does_not_find_fail_the_job_with_the_option_that
     job = world.job(training=TrainingOptions(target_modules=["nope"]))
     param = "training.target_modules"
 
-    def check(request) -> DatasetCheck:
+    def check(request, *, project_id: str) -> DatasetCheck:
         assert request.training == job.training
         raise InvalidRequest(f"{param} names 'nope'; it has q_proj.", param=param)
 
@@ -359,7 +361,7 @@ def test_layers_that_the_cluster_does_not_find_fail_the_job_with_the_option_that
 def test_a_job_cancelled_during_validation_stays_cancelled(world: World) -> None:
     job = world.job()
 
-    def check(request) -> DatasetCheck:
+    def check(request, *, project_id: str) -> DatasetCheck:
         world.cancel(job)
         return GOOD
 
@@ -888,7 +890,7 @@ def _break(world: World, broken, error: Exception):
     """Serving fails for the job's training file alone."""
     key = f"files/{broken.training_file}"
 
-    def check(request) -> DatasetCheck:
+    def check(request, *, project_id: str) -> DatasetCheck:
         if request.key == key:
             raise error
         return GOOD
@@ -1031,6 +1033,44 @@ def test_a_waiting_step_is_reported_once_and_fails_the_job_at_the_limit(world: W
     failed = world.see(job)
     assert (failed.status, failed.error.code) == (JobStatus.FAILED, MODEL_NOT_AVAILABLE)
     assert failed.error.message.endswith(no_model.message)
+
+
+def test_time_in_which_a_check_only_waits_for_its_turn_fails_no_job(world: World) -> None:
+    job = world.job()
+    queued = Unavailable("Other files are checked first.", code=CHECK_QUEUED)
+    is_read = Unavailable("The file is being read.", code="dataset_not_ready")
+
+    def note(error: Unavailable, at: float) -> None:
+        with world.database.write() as session:
+            row = session.get_one(tables.Job, job.id)
+            note_wait(session, row, "Validation", error, timeout_seconds=1800, at=at)
+
+    for error, at in [(queued, 10_000), (queued, 20_000), (is_read, 30_000), (is_read, 31_000)]:
+        note(error, at)
+    # A wait that began before is neither forgotten nor longer: it goes on.
+    for error, at in [(queued, 40_000), (queued, 50_000), (is_read, 50_700)]:
+        note(error, at)
+    assert world.status(job) is JobStatus.VALIDATING_FILES
+    reported = [event.message for event in world.log(job) if event.level == "warn"]
+    assert reported == [f"Validation waits: {error.message}" for error in (queued, is_read)]
+    note(is_read, 50_900)
+    failed = world.see(job)
+    assert (failed.status, failed.error.code) == (JobStatus.FAILED, "platform_error")
+    assert "waited for 1900 seconds" in failed.error.message
+
+
+def test_a_job_whose_check_waits_for_its_turn_is_tried_again(world: World) -> None:
+    job, scheduler = world.job(), world.scheduler()
+    world.serving.fault = Unavailable("Other files are checked first.", code=CHECK_QUEUED)
+    scheduler.tick()
+    world.pass_time(job, 2 * world.settings.validation_timeout_seconds)
+    world.serving.fault = None
+    deadline = time.monotonic() + 300
+    while world.status(job) is JobStatus.VALIDATING_FILES:
+        scheduler.tick()
+        assert time.monotonic() < deadline
+    assert world.status(job) is JobStatus.QUEUED
+    assert set(world.serving.checked_for) == {job.tenant.project_id}
 
 
 def test_a_start_that_waits_for_ray_is_reported_once_and_has_no_limit(world: World) -> None:

@@ -48,7 +48,7 @@ def calls(serving: HttpServingClient) -> list[Callable[[], object]]:
         lambda: serving.score(MODEL, [[1, 2]]),
         lambda: serving.finish_reason(MODEL, [1, 2], 3),
         lambda: serving.classify_scores(MODEL, [[1, 2]]),
-        lambda: serving.check_dataset(REQUEST),
+        lambda: serving.check_dataset(REQUEST, project_id="proj-1"),
     ]
 
 
@@ -69,10 +69,10 @@ def test_a_file_is_checked_by_the_datasets_application(
     server: HttpDouble, serving: HttpServingClient
 ) -> None:
     server.answer = lambda received: (200, GOOD.model_dump_json().encode())
-    assert serving.check_dataset(REQUEST) == GOOD
+    assert serving.check_dataset(REQUEST, project_id="proj-1") == GOOD
     received = server.requests[0]
     assert (received.method, received.path, received.token) == ("POST", "/datasets/check", "Bearer secret")
-    assert DatasetCheckRequest.model_validate(received.body) == REQUEST
+    assert (DatasetCheckRequest.model_validate(received.body), received.project) == (REQUEST, "proj-1")
 
 
 def test_a_score_is_that_of_the_echoed_prompt_without_its_first_token(

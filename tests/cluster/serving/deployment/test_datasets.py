@@ -5,7 +5,9 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Callable
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +277,113 @@ def test_a_projects_flood_is_bounded_and_does_not_stop_the_preview_of_another(
     assert "4 files are being read for this project" in refused.message
     assert [row.line for row in Preview.model_validate_json(other.body).rows] == [2]
     assert afterwards.status_code == 200
+
+
+class BlockedChecks:
+    """Checks that start and end as a test says; a request's seed names its check."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, request: str) -> None:
+        self.begun: list[int] = []
+        self._may_end: dict[int, threading.Event] = defaultdict(threading.Event)
+        self._request = DatasetCheckRequest.model_validate_json(request)
+        monkeypatch.setattr(dataset_work, "check_dataset", self._check)
+        monkeypatch.setattr(datasets, "QUEUED_SECONDS", 0.2)
+
+    def request(self, seed: int) -> str:
+        return self._request.model_copy(update={"seed": seed}).model_dump_json()
+
+    def end(self, *seeds: int) -> None:
+        for seed in seeds:
+            self._may_end[seed].set()
+
+    async def until_begun(self, *seeds: int) -> None:
+        while not set(seeds) <= set(self.begun):
+            await asyncio.sleep(0.01)
+
+    def _check(self, request: DatasetCheckRequest, store: LocalStore) -> DatasetCheck:
+        self.begun.append(request.seed)
+        assert self._may_end[request.seed].wait(300)
+        return DatasetCheck(n_examples=request.seed, n_tokens=1, n_supervised_tokens=1, longest=1)
+
+
+@pytest.fixture
+def checks(
+    base: BaseSpec,
+    put_rows: Callable[..., tuple[str, str]],
+    chat_rows: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> BlockedChecks:
+    return BlockedChecks(monkeypatch, check_request(base, put_rows, chat_rows))
+
+
+def codes(answers: Iterable[Response]) -> list[str]:
+    return [json.loads(answer.body)["code"] for answer in answers]
+
+
+def test_checks_of_one_project_never_hold_up_those_of_another(
+    app: datasets.DatasetsApp, checks: BlockedChecks
+) -> None:
+    async def run() -> None:
+        flood = [checks.request(seed) for seed in range(1, 9)]
+        early = await asyncio.gather(
+            *(post(app, "/datasets/check", each, timeout=0.2, project="proj-flood") for each in flood)
+        )
+        assert sorted(codes(early)) == ["check_queued"] * 7 + ["dataset_not_ready"]
+        (first,) = checks.begun
+        other = checks.request(9)
+        (told,) = codes([await post(app, "/datasets/check", other, timeout=0.2, project="proj-other")])
+        assert (told, checks.begun) == ("dataset_not_ready", [first, 9])
+        checks.end(*range(1, 10))
+        answers = [await post(app, "/datasets/check", each, project="proj-flood") for each in flood]
+        found = [DatasetCheck.model_validate_json(answer.body).n_examples for answer in answers]
+        assert found == list(range(1, 9))
+        assert sorted(checks.begun) == list(range(1, 10))
+
+    asyncio.run(run())
+
+
+def test_a_project_waits_for_one_check_of_each_other_at_most(
+    app: datasets.DatasetsApp, checks: BlockedChecks
+) -> None:
+    async def run() -> None:
+        projects = [f"proj-{number}" for number in range(datasets.CHECKS)]
+        for number, project in enumerate(projects):
+            for seed in (1 + number, 11 + number):
+                await post(app, "/datasets/check", checks.request(seed), timeout=0.2, project=project)
+        running = list(range(1, 1 + datasets.CHECKS))
+        waiting = await post(app, "/datasets/check", checks.request(9), timeout=0.2, project="proj-other")
+        assert (codes([waiting]), sorted(checks.begun)) == (["check_queued"], running)
+        checks.end(1)
+        await checks.until_begun(9)
+        assert sorted(checks.begun) == [*running, 9]
+        checks.end(*range(20))
+
+    asyncio.run(run())
+
+
+def test_a_check_that_has_not_started_and_that_nobody_asks_about_is_given_up(
+    app: datasets.DatasetsApp, checks: BlockedChecks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "CHECK_LEASE_SECONDS", 1.0)
+
+    async def ask(seed: int) -> Response:
+        return await post(app, "/datasets/check", checks.request(seed), timeout=0.2)
+
+    async def run() -> None:
+        running, abandoned, wanted = [await ask(seed) for seed in (1, 2, 3)]
+        assert codes([running, abandoned, wanted]) == ["dataset_not_ready", "check_queued", "check_queued"]
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            assert codes([await ask(3)]) == ["check_queued"]
+        checks.end(1, 2, 3)
+        await checks.until_begun(3)
+        assert checks.begun == [1, 3]
+        # What runs is not given up, and what was given up begins anew.
+        for seed in (1, 2):
+            assert DatasetCheck.model_validate_json((await ask(seed)).body).n_examples == seed
+        assert checks.begun == [1, 3, 2]
+
+    asyncio.run(run())
 
 
 def import_request(base: BaseSpec, store: LocalStore, *, id: str = "modelimport-1") -> str:

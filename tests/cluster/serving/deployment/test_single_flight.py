@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from cluster.contracts.errors import CorruptArtefact, Unavailable
+from cluster.serving.deployment.lease import Abandoned
 from cluster.serving.deployment.single_flight import SingleFlight
 
 
@@ -71,6 +72,21 @@ def test_a_failure_without_a_caller_is_raised_for_the_next_one() -> None:
         with pytest.raises(CorruptArtefact):
             await once.run("a", fail, timeout_seconds=5, why=why)
         assert work.begun == 2
+
+    in_loop(test)
+
+
+def test_work_that_was_abandoned_begins_anew_for_the_next_caller() -> None:
+    async def test(once: SingleFlight, work: Work) -> None:
+        async def give_up() -> int:
+            await work()
+            raise Abandoned("Nobody waits for this any more.")
+
+        with pytest.raises(Unavailable, match="Under way"):
+            await once.run("a", give_up, timeout_seconds=0.01, why=why)
+        work.go_on.set()
+        await asyncio.sleep(0.05)
+        assert await once.run("a", work, timeout_seconds=5, why=why) == 2
 
     in_loop(test)
 

@@ -14,9 +14,15 @@ _COMPILERS = {"cpu": ("CXX", ("g++", "clang++")), "cuda": ("CC", ("gcc", "clang"
 environment variable names, or the first of these that is found."""
 
 
-def compile_layers(layers: Iterable[torch.nn.Module], device: torch.device) -> None:
-    """Makes the layers compile themselves in their first pass. Raises TrainingFailed (`unsupported_option`)
-    if this machine cannot compile: torch itself would only notice in the middle of that pass."""
+def compile_layers(
+    layers: Iterable[torch.nn.Module], device: torch.device, *, is_checkpointed: bool = False
+) -> None:
+    """Makes the layers compile themselves in their first pass. With `is_checkpointed`, each part of a layer
+    compiles on its own: transformers checkpoints inside a layer's forward, and torch.compile leaves the whole
+    layer uncompiled if attention breaks the graph inside the checkpoint.
+
+    Raises TrainingFailed (`unsupported_option`) if this machine cannot compile: torch itself would only
+    notice in the middle of that pass."""
     variable, names = _COMPILERS[device.type]
     chosen = os.environ.get(variable)
     if not any(shutil.which(name) for name in ((chosen,) if chosen else names)):
@@ -29,4 +35,5 @@ def compile_layers(layers: Iterable[torch.nn.Module], device: torch.device) -> N
         )
     attention.register(is_compiled=True)
     for layer in layers:
-        layer.compile(dynamic=True)
+        for module in layer.children() if is_checkpointed else (layer,):
+            module.compile(dynamic=True)

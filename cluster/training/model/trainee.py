@@ -117,7 +117,7 @@ def load_trainee(
         notes.append(checkpointing.note)
     save_memory(model, checkpointing.mode, device)
     if config.compile:
-        compile_layers(layers(causal_model(model)), device)
+        compile_layers(layers(causal_model(model)), device, is_checkpointed=checkpointing.mode != "none")
     return Trainee(model, layout, head, form, notes)
 
 

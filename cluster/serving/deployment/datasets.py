@@ -48,7 +48,9 @@ from cluster.storage.store import ObjectStore
 Asked = TypeVar("Asked", DatasetCheckRequest, PreviewRequest, ImportRequest)
 
 CHECKS = 4
-"""Number of files of new jobs that are checked concurrently, each in its own thread, one per project."""
+"""Number of files of new jobs that are checked concurrently, each in its own thread."""
+CHECKS_PER_PROJECT = CHECKS - 1
+"""Number of them that may be of one project: one place is free for another project at once."""
 
 CHECK_LEASE_SECONDS = 60.0
 """Time after which a queued check is abandoned if nobody has asked about it: its job was cancelled."""
@@ -115,7 +117,7 @@ class DatasetsApp:
         absent."""
         self._vllm_starts = vllm_starts
         # The scheduler limits how many checks are queued. A refusal would count as a wait of the job.
-        self._checks = FairPlaces(CHECKS, most_per_project=None)
+        self._checks = FairPlaces(CHECKS, most_per_project=None, at_once_per_project=CHECKS_PER_PROJECT)
         self._checking: WeakValueDictionary[tuple[str, str, str], _Checking] = WeakValueDictionary()
         """Checks that are running or queued, by flight."""
         self._clients_reads = FairPlaces(CLIENTS_READS, most_per_project=MAX_READS_PER_PROJECT)

@@ -10,12 +10,13 @@ from cluster.contracts.errors import Overloaded
 
 
 class FairPlaces:
-    """Runs at most `at_once` pieces of work, and at most one per project. A project's next piece joins the
-    common queue when its previous one has ended, so projects take turns. Used from one event loop."""
+    """Runs at most `at_once` pieces of work, and at most `at_once_per_project` per project. A project's next
+    piece joins the common queue when an earlier one has ended, so projects take turns. Used from one event
+    loop."""
 
-    def __init__(self, at_once: int, *, most_per_project: int | None) -> None:
-        """`most_per_project` counts waiting pieces and the running one. None is no limit."""
-        self._most = most_per_project
+    def __init__(self, at_once: int, *, most_per_project: int | None, at_once_per_project: int = 1) -> None:
+        """`most_per_project` counts waiting pieces and running ones. None is no limit."""
+        self._most, self._at_once_per_project = most_per_project, at_once_per_project
         self._all = asyncio.Semaphore(at_once)
         self._projects: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._counts: Counter[str] = Counter()
@@ -30,7 +31,7 @@ class FairPlaces:
                 "an earlier request has been answered.",
                 retry_after_seconds=10,
             )
-        own = self._projects.setdefault(project_id, asyncio.Semaphore(1))
+        own = self._projects.setdefault(project_id, asyncio.Semaphore(self._at_once_per_project))
         self._counts[project_id] += 1
         try:
             async with own, self._all:

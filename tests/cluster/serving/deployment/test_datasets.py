@@ -48,6 +48,7 @@ def starts() -> VllmStarts:
 @pytest.fixture
 def app(store: LocalStore, starts: VllmStarts, monkeypatch: pytest.MonkeyPatch) -> datasets.DatasetsApp:
     monkeypatch.setenv("TUNERY_CLUSTER_TOKEN", TOKEN)
+    monkeypatch.setattr(datasets, "CHECKS_PER_PROJECT", 1)
 
     async def vllm_starts() -> VllmStarts:
         return starts

@@ -882,7 +882,9 @@ def test_the_head_of_the_gpu_overlay_has_room_for_the_drivers_of_many_jobs() -> 
     assert limits["memory"] == requests["memory"]
     readme = (DEPLOY / "README.md").read_text()
     base, each, memory, jobs = re.search(
-        r"(\d+) GiB, and ([\d.]+) GB for each job .*?`gpu` has (\d+) GiB for (\d+) jobs", readme, re.DOTALL
+        r"(\d+) GiB, plus ([\d.]+) GB for each job .*?`gpu` gives it (\d+)\s+GiB for (\d+) jobs",
+        readme,
+        re.DOTALL,
     ).groups()
     assert limits["memory"] == f"{memory}Gi"
     assert int(base) * 2**30 + float(each) * 1e9 * int(jobs) <= int(memory) * 2**30

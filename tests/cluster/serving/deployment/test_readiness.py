@@ -19,6 +19,8 @@ from starlette.requests import Request
 
 from cluster.contracts.datasets import DatasetCheckRequest
 from cluster.contracts.errors import Unavailable
+from cluster.contracts.generation import PROJECT_HEADER
+from cluster.serving.deployment import datasets
 from cluster.serving.deployment.datasets import CHECKS, DatasetsApp, app
 from cluster.serving.deployment.readiness import check
 from cluster.storage.local import LocalStore
@@ -92,6 +94,7 @@ def test_dataset_checks_do_not_block_readiness_requests(
 ) -> None:
     assert app._bound_deployment.max_ongoing_requests > 2 * CHECKS
     monkeypatch.setenv("TUNERY_CLUSTER_TOKEN", "token")
+    monkeypatch.setattr(datasets, "QUEUED_SECONDS", 300.0)
     store = HeldUp(tmp_path)
 
     async def run() -> list[int]:
@@ -108,7 +111,8 @@ def test_dataset_checks_do_not_block_readiness_requests(
 
 
 def _check_request(number: int) -> Request:
-    """Each check is of a different file, because concurrent checks of the same file run once."""
+    """Each check is of a different file, because concurrent checks of the same file run once, and for a
+    different project, because one project does not get all places."""
     wanted = DatasetCheckRequest(base=BASE, key=f"files/none-{number}", sha256="0" * 64)
     body = wanted.model_dump_json().encode()
 
@@ -119,7 +123,11 @@ def _check_request(number: int) -> Request:
         "type": "http",
         "method": "POST",
         "path": "/datasets/check",
-        "headers": [(b"authorization", b"Bearer token"), (b"host", b"cluster")],
+        "headers": [
+            (b"authorization", b"Bearer token"),
+            (b"host", b"cluster"),
+            (PROJECT_HEADER.encode(), b"proj-%d" % number),
+        ],
         "query_string": b"",
     }
     return Request(scope, receive)

@@ -28,18 +28,22 @@ _BaseUrl = Annotated[
     str | None,
     typer.Option(
         "--base-url",
-        help="The API, ending in /v1; TUNERY_BASE_URL, OPENAI_BASE_URL or this machine's by default.",
+        help="URL of the API, ending in /v1; TUNERY_BASE_URL, OPENAI_BASE_URL or this machine's server by "
+        "default.",
     ),
 ]
-PROJECT_HELP = "Id of the project to act in, with an admin key; TUNERY_PROJECT or the key's own by default."
+PROJECT_HELP = (
+    "Id of the project to act in, with an admin key; TUNERY_PROJECT or the key's own project by default."
+)
 _Project = Annotated[str | None, typer.Option("--project", help=PROJECT_HELP)]
 _Data = Annotated[
     Path,
     typer.Option(
-        "--data", help="Data folder of this machine's server: its URL and admin.key, if none are set."
+        "--data",
+        help="Data folder of this machine's server, to read its URL and admin.key from if neither is set.",
     ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 _API_OPTIONS = {
     "base_url": (_BaseUrl, None),
     "project": (_Project, None),

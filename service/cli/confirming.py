@@ -8,7 +8,7 @@ import typer
 from service.cli.failures import USAGE, CommandFailed
 from service.cli.output import printable
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def confirm(question: str, *, yes: bool) -> None:

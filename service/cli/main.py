@@ -13,79 +13,91 @@ _TUNING, _MODELS, _PROJECT, _MACHINE = "Fine-tuning", "Models", "Project", "This
 COMMANDS = {
     "run": Deferred(
         "service.cli.jobs.run",
-        "Turn a file into a model: check it, upload it, say what that takes, ask, and follow the training.",
+        "Turn a file into a model: check it, upload it, show an estimate, ask for confirmation, and "
+        "follow the training.",
         _TUNING,
     ),
     "jobs": Deferred(
-        "service.cli.jobs.commands", "List, follow, steer and compare fine-tuning jobs.", _TUNING
+        "service.cli.jobs.commands", "List, follow, control and compare fine-tuning jobs.", _TUNING
     ),
-    "data": Deferred("service.cli.files.commands", "Check, convert, mend and show training files.", _TUNING),
+    "data": Deferred(
+        "service.cli.files.commands", "Check, convert, repair and preview training files.", _TUNING
+    ),
     "chat": Deferred("service.cli.models.chat", "Chat with a model.", _MODELS),
-    "models": Deferred("service.cli.models.commands", "Use the models that you own.", _MODELS),
+    "models": Deferred("service.cli.models.commands", "Manage models and their aliases.", _MODELS),
     "bases": Deferred("service.cli.server.bases", "Manage the base models of this installation.", _MODELS),
     "usage": Deferred(
-        "service.cli.admin.usage", "Show what the project's keys have used, by day and model.", _PROJECT
+        "service.cli.admin.usage", "Show the usage of the project's keys, by day and model.", _PROJECT
     ),
     "queue": Deferred(
         "service.cli.admin.queue",
-        "Show the organization's queued jobs: where each stands, and what it waits for. Needs an admin key.",
+        "Show the organization's queued jobs, with each job's position and what it is waiting for. "
+        "Requires an admin key.",
         _PROJECT,
     ),
     "pools": Deferred(
         "service.cli.admin.pools",
-        "Show the devices that jobs train on, how many of them are held, and how many may be. Needs an admin "
-        "key.",
+        "Show the devices that jobs train on, how many of them are in use, and how many may be used. "
+        "Requires an admin key.",
         _PROJECT,
     ),
-    "webhooks": Deferred("service.cli.admin.webhooks", "Send a project's events to URLs.", _PROJECT),
+    "webhooks": Deferred(
+        "service.cli.admin.webhooks",
+        "Manage the webhook endpoints that receive a project's events.",
+        _PROJECT,
+    ),
     "organizations": Deferred(
         "service.cli.admin.organizations",
-        "The organizations of this installation. Needs the operator's key.",
+        "Manage the organizations of this installation. Requires the operator's key.",
         _PROJECT,
     ),
     "maintenance": Deferred(
         "service.cli.admin.maintenance",
-        "Hold all jobs of the installation. Needs the operator's key.",
+        "Put the installation's jobs on hold for maintenance. Requires the operator's key.",
         _PROJECT,
     ),
     "projects": Deferred(
-        "service.cli.admin.project_commands", "The organization's projects. Needs an admin key.", _PROJECT
+        "service.cli.admin.project_commands",
+        "Manage the organization's projects. Requires an admin key.",
+        _PROJECT,
     ),
     "keys": Deferred(
-        "service.cli.admin.keys", "A project's keys, and admin keys. Needs an admin key.", _PROJECT
+        "service.cli.admin.keys", "Manage a project's keys, and admin keys. Requires an admin key.", _PROJECT
     ),
     "audit": Deferred(
-        "service.cli.admin.audit", "The organization's audit log. Needs an admin key.", _PROJECT
+        "service.cli.admin.audit",
+        "Show and verify the organization's audit log. Requires an admin key.",
+        _PROJECT,
     ),
     "import-openai": Deferred(
-        "service.cli.import_openai.commands", "Move fine-tuning from OpenAI to Tunery.", _PROJECT
+        "service.cli.import_openai.commands", "Migrate fine-tuning from OpenAI to Tunery.", _PROJECT
     ),
     "vllm": Deferred(
         "service.cli.server.vllm", "Manage the environment of vLLM, which serves models on GPUs.", _MACHINE
     ),
     "backup": Deferred(
         "service.cli.server.backup",
-        "Copy the database and the objects that it needs, while everything runs.",
+        "Back up the database and the stored objects it refers to, without stopping the installation.",
         _MACHINE,
     ),
     "restore": Deferred(
         "service.cli.server.restore",
-        "Restore a backup into an installation without rows, before it is started.",
+        "Restore a backup into an empty installation, before its first start.",
         _MACHINE,
     ),
     "reconcile": Deferred(
         "service.cli.server.reconcile",
-        "Compare the database with the storage, and with Ray if TUNERY_RAY_URL is set.",
+        "Check that the database agrees with storage, and with Ray if TUNERY_RAY_URL is set.",
         _MACHINE,
     ),
     "reencrypt": Deferred(
         "service.cli.server.reencrypt",
-        "Have S3 encrypt what it has with the keys that the projects have now.",
+        "Re-encrypt the objects in S3 with the projects' current keys.",
         _MACHINE,
     ),
     "doctor": Deferred(
         "service.cli.server.doctor",
-        "Check the connection, the key, the server's parts and its clock.",
+        "Check the connection, the API key, and the server's components and clock.",
         _MACHINE,
     ),
 }
@@ -122,7 +134,7 @@ def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
 ) -> None:
-    """Start the API, the scheduler, a local Ray and the serving engine; Ctrl-C stops them all."""
+    """Start the API, the scheduler, a local Ray cluster and the serving engine; Ctrl-C stops them all."""
     from cluster.contracts.errors import InvalidConfiguration
     from service.up import AlreadyRunning, PortTaken
     from service.up import up as run
@@ -138,7 +150,7 @@ def up(
 def demo(
     data: Annotated[Path | None, typer.Option(help="Data folder; a temporary one by default.")] = None,
 ) -> None:
-    """Fine-tune the built-in model on 250 bundled examples and compare its answers with its base's."""
+    """Fine-tune the built-in model on 250 bundled examples and compare its answers with the base model's."""
     from service.cli.failures import CommandFailed
     from service.cli.server.demo import DemoFailed, run_demo
 
@@ -156,21 +168,22 @@ def sweep(
     data: Annotated[
         Path,
         typer.Option(
-            help="Data folder of the installation, unless the environment names its database and storage."
+            help="Data folder of the installation; ignored if the environment names its database and storage."
         ),
     ] = Path(".tunery"),
     grace: Annotated[
         float | None,
         typer.Option(
-            help="Keep objects younger than this many seconds; TUNERY_SWEEP_GRACE_SECONDS by default.", min=0
+            help="Keep objects younger than this, in seconds; TUNERY_SWEEP_GRACE_SECONDS by default.", min=0
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show objects that are no longer needed; delete nothing.")
+        bool,
+        typer.Option("--dry-run", help="List the objects that would be removed, without deleting anything."),
     ] = False,
 ) -> None:
-    """Delete what projects' retention keeps no longer, and remove what deleted files, deleted models, ended
-    jobs and crashes have left in storage."""
+    """Delete data that has passed its retention period, and remove what deleted files, deleted models,
+    finished jobs and crashes have left behind in storage."""
     from cluster.contracts.errors import TuneryError
     from service.sweep import sweep_now
 

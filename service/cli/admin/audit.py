@@ -14,7 +14,9 @@ from service.cli.lookups import suggestion
 from service.cli.output import Columns, Output, date
 from service.cli.remote import Api
 
-app = typer.Typer(help="The organization's audit log. Needs an admin key.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show and verify the organization's audit log. Requires an admin key.", no_args_is_help=True
+)
 
 _ROOT = "/organization/audit_logs"
 _COLUMNS: Columns = {
@@ -30,16 +32,24 @@ Types = Annotated[
     list[str] | None,
     typer.Option(
         "--type",
-        help="Only entries of these types, such as project.created.",
+        help="Show only entries of this type, such as project.created; can be repeated.",
         metavar="TYPE",
         autocompletion=lambda incomplete: [type for type in AUDIT_TYPES if type.startswith(incomplete)],
     ),
 ]
-Projects = Annotated[list[str] | None, typer.Option("--project", help="Only these projects, by id.")]
-Keys = Annotated[
-    list[str] | None, typer.Option("--by", help="Only what these API keys or service accounts did, by id.")
+Projects = Annotated[
+    list[str] | None, typer.Option("--project", help="Show only this project, by id; can be repeated.")
 ]
-Objects = Annotated[list[str] | None, typer.Option("--object", help="Only changes of these objects, by id.")]
+Keys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by", help="Show only the actions of this API key or service account, by id; can be repeated."
+    ),
+]
+Objects = Annotated[
+    list[str] | None,
+    typer.Option("--object", help="Show only changes to this object, by id; can be repeated."),
+]
 
 
 @api_command(app, "ls")
@@ -66,7 +76,7 @@ def export(
     by: Keys = None,
     object: Objects = None,
 ) -> None:
-    """Print all entries, newest first, as lines of JSON."""
+    """Print all entries as JSON Lines, newest first."""
     for entry in api.list(_ROOT, **_filter(type, project, by, object)):
         print(json.dumps(entry))
 
@@ -79,14 +89,14 @@ def verify(
         str | None,
         typer.Option(
             "--includes",
-            help="A hash that an earlier `verify` printed. It must still be in the log.",
+            help="A hash printed by an earlier `verify`, which must still be in the log.",
             metavar="SHA256",
         ),
     ] = None,
 ) -> None:
-    """Check that no entry was changed, removed or added later. The hashes are computed here, from what the
-    server lists. Keep the printed hash elsewhere: with it, a later check also finds out if the newest entries
-    were removed."""
+    """Check that no entry has been changed, removed or added after the fact. The hashes are recomputed
+    locally from the entries that the server lists. Keep the printed hash somewhere else: with it, a later
+    check also detects whether the newest entries were removed."""
     newest: dict[str, Any] | None = None
     is_included = includes is None
 

@@ -12,7 +12,9 @@ from service.cli.failures import USAGE, CommandFailed
 from service.cli.output import Columns, Output, date
 from service.cli.remote import Api
 
-app = typer.Typer(help="A project's keys, and admin keys. Needs an admin key.", no_args_is_help=True)
+app = typer.Typer(
+    help="Manage a project's keys, and admin keys. Requires an admin key.", no_args_is_help=True
+)
 
 _ADMIN_KEYS = "/organization/admin_api_keys"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -29,7 +31,7 @@ _COLUMNS: Columns = {
 Project = Annotated[
     str | None, typer.Option(help="The project's id, or its name if only one project has it.")
 ]
-Admin = Annotated[bool, typer.Option("--admin", help="Admin keys of the organization instead.")]
+Admin = Annotated[bool, typer.Option("--admin", help="Manage the organization's admin keys instead.")]
 
 
 @api_command(app, "create")
@@ -41,13 +43,15 @@ def create(
     admin: Admin = False,
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="read, write, infer or admin; repeat it for several. All but admin by default."),
+        typer.Option(
+            help="Scope of the key: read, write, infer or admin; can be repeated. All but admin by default."
+        ),
     ] = None,
     expires: Annotated[
         str | None, typer.Option(help="When the key expires, such as 12h, 30d or 8w. Never by default.")
     ] = None,
 ) -> None:
-    """Create a key and print it: it is shown only this once."""
+    """Create a key and print it. It is shown only once."""
     if admin and scope:
         raise CommandFailed("An admin key has all scopes: leave out --scope.", USAGE)
     body: dict[str, Any] = {"name": name}
@@ -70,12 +74,12 @@ def ls(api: Api, output: Output, project: Project = None, admin: Admin = False) 
 def revoke(
     api: Api,
     output: Output,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, as `tunery keys ls` shows it.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key's id, as shown by `tunery keys ls`.")],
     project: Project = None,
     admin: Admin = False,
     yes: Yes = False,
 ) -> None:
-    """Refuse a key from its next request on."""
+    """Revoke a key. Its next request is refused."""
     confirm(f"Revoke {key}? Whoever uses it is refused from now on.", yes=yes)
     revoked = api.delete(f"{_path(api, project, admin)}/{key}")
     output.done(revoked, f"Key {key} is revoked.")

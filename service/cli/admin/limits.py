@@ -13,7 +13,9 @@ from service.cli.remote import Api
 Changes = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="A limit such as max_jobs_per_1_day=20, or =unlimited; repeat it."
+        "--set",
+        metavar="NAME=VALUE",
+        help="A limit, such as max_jobs_per_1_day=20 or max_jobs_per_1_day=unlimited; can be repeated.",
     ),
 ]
 _UNLIMITED = 2**53 - 1

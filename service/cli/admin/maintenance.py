@@ -8,7 +8,10 @@ from service.cli.commands import api_command
 from service.cli.output import Output, date
 from service.cli.remote import Api
 
-app = typer.Typer(help="Hold all jobs of the installation. Needs the operator's key.", no_args_is_help=True)
+app = typer.Typer(
+    help="Put the installation's jobs on hold for maintenance. Requires the operator's key.",
+    no_args_is_help=True,
+)
 
 _ROOT = "/maintenance"
 
@@ -19,22 +22,22 @@ def on(
     output: Output,
     pause: Annotated[
         bool,
-        typer.Option("--pause", help="Running jobs save a checkpoint and wait, instead of finishing."),
+        typer.Option("--pause", help="Pause running jobs at a checkpoint instead of letting them finish."),
     ] = False,
 ) -> None:
-    """Begin maintenance: no job is created or started; files and models stay usable."""
+    """Begin maintenance: no jobs are created or started, but files and models stay usable."""
     _show(output, api.post(_ROOT, {"pauses_jobs": pause}))
 
 
 @api_command(app, "off")
 def off(api: Api, output: Output) -> None:
-    """End maintenance: jobs start and go on."""
+    """End maintenance: jobs start and continue again."""
     _show(output, api.delete(_ROOT))
 
 
 @api_command(app, "status")
 def status(api: Api, output: Output) -> None:
-    """Say whether there is maintenance."""
+    """Show whether maintenance is on."""
     _show(output, api.get(_ROOT))
 
 

@@ -15,7 +15,7 @@ from service.cli.output import Columns, Output, date
 from service.cli.remote import Api
 
 app = typer.Typer(
-    help="The organizations of this installation. Needs the operator's key.", no_args_is_help=True
+    help="Manage the organizations of this installation. Requires the operator's key.", no_args_is_help=True
 )
 
 _ROOT = "/organizations"
@@ -33,7 +33,7 @@ def create(
     output: Output,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name of up to 64 characters.")],
 ) -> None:
-    """Create an organization and print an admin key of it: it is shown only this once."""
+    """Create an organization and print an admin key for it. The key is shown only once."""
     made = api.post(_ROOT, {"name": name})
     output.done(made, made["admin_api_key"])
     output.remark(f"It is the key of {made['id']}, whose first project is {made['project_id']}.")
@@ -58,8 +58,7 @@ def recover(
         str | None, typer.Option(help="When the key expires, such as 12h, 30d or 8w. Never by default.")
     ] = None,
 ) -> None:
-    """Create an admin key for an organization that has lost its own, and print it: it is shown only this
-    once."""
+    """Create and print an admin key for an organization that has lost its own. The key is shown only once."""
     body: dict[str, Any] = {"name": name}
     if expires is not None:
         body["expires_in_seconds"] = seconds(expires)
@@ -70,7 +69,7 @@ def recover(
 
 @api_command(app, "archive")
 def archive(api: Api, output: Output, organization: Organization, yes: Yes = False) -> None:
-    """Revoke all keys of an organization, archive its projects and cancel their jobs, for good."""
+    """Permanently archive an organization: revoke its keys, archive its projects and cancel their jobs."""
     confirm(f"Archive {organization}? Its keys are refused from now on, and its jobs cancelled.", yes=yes)
     archived = api.post(f"{_path(organization)}/archive")
     output.done(archived, f"Organization {archived['id']} is archived.")
@@ -78,8 +77,8 @@ def archive(api: Api, output: Output, organization: Organization, yes: Yes = Fal
 
 @api_command(app, "delete")
 def delete(api: Api, output: Output, organization: Organization, yes: Yes = False) -> None:
-    """Delete an archived organization with all its projects, files, jobs and models, for good. Its audit log
-    stays."""
+    """Permanently delete an archived organization with all its projects, files, jobs and models. Its audit
+    log is kept."""
     confirm(f"Delete {organization} and everything in it, for good?", yes=yes)
     deleted = api.delete(_path(organization))
     output.done(deleted, f"Organization {organization} is deleted: {sum(deleted['rows'].values())} rows.")
@@ -93,8 +92,8 @@ def limits(
     changes: Changes = None,
     reset: Annotated[bool, typer.Option("--reset", help="Remove all limits.")] = False,
 ) -> None:
-    """Show or change what all projects of an organization may use together. What you do not name stays as it
-    is."""
+    """Show or change the limits on the combined usage of an organization's projects. Limits that you do not
+    name stay unchanged."""
     change_limits(api, output, f"{_path(organization)}/limits", changes, reset=reset)
 
 
@@ -103,20 +102,22 @@ def encryption(
     api: Api,
     output: Output,
     organization: Organization,
-    project: Annotated[str, typer.Argument(metavar="PROJECT", help="The id of a project of it.")],
+    project: Annotated[
+        str, typer.Argument(metavar="PROJECT", help="The id of one of the organization's projects.")
+    ],
     key: Annotated[
         str | None,
         typer.Option(
-            "--key", help="A key of the storage: of AWS's KMS by its ARN, of other stores by its name."
+            "--key", help="A key known to the storage: an ARN for AWS KMS, a name for other stores."
         ),
     ] = None,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Leave encryption to storage, as it is set up.")
+        bool, typer.Option("--remove", help="Use the storage's own encryption settings.")
     ] = False,
 ) -> None:
-    """Show or change with which key storage encrypts what is written for a project from now on.
+    """Show or change the key with which storage encrypts what is written for a project from now on.
 
-    What was written before stays as it is."""
+    Existing objects are not re-encrypted."""
     if key is not None and remove:
         raise CommandFailed("--remove takes the key away: give no --key with it.", USAGE)
     path = f"{_path(organization)}/projects/{quote(project, safe='')}/encryption"

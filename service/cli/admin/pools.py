@@ -34,15 +34,16 @@ def pools(
         typer.Option(
             "--set",
             metavar="POOL=DEVICES",
-            help="How many of its devices jobs may hold, such as h100=4, h100=0 or h100=unlimited; "
-            "repeat it. Needs the operator's key.",
+            help="How many of a pool's devices jobs may use, such as h100=4, h100=0 or h100=unlimited; can "
+            "be repeated. Requires the operator's key.",
         ),
     ] = None,
 ) -> None:
-    """Show the devices that jobs train on, how many of them are held, and how many may be. Needs an admin
-    key.
+    """Show the devices that jobs train on, how many of them are in use, and how many may be used. Requires an
+    admin key.
 
-    STANDING is the number of nodes that jobs start on now, and FREE that of devices that they could take."""
+    STANDING is the number of nodes that jobs can start on now, and FREE the number of devices available to
+    them."""
     for name, max_devices in [_limit(change) for change in changes or ()]:
         api.post(f"/organization/pools/{quoted(name)}", {"max_devices": max_devices})
     found = api.get("/organization/pools")

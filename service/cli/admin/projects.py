@@ -13,7 +13,7 @@ from service.cli.lookups import suggestion
 from service.cli.output import Columns, Output, date
 from service.cli.remote import PROJECT_IDS, Api
 
-app = typer.Typer(help="The organization's projects. Needs an admin key.", no_args_is_help=True)
+app = typer.Typer(help="Manage the organization's projects. Requires an admin key.", no_args_is_help=True)
 
 _ROOT = "/organization/projects"
 _COLUMNS: Columns = {
@@ -45,7 +45,7 @@ def create(api: Api, output: Output, name: Name) -> None:
 def ls(
     api: Api,
     output: Output,
-    archived: Annotated[bool, typer.Option("--archived", help="Show archived projects too.")] = False,
+    archived: Annotated[bool, typer.Option("--archived", help="Include archived projects.")] = False,
 ) -> None:
     """List the projects, newest first."""
     output.items(api.list(_ROOT, include_archived="true" if archived else "false"), _COLUMNS)
@@ -53,7 +53,7 @@ def ls(
 
 @api_command(app, "archive")
 def archive(api: Api, output: Output, project: Project, yes: Yes = False) -> None:
-    """Refuse a project's keys and cancel its jobs, for good."""
+    """Permanently archive a project: refuse its keys and cancel its jobs."""
     confirm(f"Archive {project}? Its keys are refused and its jobs cancelled, for good.", yes=yes)
     archived = api.post(f"{_ROOT}/{find_project(api, project)}/archive")
     output.done(archived, f"Project {archived['id']} is archived.")
@@ -66,7 +66,7 @@ def delete(
     project: Annotated[str, typer.Argument(metavar="PROJECT_ID", help="The id of an archived project.")],
     yes: Yes = False,
 ) -> None:
-    """Delete an archived project with all its files, jobs and models, for good."""
+    """Permanently delete an archived project with all its files, jobs and models."""
     if not project.startswith(PROJECT_IDS):
         raise CommandFailed(
             f"'{project}' is not a project's id. `tunery projects ls --archived` lists them.", USAGE
@@ -82,9 +82,9 @@ def limits(
     output: Output,
     project: Project,
     changes: Changes = None,
-    reset: Annotated[bool, typer.Option("--reset", help="Return to the server's limits.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Reset to the server's limits.")] = False,
 ) -> None:
-    """Show or change a project's limits. What you do not name stays as it is."""
+    """Show or change a project's limits. Limits that you do not name stay unchanged."""
     change_limits(api, output, f"{_ROOT}/{find_project(api, project)}/limits", changes, reset=reset)
 
 
@@ -93,16 +93,26 @@ def rights(
     api: Api,
     output: Output,
     project: Project,
-    model: Annotated[list[str] | None, typer.Option("--model", help="Base models it may use.")] = None,
-    method: Annotated[list[str] | None, typer.Option("--method", help="Methods it may train with.")] = None,
-    training_type: Annotated[
-        list[str] | None, typer.Option("--training-type", help="A training type such as lora, qlora or full.")
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="A base model that the project may use; can be repeated."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Allow everything again.")] = False,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="A method that the project may train with; can be repeated."),
+    ] = None,
+    training_type: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--training-type",
+            help="A training type that the project may use, such as lora, qlora or full; can be repeated.",
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Remove all restrictions.")] = False,
 ) -> None:
     """Show or change which base models and methods a project may use.
 
-    What you name replaces what was allowed; what you leave out stays as it is."""
+    Each option replaces what was allowed before; options that you leave out stay unchanged."""
     path = f"{_ROOT}/{find_project(api, project)}/rights"
     given = {"models": model, "methods": method, "training_types": training_type}
     changes = {name: value for name, value in given.items() if value}
@@ -114,9 +124,9 @@ def rights(
 
 @api_command(app, "encryption")
 def encryption(api: Api, output: Output, project: Project) -> None:
-    """Show with which key storage encrypts what is written for a project.
+    """Show the key with which storage encrypts what is written for a project.
 
-    The operator gives it, with `tunery organizations encryption`."""
+    The operator sets it with `tunery organizations encryption`."""
     output.item(api.get(f"{_ROOT}/{find_project(api, project)}/encryption"), ENCRYPTION)
 
 

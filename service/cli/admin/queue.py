@@ -26,9 +26,13 @@ _COLUMNS: Columns = {
 def queue(
     api: Api,
     output: Output,
-    limit: Annotated[int, typer.Option(help="How many, the first ones first.", min=1, max=1000)] = 100,
+    limit: Annotated[
+        int,
+        typer.Option(help="Maximum number of jobs to show, from the front of the queue.", min=1, max=1000),
+    ] = 100,
 ) -> None:
-    """Show the organization's queued jobs: where each stands, and what it waits for. Needs an admin key."""
+    """Show the organization's queued jobs, with each job's position and what it is waiting for. Requires an
+    admin key."""
     found = api.get("/organization/queue", limit=limit)
     output.items(found["data"], _COLUMNS)
     if found["has_more"]:

@@ -39,7 +39,7 @@ def retention(
         str | None,
         typer.Argument(
             metavar="PROJECT",
-            help="A project's id or name. Without one: the organization's default for projects.",
+            help="A project's id or name. If omitted, the organization's default for its projects.",
         ),
     ] = None,
     changes: Annotated[
@@ -47,13 +47,15 @@ def retention(
         typer.Option(
             "--set",
             metavar="KIND=DAYS",
-            help="A retention such as files=90, events=forever or usage=default; repeat it.",
+            help="A retention period in days, such as files=90, events=forever or usage=default; can be "
+            "repeated.",
         ),
     ] = None,
-    reset: Annotated[bool, typer.Option("--reset", help="Return to the default.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Reset to the default.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Show or change for how long a project keeps what it has. What you do not name stays as it is."""
+    """Show or change how long a project keeps its data. Retention periods that you do not name stay
+    unchanged."""
     check_changes(changes, reset=reset)
     body = dict(_term(change) for change in changes or ())
     path = f"{_ROOT}/retention" if project is None else f"{_of(api, project)}/retention"
@@ -76,9 +78,11 @@ def due(
     api: Api,
     output: Output,
     project: Project,
-    within: Annotated[int, typer.Option("--within", help="Within so many days.", min=0)] = 0,
+    within: Annotated[
+        int, typer.Option("--within", help="Show what will be deleted within this many days.", min=0)
+    ] = 0,
 ) -> None:
-    """List what a project's retention deletes next. Changes nothing."""
+    """List what a project's retention will delete next. Changes nothing."""
     found = api.get(f"{_of(api, project)}/retention/due", within_days=within)
     output.items(found["data"], _DUE)
 
@@ -88,15 +92,18 @@ def hold(
     api: Api,
     output: Output,
     project: Project,
-    reason: Annotated[str, typer.Option("--reason", help="The reason, which only administrators can read.")],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Reason for the hold, visible to administrators only.")
+    ],
     object: Annotated[
         str | None,
         typer.Argument(
-            metavar="OBJECT", help="A file, job, model or checkpoint of it; the whole project by default."
+            metavar="OBJECT",
+            help="A file, job, model or checkpoint of the project; the whole project by default.",
         ),
     ] = None,
 ) -> None:
-    """Place a legal hold and print its id: neither people nor retention can delete what is held."""
+    """Place a legal hold and print its id. Neither users nor retention can delete what is on hold."""
     body = {"reason": reason} | ({} if object is None else {"resource_id": object})
     placed = api.post(f"{_of(api, project)}/legal_holds", body)
     output.done(placed, placed["id"])
@@ -116,7 +123,7 @@ def release(
     hold: Annotated[str, typer.Argument(metavar="HOLD", help="The id of a legal hold.")],
     yes: Yes = False,
 ) -> None:
-    """Release a legal hold: what was held can be deleted again."""
+    """Release a legal hold. What was on hold can be deleted again."""
     confirm(f"Release {hold} of {project}? People and retention can then delete what it holds.", yes=yes)
     released = api.delete(f"{_of(api, project)}/legal_holds/{hold}")
     output.done(released, f"The legal hold {hold} is released.")
@@ -124,7 +131,7 @@ def release(
 
 @api_command(app, "storage")
 def storage(api: Api, output: Output) -> None:
-    """Show the bytes that each project has in storage, by kind, as the last sweep counted them."""
+    """Show each project's storage in bytes, by kind of object, as counted by the last sweep."""
     found = api.get(f"{_ROOT}/storage")
     if output.wants_json:
         output.json(found)

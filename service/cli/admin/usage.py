@@ -29,5 +29,5 @@ def usage(
     ] = None,
     end: Annotated[str | None, typer.Option(help="The last day; today by default.")] = None,
 ) -> None:
-    """Show what the project's keys have used, by day and model."""
+    """Show the usage of the project's keys, by day and model."""
     output.items(api.get("/usage", start=start, end=end)["data"], _COLUMNS)

@@ -10,11 +10,11 @@ from service.cli.failures import CommandFailed
 from service.cli.output import Columns, Item, Output, date
 from service.cli.remote import Api
 
-app = typer.Typer(help="Send a project's events to URLs.", no_args_is_help=True)
+app = typer.Typer(help="Manage the webhook endpoints that receive a project's events.", no_args_is_help=True)
 
 _PATH = "/webhook_endpoints"
 _PREFIX = "fine_tuning.job."
-_Id = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its id, we_….")]
+_Id = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpoint's id, we_….")]
 _Event = Literal["succeeded", "failed", "cancelled"]
 _ALL = ("succeeded", "failed", "cancelled")
 _COLUMNS: Columns = {
@@ -48,14 +48,14 @@ _DELIVERIES: Columns = {
 def create(
     api: Api,
     output: Output,
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where events are posted: https, as a rule.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="URL that events are posted to, usually https.")],
     event: Annotated[
         list[str] | None,
-        typer.Option(help="succeeded, failed or cancelled; give it again for more. All by default."),
+        typer.Option(help="Event to send: succeeded, failed or cancelled; can be repeated. All by default."),
     ] = None,
-    name: Annotated[str, typer.Option(help="A name for people.")] = "webhook",
+    name: Annotated[str, typer.Option(help="A human-readable name.")] = "webhook",
 ) -> None:
-    """Create an endpoint and show its signing secret, once."""
+    """Create an endpoint and print its signing secret. The secret is shown only once."""
     event_types = [_PREFIX + end for end in event or _ALL]
     created = api.post(_PATH, {"url": url, "name": name, "event_types": event_types})
     output.item(created, {"ENDPOINT": "id", "SECRET": "signing_secret"})
@@ -80,9 +80,9 @@ def send_sample(
     api: Api,
     output: Output,
     endpoint: _Id,
-    event: Annotated[_Event, typer.Option(help="How the sample's job ended.")] = "succeeded",
+    event: Annotated[_Event, typer.Option(help="Status of the job in the sample event.")] = "succeeded",
 ) -> None:
-    """Send a sample event and show what the receiver answers. Exits with 1 if it is not taken (2xx)."""
+    """Send a sample event and show the receiver's response. Exits with 1 unless it is accepted (2xx)."""
     result = api.post(f"{_PATH}/{endpoint}/test", {"event_type": _PREFIX + event})
     status = result["status_code"]
     output.done(result, f"The receiver answered {status}.")
@@ -92,7 +92,7 @@ def send_sample(
 
 @api_command(app, "deliveries")
 def deliveries(api: Api, output: Output, endpoint: _Id) -> None:
-    """List what was sent to an endpoint, the newest first."""
+    """List the deliveries to an endpoint, newest first."""
     output.items(api.list(f"{_PATH}/{endpoint}/deliveries"), _DELIVERIES)
 
 
@@ -102,11 +102,11 @@ def rotate(
     output: Output,
     endpoint: _Id,
     keep_old: Annotated[
-        bool, typer.Option("--keep-old", help="Sign with the old secret too for a day.")
+        bool, typer.Option("--keep-old", help="Keep signing with the old secret as well for one day.")
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """Replace an endpoint's signing secret and show the new one, once."""
+    """Replace an endpoint's signing secret and print the new one. The secret is shown only once."""
     if not keep_old:
         confirm(f"Stop signing with the present secret of {endpoint} at once?", yes=yes)
     rotated = api.post(f"{_PATH}/{endpoint}/rotate_secret", {"keep_old_secret_active_for_24_hours": keep_old})
@@ -115,11 +115,11 @@ def rotate(
 
 @api_command(app, "enable")
 def enable(api: Api, output: Output, endpoint: _Id) -> None:
-    """Send events to a disabled endpoint again."""
+    """Enable a disabled endpoint."""
     output.done(api.post(f"{_PATH}/{endpoint}/enable"), f"Enabled {endpoint}.")
 
 
 @api_command(app, "disable")
 def disable(api: Api, output: Output, endpoint: _Id) -> None:
-    """Send nothing more to an endpoint. Pending deliveries fail."""
+    """Disable an endpoint. Pending deliveries fail."""
     output.done(api.post(f"{_PATH}/{endpoint}/disable"), f"Disabled {endpoint}.")

@@ -24,14 +24,14 @@ from service.cli.lookups import find_model
 from service.cli.output import Output, printable
 from service.cli.remote import Api
 
-app = typer.Typer(help="Check, convert, mend and show training files.", no_args_is_help=True)
+app = typer.Typer(help="Check, convert, repair and preview training files.", no_args_is_help=True)
 
 _File = Annotated[
     Path,
     typer.Argument(metavar="FILE", help="The training file.", exists=True, dir_okay=False, readable=True),
 ]
 _Target = Annotated[
-    Path | None, typer.Option("--output", "-o", help="The new file; beside the old one by default.")
+    Path | None, typer.Option("--output", "-o", help="The file to write; next to the original by default.")
 ]
 _SHOWN = 20
 """Maximum number of refused records that are listed."""
@@ -45,15 +45,15 @@ def check(
     validation: Annotated[
         Path | None,
         typer.Option(
-            help="Training file in which to look for the same prompts.",
+            help="Training file to check for prompts that also occur in this one.",
             exists=True,
             dir_okay=False,
             readable=True,
         ),
     ] = None,
-    lines: Annotated[bool, typer.Option("--lines/--no-lines", help="Show the text at each place.")] = True,
+    lines: Annotated[bool, typer.Option("--lines/--no-lines", help="Show the text at each location.")] = True,
 ) -> None:
-    """List the problems of a training file. Exits with 1 if one of them would keep it from being used."""
+    """List the problems in a training file. Exits with 1 if any of them makes the file unusable."""
     report = report_on(file, validation)
     if output.wants_json:
         output.json(as_the_api(report, file, validation))
@@ -73,7 +73,7 @@ def convert(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="JSON Lines, JSON, CSV, TSV or Parquet, or a folder of `datasets`.",
+            help="A JSON Lines, JSON, CSV, TSV or Parquet file, or a folder saved by `datasets`.",
             exists=True,
             readable=True,
         ),
@@ -81,25 +81,29 @@ def convert(
     target: _Target = None,
     source: Annotated[
         str | None,
-        typer.Option("--from", metavar="FORMAT", help=f"By default what the keys say: {', '.join(FORMATS)}."),
+        typer.Option(
+            "--from",
+            metavar="FORMAT",
+            help=f"Format of the file; detected from its keys by default: {', '.join(FORMATS)}.",
+        ),
     ] = None,
     columns: Annotated[
         list[str] | None,
         typer.Option(
             "--column",
             metavar="KEY=COLUMN",
-            help="Take a key of the format from this column, such as question=Frage; repeat it for more.",
+            help="Read a key of the format from a different column, such as question=Frage; can be repeated.",
         ),
     ] = None,
     system: Annotated[
-        str | None, typer.Option(help="An instruction for conversations that begin with none.")
+        str | None, typer.Option(help="A system message for conversations that do not start with one.")
     ] = None,
     skip: Annotated[
-        bool, typer.Option("--skip", help="Leave out records that cannot be converted, instead of failing.")
+        bool, typer.Option("--skip", help="Skip records that cannot be converted, instead of failing.")
     ] = False,
 ) -> None:
-    """Write a file of another format as a training file: chats of ShareGPT, Alpaca, Dolly, Gemini, Together
-    and Fireworks, prompts and completions, tables, preferences of TRL, rows of Hugging Face data sets."""
+    """Convert a file to Tunery's training format, from ShareGPT, Alpaca, Dolly, Gemini, Together or Fireworks
+    conversations, prompts and completions, tables, TRL preferences, or Hugging Face datasets."""
     if source is not None and source not in FORMATS:
         raise CommandFailed(f"--from is '{source}'; it may be {', '.join(FORMATS)}.", USAGE)
     found = Conversion()
@@ -133,15 +137,13 @@ def fix(
     output: Output,
     file: _File,
     target: _Target = None,
-    drop: Annotated[
-        bool, typer.Option("--drop", help="Leave out rows that cannot be mended safely.")
-    ] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Drop rows that cannot be repaired safely.")] = False,
     drop_duplicates: Annotated[
-        bool, typer.Option("--drop-duplicates", help="Leave out rows that repeat an earlier one.")
+        bool, typer.Option("--drop-duplicates", help="Drop rows that duplicate an earlier row.")
     ] = False,
 ) -> None:
-    """Write a mended copy of a training file, and say what was changed: only where one repair is possible.
-    Exits with 1 if errors are left."""
+    """Write a repaired copy of a training file and report the changes. Only problems with a single possible
+    repair are fixed. Exits with 1 if errors remain."""
     found = Mended()
     to = target or file.with_name(f"{file.stem}.fixed.jsonl")
     with file.open("rb") as stream:
@@ -160,7 +162,7 @@ def fix(
     for repair, places in found.repairs.items():
         output.remark(f"{file}: {repair}, {_places(places)}")
     if found.dropped:
-        output.remark(f"{file}: left out what cannot be mended, {_places(found.dropped)}")
+        output.remark(f"{file}: left out what cannot be repaired, {_places(found.dropped)}")
     if not output.wants_json:
         for line in report_lines(report, to):
             output.remark(line)
@@ -170,7 +172,7 @@ def fix(
             output.remark("Valid rows stay. If there are several formats, give each a file of its own.")
         else:
             output.remark(
-                "The rows that are left cannot be mended safely; --drop leaves them out. "
+                "The rows that are left cannot be repaired safely; --drop leaves them out. "
                 f"Remove {to} first, or name another --output."
             )
         raise typer.Exit(1)
@@ -178,7 +180,7 @@ def fix(
 
 @local_command(app, "stats")
 def stats(output: Output, file: _File) -> None:
-    """Show what a training file consists of: examples, turns, lengths in characters, labels."""
+    """Show statistics of a training file: examples, turns, lengths in characters, and labels."""
     found = describe(file, report_on(file))
     if output.wants_json:
         output.json(found)
@@ -197,18 +199,21 @@ def preview(
         typer.Option(
             "--model",
             "-m",
-            help="Base model whose template and tokenizer to use.",
+            help="Base model whose chat template and tokenizer to use.",
             autocompletion=completion.models,
         ),
     ],
-    rows: Annotated[int, typer.Option("-n", help="How many rows, from the first one.", min=1, max=100)] = 3,
+    rows: Annotated[
+        int, typer.Option("-n", help="Number of rows to show, from the start of the file.", min=1, max=100)
+    ] = 3,
     lines: Annotated[
-        list[int] | None, typer.Option("--line", help="A row's line instead; repeat it for more.", min=1)
+        list[int] | None,
+        typer.Option("--line", help="Line number of a row to show instead; can be repeated.", min=1),
     ] = None,
     training: Training = None,
 ) -> None:
-    """Show rows as the model will see them, and which tokens are learned. A local file is uploaded for it,
-    and deleted again."""
+    """Show rows as the model will see them, and which tokens it learns from. A local file is uploaded for the
+    preview and deleted afterwards."""
     find_model(api, model)
     path = Path(file)
     is_local = path.is_file()

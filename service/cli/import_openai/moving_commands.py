@@ -71,7 +71,7 @@ def fetch(
     ] = None,
     concurrency: Workers = 8,
 ) -> None:
-    """Save jobs, events, checkpoints, files and models in an archive. Run it again to resume or to update."""
+    """Save jobs, events, checkpoints, files and models to an archive. Run it again to resume or update."""
     if from_folder is not None:
         found = read_export(from_folder, Archive.create(archive))
     else:
@@ -94,19 +94,20 @@ def plan(
     api: Api,
     output: Output,
     archive: ArchiveFolder = DEFAULT_ARCHIVE,
-    base: Annotated[str | None, typer.Option(help="The base model of every job.")] = None,
+    base: Annotated[str | None, typer.Option(help="The base model to use for every job.")] = None,
     base_for: Annotated[
         list[str] | None,
         typer.Option(
             metavar="OLD=BASE",
-            help="The base of what was tuned from OLD, such as gpt-4o-mini, whatever its date.",
+            help="The base model to use for models tuned from OLD, such as gpt-4o-mini, regardless of its "
+            "date.",
         ),
     ] = None,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Upload the files, and estimate times and prices.")
+        bool, typer.Option("--estimate", help="Also upload the files and estimate times and prices.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a plan.json that says something else.")
+        bool, typer.Option("--force", help="Overwrite an existing plan.json that differs.")
     ] = False,
 ) -> None:
     """Propose a base model and hyperparameters for each job, in the archive's plan.json."""
@@ -158,16 +159,20 @@ def apply(
     api: Api,
     output: Output,
     archive: ArchiveFolder = DEFAULT_ARCHIVE,
-    retrain: Annotated[bool, typer.Option("--retrain", help="Create the jobs, too.")] = False,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Also create the jobs.")] = False,
     job: Annotated[
-        list[str] | None, typer.Option("--job", metavar="ftjob-…", help="Only this one; can be repeated.")
+        list[str] | None,
+        typer.Option("--job", metavar="ftjob-…", help="Apply only this job; can be repeated."),
     ] = None,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Return when the jobs are created, and name models later.")
+        bool,
+        typer.Option(
+            "--no-wait", help="Return once the jobs are created, and name the models in a later run."
+        ),
     ] = False,
 ) -> None:
-    """Upload the plan's files, train its jobs again, and let the old names mean the new models. Run it again
-    to resume."""
+    """Upload the plan's files, train its jobs again, and point the old model names at the new models. Run it
+    again to resume."""
     kept = Archive.open(archive)
     entries = read_plan(kept, job or ())
     try:

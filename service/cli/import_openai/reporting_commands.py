@@ -45,11 +45,13 @@ from service.cli.remote import Api
 
 _SHOWN_ROWS = 50
 _Model = Annotated[str, typer.Option("--model", help="The old model, such as ft:gpt-4o-mini-….")]
-_Metric = Annotated[str, typer.Option("--metric", help=f"Of likeness: {', '.join(METRICS)}.")]
+_Metric = Annotated[str, typer.Option("--metric", help=f"Similarity metric: {', '.join(METRICS)}.")]
 _SameMaxTokens = Annotated[
     int | None,
     typer.Option(
-        "--max-tokens", help="The longest answer; by default as for the old model, or what fits.", min=1
+        "--max-tokens",
+        help="Maximum tokens of an answer; by default the old model's limit, or as many as fit.",
+        min=1,
     ),
 ]
 _REPORTED: Columns = {
@@ -70,23 +72,26 @@ def harvest(
     prompts: Annotated[
         Path | None,
         typer.Option(
-            help="JSONL with messages or prompts; the model's validation file in the archive by default.",
+            help="JSON Lines file with messages or prompts; the model's validation file in the archive by "
+            "default.",
             exists=True,
             dir_okay=False,
         ),
     ] = None,
     stored: Annotated[
-        bool, typer.Option("--stored", help="Keep the model's stored completions, and ask nothing.")
+        bool, typer.Option("--stored", help="Save the model's stored completions instead of querying it.")
     ] = False,
     archive: ArchiveFolder = DEFAULT_ARCHIVE,
-    max_tokens: Annotated[int, typer.Option(help="The longest answer.", min=1)] = DEFAULT_MAX_TOKENS,
-    max_requests: Annotated[int | None, typer.Option(help="Answers at most, in all runs.", min=1)] = None,
+    max_tokens: Annotated[int, typer.Option(help="Maximum tokens of an answer.", min=1)] = DEFAULT_MAX_TOKENS,
+    max_requests: Annotated[
+        int | None, typer.Option(help="Maximum number of answers, over all runs.", min=1)
+    ] = None,
     max_total_tokens: Annotated[
         int | None, typer.Option(help="Stop after this many tokens, over all runs.", min=1)
     ] = None,
     concurrency: Workers = 4,
 ) -> None:
-    """Ask an old model while it still answers, and keep the answers. Run it again to resume."""
+    """Query an old model while it is still available, and save its answers. Run it again to resume."""
     kept = Archive.create(archive)
     if stored and prompts is not None:
         raise CommandFailed("Give --prompts or --stored, not both.", USAGE)
@@ -122,14 +127,17 @@ def compare(
     output: Output,
     model: _Model,
     replacement_model: Annotated[
-        str | None, typer.Option("--with", help="What replaces it; by default what has its name now.")
+        str | None,
+        typer.Option(
+            "--with", help="The replacement model; by default the one that has the old model's name now."
+        ),
     ] = None,
     archive: ArchiveFolder = DEFAULT_ARCHIVE,
     max_tokens: _SameMaxTokens = None,
     metric: _Metric = "fuzzy_match",
     concurrency: Workers = 4,
 ) -> None:
-    """Ask a replacement what was harvested, and grade its answers against the old ones."""
+    """Send the harvested prompts to a replacement model, and grade its answers against the old ones."""
     kept = Archive.open(archive)
     _check_metric(metric)
     path = harvest_path(kept, model)
@@ -168,14 +176,17 @@ def report(
     output: Output,
     archive: ArchiveFolder = DEFAULT_ARCHIVE,
     job: Annotated[
-        list[str] | None, typer.Option("--job", metavar="ftjob-…", help="Only this old job; can be repeated.")
+        list[str] | None,
+        typer.Option("--job", metavar="ftjob-…", help="Report only this old job; can be repeated."),
     ] = None,
-    rows: Annotated[int, typer.Option(help="Rows of the validation file to ask.", min=0, max=1000)] = 20,
+    rows: Annotated[
+        int, typer.Option(help="Number of rows of the validation file to query.", min=0, max=1000)
+    ] = 20,
     max_tokens: _SameMaxTokens = None,
     metric: _Metric = "fuzzy_match",
     concurrency: Workers = 4,
 ) -> None:
-    """Write what each old job measured beside what its replacement does, and answers side by side."""
+    """Write a report that compares the metrics and answers of each old job with its replacement's."""
     kept = Archive.open(archive)
     _check_metric(metric)
     found = replacements(api)

@@ -34,10 +34,12 @@ State = Literal[
 ]
 """The API's own are not imported: that would take longer than most commands."""
 
-app = typer.Typer(help="List, follow, steer and compare fine-tuning jobs.", no_args_is_help=True)
+app = typer.Typer(help="List, follow, control and compare fine-tuning jobs.", no_args_is_help=True)
 
 _PATH = "/fine_tuning/jobs"
-_Job = Annotated[str, typer.Argument(metavar="JOB", help="Its id, ftjob-….", autocompletion=completion.jobs)]
+_Job = Annotated[
+    str, typer.Argument(metavar="JOB", help="The job's id, ftjob-….", autocompletion=completion.jobs)
+]
 
 
 def _progress(job: Item) -> str | None:
@@ -99,15 +101,20 @@ def ls(
     output: Output,
     status: Annotated[
         State | None,
-        typer.Option("--status", metavar="STATUS", help="Only jobs of this status, such as running."),
+        typer.Option("--status", metavar="STATUS", help="Show only jobs with this status, such as running."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1)] = 20,
-    is_unlimited: Annotated[bool, typer.Option("--all", help="All jobs, whatever --limit is.")] = False,
+    limit: Annotated[int, typer.Option(help="Maximum number of jobs to show, newest first.", min=1)] = 20,
+    is_unlimited: Annotated[
+        bool, typer.Option("--all", help="Show all jobs, regardless of --limit.")
+    ] = False,
     metadata: Annotated[
-        list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Only jobs with this note.")
+        list[str] | None,
+        typer.Option(
+            "--metadata", metavar="KEY=VALUE", help="Show only jobs with this metadata; can be repeated."
+        ),
     ] = None,
 ) -> None:
-    """List jobs, the newest first."""
+    """List jobs, newest first."""
     wanted: dict[str, Any] = {
         f"metadata[{k}]": v for k, v in options.pairs(metadata or [], "--metadata").items()
     }
@@ -136,13 +143,18 @@ def logs(
     job: _Job,
     is_followed: Annotated[
         bool,
-        typer.Option("--follow", "-f", help="Go on until the job has ended. JSON is then one event a line."),
+        typer.Option(
+            "--follow",
+            "-f",
+            help="Keep printing new events until the job ends. With --json, prints one event per line.",
+        ),
     ] = False,
     tail: Annotated[
-        int | None, typer.Option(help="Only so many of the newest events, and those that follow.", min=1)
+        int | None,
+        typer.Option(help="Print only this many of the newest events, and any that follow.", min=1),
     ] = None,
 ) -> None:
-    """Print a job's events, the oldest first."""
+    """Print a job's events, oldest first."""
     events = logged_events(api, find_job(api, job)["id"], is_followed=is_followed, tail=tail)
     if output.wants_json and not is_followed:
         output.items(events, _EVENTS)
@@ -153,7 +165,7 @@ def logs(
 
 @api_command(app, "wait")
 def wait(api: Api, output: Output, job: _Job) -> None:
-    """Follow a job until it has ended. Exits with 5 if it fails. Ctrl-C leaves the job alone."""
+    """Follow a job until it ends. Exits with 5 if the job fails. Ctrl-C leaves the job running."""
     ended = watch(api, find_job(api, job)["id"])
     if output.wants_json:
         output.json(ended)
@@ -164,14 +176,14 @@ def wait(api: Api, output: Output, job: _Job) -> None:
 
 @api_command(app, "cancel")
 def cancel(api: Api, output: Output, job: _Job, yes: Yes = False) -> None:
-    """Stop a job for good."""
+    """Cancel a job permanently."""
     confirm(f"Cancel {job} for good? `tunery jobs pause` stops it until it is resumed.", yes=yes)
     _steer(api, output, job, "cancel")
 
 
 @api_command(app, "pause")
 def pause(api: Api, output: Output, job: _Job) -> None:
-    """Stop a job until it is resumed, and free its devices."""
+    """Pause a job and free its devices, until it is resumed."""
     _steer(api, output, job, "pause")
 
 
@@ -190,7 +202,7 @@ def priority(
         Literal["low", "normal", "high"], typer.Argument(metavar="PRIORITY", help="low, normal or high.")
     ],
 ) -> None:
-    """Change a job's priority, which moves it in the queue."""
+    """Change a job's priority, and with it its position in the queue."""
     found = find_job(api, job)
     changed = api.post(f"{_PATH}/{quoted(found['id'])}/priority", {"priority": wanted})
     output.done(changed, f"{changed['id']} has the priority {wanted}.")
@@ -206,7 +218,7 @@ def rerun(
     metadata: options.Metadata = None,
     priority: options.FormerPriority = None,
     has_no_integrations: Annotated[
-        bool, typer.Option("--no-integrations", help="Show the job in none of the former job's trackers.")
+        bool, typer.Option("--no-integrations", help="Do not report to the original job's trackers.")
     ] = False,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -214,11 +226,11 @@ def rerun(
     beta: options.Beta = None,
     training: options.Training = None,
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Print the job's id, and do not follow it.")
+        bool, typer.Option("--detach", "-d", help="Print the job's id without following the job.")
     ] = False,
 ) -> None:
-    """Repeat a job, with its seed, settings, priority, notes and integrations except those that are given
-    here."""
+    """Run a job again with the same seed, settings, priority, metadata and integrations, except for those you
+    set here."""
     source = find_job(api, job)
     given: dict[str, int | float | None] = {
         "n_epochs": epochs,
@@ -251,7 +263,7 @@ def compare(
     output: Output,
     jobs: Annotated[
         list[str],
-        typer.Argument(metavar="JOB...", help="Ids of two jobs or more.", autocompletion=completion.jobs),
+        typer.Argument(metavar="JOB...", help="Ids of two or more jobs.", autocompletion=completion.jobs),
     ],
 ) -> None:
     """Show the settings and results of jobs side by side."""

@@ -10,57 +10,66 @@ from service.cli.failures import USAGE, CommandFailed
 _PANEL = "Training"
 
 Suffix = Annotated[str | None, typer.Option(help="Becomes part of the model's name.")]
-Seed = Annotated[int | None, typer.Option(help="Makes the run repeatable.", min=0, max=2**31 - 1)]
+Seed = Annotated[
+    int | None, typer.Option(help="Random seed, which makes the run reproducible.", min=0, max=2**31 - 1)
+]
 MethodName = Annotated[
     Literal["supervised", "dpo"] | None,
     typer.Option(
-        help="What is learned: answers, or preferences between two. By default what the rows are for.",
+        help="Training method: supervised for answers, dpo for preferences. By default determined by the "
+        "rows.",
         rich_help_panel=_PANEL,
     ),
 ]
 Epochs = Annotated[
-    int | None, typer.Option(help="Passes over the file.", min=1, max=50, rich_help_panel=_PANEL)
+    int | None,
+    typer.Option(help="Number of passes over the training file.", min=1, max=50, rich_help_panel=_PANEL),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(help="Examples of a step.", min=1, max=256, rich_help_panel=_PANEL)
+    int | None, typer.Option(help="Examples per optimizer step.", min=1, max=256, rich_help_panel=_PANEL)
 ]
 LearningRate = Annotated[
     float | None,
     typer.Option(
         "--learning-rate-multiplier",
-        help="Multiplies the base model's own learning rate.",
+        help="Multiplies the base model's default learning rate.",
         rich_help_panel=_PANEL,
     ),
 ]
 Beta = Annotated[
     float | None,
-    typer.Option(help="DPO: how closely the model is held to its start.", rich_help_panel=_PANEL),
+    typer.Option(
+        help="DPO only: how closely the model is held to its starting point; larger is closer.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 TrainingType = Annotated[
     Literal["lora", "qlora", "full"] | None,
-    typer.Option("--type", help="The weights to train; lora by default.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--type", help="Training type: which weights are trained; lora by default.", rich_help_panel=_PANEL
+    ),
 ]
-Rank = Annotated[int | None, typer.Option("--rank", help="LoRA's r.", min=1, rich_help_panel=_PANEL)]
+Rank = Annotated[int | None, typer.Option("--rank", help="LoRA rank (r).", min=1, rich_help_panel=_PANEL)]
 Training = Annotated[
     list[str] | None,
     typer.Option(
         "--training",
         metavar="NAME=VALUE",
-        help="A training option of the API, such as on_overlength=drop; repeat it for more.",
+        help="Any training option of the API, such as on_overlength=drop; can be repeated.",
         rich_help_panel=_PANEL,
     ),
 ]
 PriorityName = Annotated[
     Literal["low", "normal", "high"] | None,
-    typer.Option("--priority", help="Its place in the queue; normal by default."),
+    typer.Option("--priority", help="Priority in the queue; normal by default."),
 ]
 FormerPriority = Annotated[
     Literal["low", "normal", "high"] | None,
-    typer.Option("--priority", help="Its place in the queue; that of the former job by default."),
+    typer.Option("--priority", help="Priority in the queue; the original job's by default."),
 ]
 Metadata = Annotated[
     list[str] | None,
-    typer.Option("--metadata", metavar="KEY=VALUE", help="A note on the job; repeat it for more."),
+    typer.Option("--metadata", metavar="KEY=VALUE", help="Metadata of the job; can be repeated."),
 ]
 
 

@@ -55,14 +55,17 @@ def run(
     type: options.TrainingType = None,
     rank: options.Rank = None,
     training: options.Training = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Start the job without asking for confirmation.")
+    ] = False,
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Print the job's id, and do not follow it.")
+        bool, typer.Option("--detach", "-d", help="Print the job's id without following the job.")
     ] = False,
 ) -> None:
-    """Turn a file into a model: check it, upload it, say what that takes, ask, and follow the training.
+    """Turn a file into a model: check it, upload it, show an estimate, ask for confirmation, and follow the
+    training.
 
-    Ctrl-C leaves the job running: `tunery jobs wait` follows it again."""
+    Ctrl-C leaves the job running; `tunery jobs wait` follows it again."""
     report = _checked(file)
     if report is not None and (reason := refusal_of_jobs(report)):
         raise CommandFailed(f"{file}: {reason}")

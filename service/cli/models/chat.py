@@ -30,28 +30,29 @@ def chat(
         str,
         typer.Argument(
             metavar="MODEL|JOB",
-            help="A model, an alias, or a job for its tuned model.",
+            help="A model, an alias, or the id of a job to use its tuned model.",
             autocompletion=completion.models_and_jobs,
         ),
     ],
     message: Annotated[
-        str | None, typer.Option("--message", "-m", help="Ask this, print the answer, and end.")
+        str | None, typer.Option("--message", "-m", help="Send this message, print the answer and exit.")
     ] = None,
-    system: Annotated[str | None, typer.Option("--system", "-s", help="The instruction.")] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="System message.")] = None,
     is_compared: Annotated[
-        bool, typer.Option("--base", help="Show the base model's answers beside the tuned model's.")
+        bool, typer.Option("--base", help="Show the base model's answers next to the tuned model's.")
     ] = False,
     temperature: Annotated[
         float | None,
         typer.Option(
-            help="Sampling temperature; by default the catalogue's, or 1. 0 picks the likeliest token."
+            help="Sampling temperature; by default the catalogue's, or 1. 0 always picks the most likely "
+            "token."
         ),
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Maximum tokens of an answer.", min=1)] = None,
 ) -> None:
     """Chat with a model.
 
-    Without a terminal, or with --message, answers once."""
+    Answers once and exits if there is no terminal, or with --message."""
     names = _models(api, output, model, is_compared)
     settings = {"temperature": temperature, "max_completion_tokens": max_tokens}
     request = ChatRequest(names, {name: value for name, value in settings.items() if value is not None})

@@ -19,12 +19,14 @@ from service.cli.models.polling import next_state
 from service.cli.output import Columns, Output, date
 from service.cli.remote import Api
 
-app = typer.Typer(help="Use the models that you own.", no_args_is_help=True)
+app = typer.Typer(help="Manage models and their aliases.", no_args_is_help=True)
 
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 _Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="Its name, or an alias of it.", autocompletion=completion.models),
+    typer.Argument(
+        metavar="MODEL", help="The model's name, or an alias of it.", autocompletion=completion.models
+    ),
 ]
 _Alias = Annotated[
     str,
@@ -59,20 +61,21 @@ def download(
     output: Output,
     model: _Model,
     directory: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="A folder of the model's name by default.")
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Folder to write to; named after the model by default."),
     ] = None,
     format: Annotated[
         Format | None,
-        typer.Option(help="Export it first: a full model for transformers, or files for llama.cpp."),
+        typer.Option(
+            help="Export the model first: as a full model for transformers, or as files for llama.cpp."
+        ),
     ] = None,
     quantization: Annotated[
-        Quantization | None, typer.Option(help="How GGUF files store matrices; f16 by default.")
+        Quantization | None, typer.Option(help="Quantization of matrices in GGUF files; f16 by default.")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace files of the same names that have other content.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files that differ.")] = False,
 ) -> None:
-    """Download a tuned model's weights, and check their SHA-256. Run it again to resume."""
+    """Download a tuned model's weights and verify their SHA-256 hashes. Run it again to resume."""
     weights, folder = _downloaded(api, model, directory, format, quantization, replaces=force)
     output.done(weights | {"directory": str(folder)}, f"Downloaded {weights['model']} to {folder}.")
 
@@ -87,20 +90,22 @@ def push(
     ],
     format: Annotated[
         Format | None,
-        typer.Option(help="Export it first: a full model for transformers, or files for llama.cpp."),
+        typer.Option(
+            help="Export the model first: as a full model for transformers, or as files for llama.cpp."
+        ),
     ] = None,
     quantization: Annotated[
-        Quantization | None, typer.Option(help="How GGUF files store matrices; f16 by default.")
+        Quantization | None, typer.Option(help="Quantization of matrices in GGUF files; f16 by default.")
     ] = None,
     public: Annotated[
         bool,
         typer.Option(
-            "--public", help="Let everyone see the weights. Without it, the repository must be private."
+            "--public", help="Make the weights public. Without this option, the repository must be private."
         ),
     ] = False,
 ) -> None:
-    """Put a tuned model's weights, with a model card, into a repository of the Hugging Face Hub. The token is
-    that of HF_TOKEN or of `hf auth login`."""
+    """Push a tuned model's weights and a model card to the Hugging Face Hub. The token comes from
+    HF_TOKEN or `hf auth login`."""
     with tempfile.TemporaryDirectory(prefix="tunery-push-") as folder:
         weights, _ = _downloaded(api, model, Path(folder), format, quantization)
         name = weights["model"]
@@ -110,14 +115,14 @@ def push(
 
 @api_command(app, "alias")
 def alias(api: Api, output: Output, model: _Model, alias: _Alias) -> None:
-    """Let an alias name a model from now on."""
+    """Point an alias at a model."""
     named = api.post(f"/models/{quoted(model)}/aliases", {"alias": alias})
     output.done(named, f"{named['id']} names {named['model']}.")
 
 
 @api_command(app, "unalias")
 def unalias(api: Api, output: Output, alias: _Alias, yes: Yes = False) -> None:
-    """Delete an alias. The model stays."""
+    """Delete an alias. The model is kept."""
     confirm(f"Delete {alias}? Requests for this name are refused from now on.", yes=yes)
     output.done(api.delete(f"/aliases/{quoted(alias)}"), f"Deleted {alias}.")
 
@@ -127,16 +132,18 @@ def rollback(
     api: Api,
     output: Output,
     alias: _Alias,
-    to_version: Annotated[int | None, typer.Option(help="A version of its history.", min=1)] = None,
+    to_version: Annotated[
+        int | None, typer.Option(help="The version of the alias's history to return to.", min=1)
+    ] = None,
 ) -> None:
-    """Let an alias name the model before its last change again."""
+    """Point an alias back at the model it named before its last change."""
     named = api.post(f"/aliases/{quoted(alias)}/rollback", {"to_version": to_version})
     output.done(named, f"{named['id']} names {named['model']}.")
 
 
 @api_command(app, "history")
 def history(api: Api, output: Output, alias: _Alias) -> None:
-    """List the last 100 changes of an alias, the newest first."""
+    """List the last 100 changes of an alias, newest first."""
     output.items(api.get(f"/aliases/{quoted(alias)}/history", limit=100)["data"], _CHANGES)
 
 
@@ -147,24 +154,28 @@ def republish(
     job: Annotated[
         str,
         typer.Argument(
-            metavar="JOB", help="A trained job whose model is not published.", autocompletion=completion.jobs
+            metavar="JOB",
+            help="A trained job whose model has not been published.",
+            autocompletion=completion.jobs,
         ),
     ],
     skip_gate: Annotated[
         bool,
         typer.Option(
             "--skip-gate",
-            help="Publish it though serving computes something else than training. Needs the scope admin.",
+            help="Publish the model even if serving computes different results than training did. Requires "
+            "the admin scope.",
         ),
     ] = False,
     allow_regression: Annotated[
         bool,
         typer.Option(
-            "--allow-regression", help="Publish it though it forgot more than the job's max_regression."
+            "--allow-regression",
+            help="Publish the model even if it has forgotten more than the job's max_regression allows.",
         ),
     ] = False,
 ) -> None:
-    """Try again to publish the model of a trained job."""
+    """Retry publishing the model of a trained job."""
     body = {
         "gate": "skip" if skip_gate else "check",
         "regression": "allow" if allow_regression else "check",
@@ -178,12 +189,12 @@ def import_model(
     api: Api,
     output: Output,
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder that PEFT saved.", exists=True, file_okay=False)
+        Path, typer.Argument(metavar="DIR", help="A folder saved by PEFT.", exists=True, file_okay=False)
     ],
-    base: Annotated[str, typer.Option(help="Id of the base model that it was trained on.")],
+    base: Annotated[str, typer.Option(help="Id of the base model that the adapter was trained on.")],
     suffix: Annotated[str | None, typer.Option(help="Becomes part of the model's name.")] = None,
 ) -> None:
-    """Upload a LoRA adapter, and wait until it is a model."""
+    """Upload a LoRA adapter and wait until it is available as a model."""
     for name in _ADAPTER_FILES:
         if not (directory / name).is_file():
             raise CommandFailed(f"{directory} has no {name}. Save the adapter with PEFT, as safetensors.")

@@ -21,29 +21,33 @@ app = typer.Typer()
 @local_command(app, "backup")
 def backup(
     output: Output,
-    folder: Annotated[Path, typer.Argument(help="The backup: a new folder.", metavar="FOLDER")],
+    folder: Annotated[
+        Path, typer.Argument(help="The backup's folder, which must be new or empty.", metavar="FOLDER")
+    ],
     data: DataFolder = Path(".tunery"),
     key_file: KeyFile = None,
     without_objects: Annotated[
         bool,
         typer.Option(
             "--without-objects",
-            help="Only list the objects: the store's own versions or replicas are the copy of their bytes.",
+            help="List the objects without copying them, and rely on the store's own versions or replicas "
+            "for their contents.",
         ),
     ] = False,
     keep: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Then delete all backups beside FOLDER but the newest ones, this one counted; and before, "
-            "what interrupted backups have left there. Without it, nothing is deleted.",
+            help="Keep only this many of the newest backups next to FOLDER, including this one, and delete "
+            "the rest; leftovers of interrupted backups are deleted first. Without it, nothing is "
+            "deleted.",
         ),
     ] = None,
 ) -> None:
-    """Copy the database and the objects that it needs, while everything runs.
+    """Back up the database and the stored objects it refers to, without stopping the installation.
 
-    The copy is of one moment. It has secrets of webhooks, so that only its owner can read it; with a key file
-    it is encrypted."""
+    The backup is consistent as of a single point in time. It contains webhook secrets, so only its owner can
+    read it; with a key file, it is also encrypted."""
     try:
         secret = read_secret(key_file)
         # First, to make room.

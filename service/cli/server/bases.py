@@ -46,13 +46,17 @@ from service.settings import checked_settings
 app = typer.Typer(help="Manage the base models of this installation.", no_args_is_help=True)
 
 _HUB = "hub:"
-_Data = Annotated[Path, typer.Option("--data", help="Data folder of `tunery up`, which has the catalogue.")]
+_Data = Annotated[
+    Path, typer.Option("--data", help="Data folder of `tunery up`, which contains the catalogue.")
+]
 _Catalogue = Annotated[
     Path | None,
-    typer.Option("--catalogue", help="The catalogue; TUNERY_CATALOGUE, or the one in --data, by default."),
+    typer.Option("--catalogue", help="The catalogue file; TUNERY_CATALOGUE or the one in --data by default."),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_Aliases = Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="All of them by default.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+_Aliases = Annotated[
+    list[str] | None, typer.Argument(metavar="[MODEL]...", help="Base models to include; all by default.")
+]
 _COLUMNS: Columns = {
     "MODEL": "alias",
     "STATE": "state",
@@ -75,8 +79,8 @@ _PLAN_COLUMNS: Columns = {
 
 @app.command()
 def ls(data: _Data = Path(".tunery"), catalogue: _Catalogue = None, as_json: _Json = False) -> None:
-    """List the base models, whether this machine has them, and how much of its context each is planned to be
-    served with on this machine's devices."""
+    """List the base models, whether each is on this machine, and how much of its context can be served on
+    this machine's devices."""
     with _reported_errors():
         models = load_catalogue(_path(data, catalogue)).values()
         options = ServingSettings.read().options
@@ -95,17 +99,21 @@ def add(
         str, typer.Argument(metavar="SOURCE", help="hub:OWNER/NAME, hub:OWNER/NAME@REVISION, or a folder.")
     ],
     alias: Annotated[
-        str | None, typer.Option(help="Its name in the API; the repository's or folder's by default.")
+        str | None,
+        typer.Option(help="The model's name in the API; the repository's or folder's name by default."),
     ] = None,
     context: Annotated[
-        int | None, typer.Option(help="Tokens of prompt and answer; the model's own by default.", min=1)
+        int | None,
+        typer.Option(
+            help="Maximum tokens of prompt and answer together; the model's own limit by default.", min=1
+        ),
     ] = None,
     data: _Data = Path(".tunery"),
     catalogue: _Catalogue = None,
     as_json: _Json = False,
 ) -> None:
-    """Add a base model. A hub model is pinned to its present commit, and downloaded when it is first needed
-    or by `tunery bases fetch`. A running server offers the model within seconds."""
+    """Add a base model. A Hub model is pinned to its current commit, and downloaded on first use or by
+    `tunery bases fetch`. A running server offers the model within seconds."""
     with _reported_errors():
         path = catalogue or catalogue_path(data)
         found = _source(source)
@@ -136,14 +144,15 @@ def add(
 
 @app.command()
 def rm(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Its name in the catalogue.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name in the catalogue.")],
     data: _Data = Path(".tunery"),
     catalogue: _Catalogue = None,
     yes: Yes = False,
     as_json: _Json = False,
 ) -> None:
-    """Take a base model out of the catalogue. Its weights stay. A running server stops offering it within
-    seconds; what was tuned from it can be downloaded, and used again once it is back."""
+    """Remove a base model from the catalogue. Its weights are kept. A running server stops offering it within
+    seconds. Models tuned from it can still be downloaded, and can be used again if the base model is added
+    back."""
     with _reported_errors():
         path = catalogue or catalogue_path(data)
         confirm(f"Take {model} out of {path}? Requests for it are refused within seconds.", yes=yes)
@@ -159,7 +168,7 @@ def fetch(
     catalogue: _Catalogue = None,
     as_json: _Json = False,
 ) -> None:
-    """Download hub models to this machine, so that no job has to wait for them."""
+    """Download Hub models to this machine, so that no job has to wait for them."""
     with _reported_errors():
         chosen = _chosen(models, _path(data, catalogue))
         with _listed(Output(as_json)) as show:
@@ -171,16 +180,16 @@ def fetch(
 
 @app.command()
 def plan(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Its name in the catalogue.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name in the catalogue.")],
     max_seq_length: Annotated[
-        int | None, typer.Option(help="Tokens of the longest example; 8,192 by default.", min=1)
+        int | None, typer.Option(help="Length of the longest example in tokens; 8,192 by default.", min=1)
     ] = None,
     data: _Data = Path(".tunery"),
     catalogue: _Catalogue = None,
     as_json: _Json = False,
 ) -> None:
-    """Show what serving a model takes, and fine-tuning it with LoRA, QLoRA and all weights, on this machine's
-    devices."""
+    """Show the resources needed on this machine's devices to serve a model and to fine-tune it with LoRA,
+    QLoRA and all weights."""
     with _reported_errors():
         (spec,) = _chosen([model], _path(data, catalogue))
         config = read_config(tokenizer_folder(spec))
@@ -209,8 +218,8 @@ def verify(
     catalogue: _Catalogue = None,
     as_json: _Json = False,
 ) -> None:
-    """Read all weights, and compare their SHA-256 with the hub's or with what was read before. Exits with 1
-    if a file has changed."""
+    """Read all weights and compare their SHA-256 hashes with the Hub's, or with those of an earlier run.
+    Exits with 1 if a file has changed."""
     are_intact = True
     with _reported_errors():
         chosen = _chosen(models, _path(data, catalogue))

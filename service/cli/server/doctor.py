@@ -39,11 +39,13 @@ def doctor(
         bool,
         typer.Option("--job", help="Also train a tiny model, query it, and delete it again."),
     ] = False,
-    model: Annotated[str | None, typer.Option(help="The base of that job; the first one by default.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Base model of that job; the first one by default.")
+    ] = None,
 ) -> None:
-    """Check the connection, the key, the server's parts and its clock.
+    """Check the connection, the API key, and the server's components and clock.
 
-    Exits with 1 if something fails, and with 3 if it is the key."""
+    Exits with 1 if a check fails, or with 3 if the API key is the problem."""
     findings = list(_findings(api))
     if job and not any(finding.verdict == "failed" for finding in findings):
         findings.append(_job(api, model))

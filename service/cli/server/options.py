@@ -9,12 +9,12 @@ DataFolder = Annotated[
     Path,
     typer.Option(
         "--data",
-        help="Data folder of the installation, unless the environment names its database and storage.",
+        help="Data folder of the installation; ignored if the environment names its database and storage.",
     ),
 ]
 KeyFile = Annotated[
     Path | None,
     typer.Option(
-        "--key-file", help="File with the key of the backup: 16 bytes or more, of which you keep a copy."
+        "--key-file", help="File with the backup's encryption key, at least 16 bytes. Keep a copy of it."
     ),
 ]

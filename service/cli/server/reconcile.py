@@ -23,12 +23,12 @@ def reconcile(
     data: DataFolder = Path(".tunery"),
     fix: Annotated[
         bool,
-        typer.Option("--fix", help="Stop processes on Ray that are this installation's and of no attempt."),
+        typer.Option("--fix", help="Stop this installation's processes on Ray that belong to no attempt."),
     ] = False,
 ) -> None:
-    """Compare the database with the storage, and with Ray if TUNERY_RAY_URL is set.
+    """Check that the database agrees with storage, and with Ray if TUNERY_RAY_URL is set.
 
-    Changes nothing without --fix. Exits with 1 if something is lost, or runs in vain."""
+    Changes nothing without --fix. Exits with 1 if data is missing or orphaned processes are running."""
     try:
         findings = list(compare(data, fixes=fix))
     except TuneryError as error:

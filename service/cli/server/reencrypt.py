@@ -22,13 +22,16 @@ def reencrypt(
     output: Output,
     data: DataFolder = Path(".tunery"),
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say how much has another key than its project.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Only report how much is encrypted with a key other than its project's."
+        ),
     ] = False,
 ) -> None:
-    """Have S3 encrypt what it has with the keys that the projects have now.
+    """Re-encrypt the objects in S3 with the projects' current keys.
 
-    S3 copies each object that has another key onto itself, while everything runs. What was interrupted can be
-    repeated."""
+    S3 copies each object with a different key onto itself, without stopping the installation. An interrupted
+    run can be repeated."""
     try:
         with opened(data) as (database, store), bar("objects", None, "items", is_transient=True) as shown:
             done = encrypt_anew(

@@ -22,20 +22,22 @@ app = typer.Typer()
 @local_command(app, "restore")
 def restore(
     output: Output,
-    folder: Annotated[Path, typer.Argument(help="The backup.", metavar="FOLDER")],
+    folder: Annotated[Path, typer.Argument(help="The backup's folder.", metavar="FOLDER")],
     data: DataFolder = Path(".tunery"),
     key_file: KeyFile = None,
     keep_objects: Annotated[
         bool,
         typer.Option(
             "--keep-objects",
-            help="The storage may have objects: it is the installation's own, or a restore was interrupted.",
+            help="Allow storage that already has objects, because it is the installation's own or a restore "
+            "was interrupted.",
         ),
     ] = False,
     maintenance: Annotated[
         bool,
         typer.Option(
-            "--maintenance", help="Begin maintenance: no job continues before `tunery maintenance off`."
+            "--maintenance",
+            help="Begin maintenance, so that no job continues until `tunery maintenance off`.",
         ),
     ] = False,
     encryption_key: Annotated[
@@ -43,17 +45,19 @@ def restore(
         typer.Option(
             "--encryption-key",
             metavar="OLD=NEW",
-            help="A key of the storage, instead of the key OLD of projects; OLD= for none. Repeat it.",
+            help="Replace the projects' encryption key OLD with another key of the storage; OLD= for none; "
+            "can be repeated.",
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only read the whole backup, and say whether it is intact.")
+        bool, typer.Option("--check", help="Only read the whole backup and report whether it is intact.")
     ] = False,
 ) -> None:
-    """Restore a backup into an installation without rows, before it is started.
+    """Restore a backup into an empty installation, before its first start.
 
-    The backup is checked first. Jobs that ran when it was made go on from their newest state. A backup of
-    SQLite can be restored into PostgreSQL, and the reverse; one of an earlier version is migrated."""
+    The backup is checked first. Jobs that were running when it was made continue from their newest state. A
+    backup of SQLite can be restored into PostgreSQL and vice versa; a backup from an earlier version is
+    migrated."""
     restored = None
     replacements = _replacements(encryption_key or [])
     try:

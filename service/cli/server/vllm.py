@@ -14,12 +14,13 @@ def install(
     package: Annotated[
         str,
         typer.Option(
-            help="What pip installs, for example vllm==0.29.0.",
+            help="Requirement for pip to install, for example vllm==0.29.0.",
             show_default="a version that Tunery works with",
         ),
     ] = "",
 ) -> None:
-    """Make an environment with vLLM in the data folder, with this one's versions of Ray and torch."""
+    """Create an environment with vLLM in the data folder, with the same versions of Ray and torch as this
+    one."""
     from service.vllm_environment import InstallationFailed, install_vllm
 
     try:

@@ -19,28 +19,32 @@ from service.cli.import_openai.source.account import KEY_VARIABLE, find_account
 from service.cli.import_openai.source.client import Source
 from service.cli.output import Output
 
-app = typer.Typer(help="Move fine-tuning from OpenAI to Tunery.", no_args_is_help=True)
+app = typer.Typer(help="Migrate fine-tuning from OpenAI to Tunery.", no_args_is_help=True)
 
 OpenSource = Callable[[], AbstractContextManager[Source]]
 """Opens the account. Raises CommandFailed if the options and the environment name none."""
-ArchiveFolder = Annotated[
-    Path, typer.Option("--archive", help="The folder that keeps what the account holds.")
-]
-Workers = Annotated[int, typer.Option("--concurrency", help="Requests at a time.", min=1, max=64)]
+ArchiveFolder = Annotated[Path, typer.Option("--archive", help="Folder of the archive.")]
+Workers = Annotated[int, typer.Option("--concurrency", help="Number of concurrent requests.", min=1, max=64)]
 DEFAULT_ARCHIVE = Path("openai-archive")
 
 _FromUrl = Annotated[
-    str | None, typer.Option("--from-base-url", help="The API that you leave; OpenAI's by default.")
+    str | None, typer.Option("--from-base-url", help="URL of the API to migrate from; OpenAI's by default.")
 ]
 _KeyFile = Annotated[
     Path | None,
-    typer.Option("--from-key-file", help=f"A file with its key; the variable {KEY_VARIABLE} by default."),
+    typer.Option(
+        "--from-key-file", help=f"File with that API's key; the variable {KEY_VARIABLE} by default."
+    ),
 ]
-_Azure = Annotated[bool, typer.Option("--azure", help="It is Azure OpenAI: --from-base-url is the resource.")]
-_ApiVersion = Annotated[str | None, typer.Option("--api-version", help="Azure's api-version.")]
-_Organization = Annotated[str | None, typer.Option("--from-organization", help="OpenAI-Organization.")]
-_Project = Annotated[str | None, typer.Option("--from-project", help="OpenAI-Project.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Azure = Annotated[
+    bool, typer.Option("--azure", help="Migrate from Azure OpenAI; --from-base-url is the resource's URL.")
+]
+_ApiVersion = Annotated[str | None, typer.Option("--api-version", help="Azure's API version.")]
+_Organization = Annotated[
+    str | None, typer.Option("--from-organization", help="Value of the OpenAI-Organization header.")
+]
+_Project = Annotated[str | None, typer.Option("--from-project", help="Value of the OpenAI-Project header.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 _OPTIONS = {
     "from_base_url": (_FromUrl, None),
     "from_key_file": (_KeyFile, None),

@@ -15,31 +15,32 @@ class ServingSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     engine: EngineChoice = Field("auto", validation_alias="TUNERY_ENGINE")
-    """What runs decoders, unless the catalogue says it for a base: `vllm`, `embedded`, or `auto`: vLLM where
-    `serving_pools` has GPUs, for bases with more than 1 GB of weights. Encoders and prefixes always take the
-    embedded engine. There is no fallback: a base that vLLM is to serve, and cannot, is unavailable. With
-    `vllm` and without `serving_pools`, a replica itself runs vLLM, and divides `bytes` between `models`."""
+    """The engine that runs decoders, unless the catalogue sets it for a base: `vllm`, `embedded`, or `auto`,
+    which means vLLM for bases with more than 1 GB of weights where `serving_pools` has GPUs. Encoders and
+    prefixes always use the embedded engine. There is no fallback: a base that is configured for vLLM but that
+    vLLM cannot serve is unavailable. With `vllm` and without `serving_pools`, the replica itself runs vLLM,
+    and divides `bytes` among `models`."""
     serving_pools: tuple[ServingPool, ...] = Field((), validation_alias="TUNERY_SERVING_POOLS")
-    """The GPUs that serve models, as JSON, in the order of preference: `[{"kind": "cuda", "nodes": 2,
-    "devices": 8, "device_bytes": "80GB", "labels": {"ray.io/accelerator-type": "H100"}}]`. `nodes`, `devices`
-    and `device_bytes` mean what they mean in TUNERY_TRAINING_POOLS; `labels` are Ray's labels of the nodes,
-    needed if other nodes have GPUs, too. Each base that vLLM serves has a deployment of its own, which
-    reserves as many GPUs of one node as the model takes. `tunery up` finds this machine's.
+    """The GPUs that serve models, as JSON, in order of preference: `[{"kind": "cuda", "nodes": 2, "devices":
+    8, "device_bytes": "80GB", "labels": {"ray.io/accelerator-type": "H100"}}]`. `nodes`, `devices` and
+    `device_bytes` have the same meaning as in TUNERY_TRAINING_POOLS; `labels` are the nodes' Ray labels,
+    required if other nodes also have GPUs. Each base that vLLM serves has its own deployment, which reserves
+    as many GPUs of one node as the model needs. `tunery up` detects this machine's GPUs.
 
-    The labels of a pool of the kind `cpu` are those of the nodes for everything else: the applications
-    `/engine` and `/datasets`, and models of the embedded engine. Without such a pool, they take part of a
-    processor of any node."""
+    The labels of a pool of the kind `cpu` select the nodes for everything else: the applications `/engine`
+    and `/datasets`, and models of the embedded engine. Without such a pool, they take a fraction of a
+    processor on any node."""
     slots: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_SLOTS")
-    """Sequences that are decoded together. For vLLM on `serving_pools`, unset means as many as there is
-    memory for."""
+    """Maximum number of sequences decoded together. For vLLM on `serving_pools`, the default if unset is as
+    many as fit into memory."""
     adapters: PositiveInt = Field(32, validation_alias="TUNERY_ENGINE_ADAPTERS")
-    """Maximum adapters of one model in memory."""
+    """Maximum number of adapters of one model in memory."""
     batch_adapters: PositiveInt = Field(8, validation_alias="TUNERY_ENGINE_BATCH_ADAPTERS")
-    """vLLM only: adapters on the GPU, which one batch may mix. On `serving_pools`, unset means as many as
-    there is memory for, up to `adapters`."""
+    """vLLM only: maximum number of adapters on the GPU, which a single batch may mix. On `serving_pools`, the
+    default if unset is as many as fit into memory, up to `adapters`."""
     lora_rank: PositiveInt = Field(64, validation_alias="TUNERY_ENGINE_LORA_RANK")
-    """vLLM only: the largest rank of an adapter: 1, 8, 16, 32, 64, 128, 256, 320 or 512. Every adapter's slot
-    on the GPU is sized for it."""
+    """vLLM only: maximum rank of an adapter: 1, 8, 16, 32, 64, 128, 256, 320 or 512. Every adapter slot on
+    the GPU is sized for it."""
 
     @property
     def gpu_pools(self) -> tuple[ServingPool, ...]:

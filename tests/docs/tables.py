@@ -39,37 +39,38 @@ COMPUTED = {
 OTHERS = {
     "TUNERY_API_KEY": (
         "`tunery up`, `python -m service.migrate`; commands that call the API",
-        "The operator's key. It replaces the one that was set this way before. Without it, `tunery up` makes "
-        "a key, prints it once and keeps it in `DIR/admin.key`, and `service.migrate` keeps the one that an "
-        "installation has. Commands that call the API use it as their key.",
+        "The operator's key. It replaces any key that was set this way before. Without it, `tunery up` "
+        "creates a key, prints it once and stores it in `DIR/admin.key`, and `service.migrate` keeps "
+        "the installation's existing key. Commands that call the API use it as their key.",
     ),
     "TUNERY_BASE_URL": (
         "commands that call the API",
-        "The API to call, ending in `/v1`. By default `OPENAI_BASE_URL`, or else the running server of the "
-        "data folder (`server.url` in `--data`), or else `http://127.0.0.1:8000/v1`.",
+        "URL of the API to call, ending in `/v1`. By default `OPENAI_BASE_URL`, or else the running "
+        "server of the data folder (`server.url` in `--data`), or else `http://127.0.0.1:8000/v1`.",
     ),
     "TUNERY_PROJECT": (
         "commands that call the API",
-        "Id of the project to act in, with an admin key. By default the key's own project. `--project` takes "
-        "precedence.",
+        "Id of the project to act in, with an admin key. By default, the key's own project. "
+        "`--project` takes precedence.",
     ),
     "TUNERY_SOURCE_API_KEY": (
         "`tunery import-openai fetch` and `harvest`",
-        "A key of the account at OpenAI, or elsewhere, that is left.",
+        "API key of the OpenAI account, or the account elsewhere, to migrate from.",
     ),
     "TUNERY_WORKER_CPUS": (
         "runner",
-        "CPUs that each training process reserves and computes with; 1 by default. `tunery up` gives all of "
-        "the machine's.",
+        "CPUs that each training process reserves and uses; 1 by default. `tunery up` gives it all of "
+        "the machine's CPUs.",
     ),
     "TUNERY_HANG_SECONDS": (
         "runner",
-        "The longest that one forward or backward pass, or one message between workers, may take; 1800 by "
-        "default. Then the attempt ends as `hung`.",
+        "Maximum duration of one forward or backward pass, or of one message between workers, in "
+        "seconds; 1800 by default. After that, the attempt ends as `hung`.",
     ),
     "TUNERY_CACHE_BYTES": (
         "engine",
-        "How much of the disk the weights in `TUNERY_CACHE_DIR` may take; by default half of what is free.",
+        "Maximum disk space for the weights in `TUNERY_CACHE_DIR`, in bytes; half of the free space by "
+        "default.",
     ),
 }
 """Variables that no settings class reads: who reads them, and what they do."""

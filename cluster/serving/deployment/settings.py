@@ -26,83 +26,87 @@ _OLD_SCALE_TO_ZERO = "TUNERY_ENGINE_REST_SECONDS"
 
 class EngineSettings(ServingSettings):
     vllm_python: str = Field("", validation_alias="TUNERY_VLLM_PYTHON")
-    """Path, on the nodes of `serving_pools`, of the Python interpreter that has vLLM. It must have the
-    cluster's versions of Python and Ray. Empty: the one that Ray runs with. `tunery vllm install` makes one
-    for `tunery up`."""
+    """Path, on the nodes of `serving_pools`, of the Python interpreter of an environment with vLLM. It must
+    have the cluster's versions of Python and Ray. If empty, Ray's own interpreter is used. `tunery vllm
+    install` creates an environment for `tunery up`."""
     placement: Literal["shared", "own"] = Field("shared", validation_alias="TUNERY_ENGINE_PLACEMENT")
     """`shared`: a replica of `/engine` holds up to `models` models. `own`: each base and each full fine-tune
-    gets a deployment of its own on first use, and `engine` only forwards to them."""
+    gets its own deployment on first use, and `engine` only forwards requests to them."""
     min_replicas: NonNegativeInt = Field(
         default_factory=lambda data: int(data.get("placement") == "shared"),
         validation_alias="TUNERY_ENGINE_MIN_REPLICAS",
     )
-    """Minimum replicas of a deployment of models. With 0, the default for own deployments, it scales to zero,
-    and the next request waits for a replica to start."""
+    """Minimum number of replicas of a model deployment. With 0, the default for own deployments, it scales to
+    zero, and the next request waits for a replica to start."""
     max_replicas: PositiveInt = Field(1, validation_alias="TUNERY_ENGINE_MAX_REPLICAS")
-    """If larger than `min_replicas`, the number of replicas follows the number of running requests. A base of
-    vLLM gets no more than its pool has room for."""
+    """Maximum number of replicas of a model deployment. If larger than `min_replicas`, the number of replicas
+    follows the number of running requests. A base that vLLM serves gets no more than its pool has room
+    for."""
     max_entries: PositiveInt = Field(
         default_factory=lambda data: 4 if data.get("placement") == "own" else 1,
         validation_alias="TUNERY_ENGINE_MAX_ENTRIES",
     )
-    """Maximum replicas of `/engine` where it forwards to deployments of models. Their number follows that of
-    the running requests. With `shared` placement, each may load the small models, too, and a larger
-    `max_replicas` takes precedence."""
+    """Maximum number of replicas of `/engine` if it forwards requests to model deployments. The number of
+    replicas follows the number of running requests. With `shared` placement, each of them may also load the
+    small models, and a larger `max_replicas` takes precedence."""
     listen_host: str = Field("", validation_alias="TUNERY_ENGINE_LISTEN_HOST")
-    """An address on which the replica of `/engine` listens itself, on a free port. The API then calls it
-    directly, which takes half the time of Serve's proxy, and falls back to the proxy if it cannot connect.
-    Only for a deployment of one replica, because Serve neither counts nor balances these requests."""
+    """An address on which the replica of `/engine` itself listens, on a free port. The API then calls it
+    directly, which takes half as long as going through Serve's proxy, and falls back to the proxy if it
+    cannot connect. Only for a deployment with one replica, because Serve neither counts nor balances these
+    requests."""
     scale_to_zero_seconds: PositiveFloat = Field(
         600.0, validation_alias=AliasChoices("TUNERY_ENGINE_SCALE_TO_ZERO_SECONDS", _OLD_SCALE_TO_ZERO)
     )
-    """Seconds for which a replica must have been superfluous before it is stopped."""
+    """How long a replica must have been unneeded before it is stopped, in seconds."""
     pending_seconds: PositiveFloat = Field(1200.0, validation_alias="TUNERY_ENGINE_PENDING_SECONDS")
-    """Seconds that a model of vLLM may wait for a node with room for it: for one that an autoscaler adds, or
-    for GPUs that something else holds. After them, its reservation of GPUs ends, and its start counts as
-    failed."""
+    """How long a vLLM model may wait for a node with enough room, in seconds: for a node that an autoscaler
+    adds, or for GPUs that are in use. After that, its GPU reservation ends and its start counts as failed."""
     start_seconds: PositiveFloat = Field(1800.0, validation_alias="TUNERY_ENGINE_START_SECONDS")
-    """Seconds that vLLM may take to start on its GPUs, with the download of the weights. After them, it gives
-    its GPUs back, and its start counts as failed."""
+    """How long vLLM may take to start on its GPUs, including the download of the weights, in seconds. After
+    that, it releases its GPUs and its start counts as failed."""
     drain_seconds: PositiveFloat = Field(900.0, validation_alias="TUNERY_ENGINE_DRAIN_SECONDS")
-    """Seconds that running answers may take to end when their replica has to go: because it makes room for
-    another model or for a job, has become superfluous, or is deployed anew. What takes longer is cut off."""
+    """How long answers in progress may take to finish when their replica is about to stop, in seconds:
+    because it makes room for another model or a job, is no longer needed, or is redeployed. Answers that take
+    longer are cut off."""
     forget_seconds: float = Field(7 * 86_400.0, ge=600, validation_alias="TUNERY_ENGINE_FORGET_SECONDS")
-    """Seconds after the last request for a model before its own deployment, scaled to zero by then, is
-    removed."""
+    """How long after the last request for a model its own deployment, scaled to zero by then, is removed, in
+    seconds."""
     hot_tokens_per_second: NonNegativeFloat = Field(
         0.0, validation_alias="TUNERY_ENGINE_HOT_TOKENS_PER_SECOND"
     )
-    """Rate at which a LoRA adapter gets a deployment of its own, with the adapter merged into its base, until
-    its rate falls to half of that: prompt and completion tokens per second, averaged over about five minutes.
-    Only for own deployments of the embedded engine. An adapter whose merged weights do not compute the same
-    stays unmerged. 0: never."""
+    """Rate, in prompt and completion tokens per second averaged over about five minutes, at which a LoRA
+    adapter gets its own deployment, with the adapter merged into its base, until its rate falls to half of
+    that. Only for own deployments of the embedded engine. An adapter whose merged weights do not produce the
+    same results stays unmerged. 0: never."""
     hot_adapters: PositiveInt = Field(4, validation_alias="TUNERY_ENGINE_HOT_ADAPTERS")
     """Maximum number of merged adapters, each with up to `max_replicas` replicas."""
     actor_options: dict[str, Any] = Field({}, validation_alias="TUNERY_ENGINE_ACTOR_OPTIONS")
     """JSON: Ray's `ray_actor_options` of a replica of an own deployment, for example `{"num_gpus": 1}`."""
     waiting: PositiveInt = Field(256, validation_alias="TUNERY_ENGINE_WAITING")
-    """Maximum queued sequences of one tenant in one engine."""
+    """Maximum number of queued sequences of one tenant in one engine."""
     models: PositiveInt = Field(4, validation_alias="TUNERY_ENGINE_MODELS")
-    """Maximum models in memory, including encoders."""
+    """Maximum number of models in memory, including encoders."""
     bytes: NonNegativeInt = Field(0, validation_alias="TUNERY_ENGINE_BYTES")
-    """Device memory that all models may use together: weights, adapters, and keys and values with full
+    """Device memory that all models may use together, in bytes: weights, adapters, and the KV cache with full
     contexts in all slots. 0: four fifths of the memory that is free when the replica starts, which leaves
     room for activations; nine tenths for vLLM, which includes activations. A model that is too large with
-    `slots` slots gets as many as fit. If replicas share a machine without a GPU, set each one's part."""
+    `slots` slots gets as many slots as fit. If replicas share a machine without a GPU, set the share of
+    each."""
     idle_seconds: NonNegativeInt = Field(3600, validation_alias="TUNERY_ENGINE_IDLE_SECONDS")
-    """Seconds after which an unused model is unloaded; 0: never."""
+    """Time after which an unused model is unloaded, in seconds; 0: never."""
     adapter_bytes: NonNegativeInt = Field(0, validation_alias="TUNERY_ENGINE_ADAPTER_BYTES")
-    """Memory that the adapters of one model may use together: the host's for vLLM, which keeps a copy for
-    each of the model's GPUs. 0: an eighth of `bytes`; for vLLM on `serving_pools`, its GPUs' part of half of
-    the node's free memory."""
+    """Memory that the adapters of one model may use together, in bytes. For vLLM, it is host memory, which
+    holds a copy for each of the model's GPUs. 0: an eighth of `bytes`; for vLLM on `serving_pools`, its GPUs'
+    share of half of the node's free memory."""
     warm_bases: str = Field("", validation_alias="TUNERY_WARM_BASES")
     """Comma-separated aliases of bases that are loaded before a replica is ready and never unloaded. Those
-    that vLLM serves on `serving_pools` are started in the background, and again within a minute if they are
-    gone; they make room for training only."""
+    that vLLM serves on `serving_pools` are started in the background, and restarted within a minute if they
+    are gone; they make room for training only."""
     cache_dir: Path = Field(
         default_factory=lambda: Path.home() / ".cache" / "tunery", validation_alias="TUNERY_CACHE_DIR"
     )
-    """Folder for weights on disk. TUNERY_CACHE_BYTES limits its size, by default to half of the free disk."""
+    """Folder for weights on disk. TUNERY_CACHE_BYTES limits its size, by default to half of the free disk
+    space."""
 
     @model_validator(mode="after")
     def _check_replicas(self) -> "EngineSettings":

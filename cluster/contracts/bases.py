@@ -41,7 +41,7 @@ BaseSource = Annotated[BuiltinSource | FolderSource | HubSource, Field(discrimin
 
 
 class SamplingDefaults(FrozenModel):
-    """What applies to requests that do not say. By default it is what OpenAI's API does."""
+    """Sampling parameters of requests that do not set them. The defaults are those of OpenAI's API."""
 
     temperature: float = Field(default=1.0, ge=0, le=2)
     top_p: float = Field(default=1.0, ge=0, le=1)
@@ -59,7 +59,7 @@ class BaseSpec(FrozenModel):
     separates the fields of a tuned model's name."""
     source: BaseSource
     context_length: int = Field(gt=0)
-    """Prompt and completion tokens together."""
+    """Maximum number of prompt and completion tokens combined."""
     learning_rates: dict[TrainingType, float]
     """The learning rate that `learning_rate_multiplier` = 1 stands for in supervised training, by training
     type. `qlora` and `peft` fall back to the rate of `lora`; any other missing type is refused."""
@@ -69,19 +69,19 @@ class BaseSpec(FrozenModel):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """The data type of frozen weights, in training and in serving."""
     qlora_served_on: Literal["full_precision", "four_bits"] = "full_precision"
-    """What QLoRA adapters are served on. They are trained on the base in 4 bits.
+    """The weights that QLoRA adapters, which are trained on the base in 4 bits, are served on.
 
     `full_precision`: the base that all adapters share. The served model then differs slightly from the
     trained one, and the job's evaluation reports by how much. `four_bits`: the weights it was trained on,
     dequantized, which take as much memory as another base. The vLLM backend does not support it. Models keep
     the setting that they were published with."""
     engine: Literal["auto", "embedded", "vllm"] = "auto"
-    """What serves the base and the models tuned from it. `auto` follows TUNERY_ENGINE. Prefixes are served by
-    the embedded engine whatever this says."""
+    """The engine that serves the base and the models tuned from it. `auto` follows TUNERY_ENGINE. Prefixes
+    are always served by the embedded engine."""
     sampling: SamplingDefaults = SamplingDefaults()
-    """How tokens are drawn for requests that do not say: `temperature`, `top_p`, `top_k`, `min_p` and
-    `repetition_penalty`, for the base and the models tuned from it. Unset, they are OpenAI's defaults (1, and
-    nothing left out), whatever `generation_config.json` recommends."""
+    """Sampling parameters of requests that do not set them: `temperature`, `top_p`, `top_k`, `min_p` and
+    `repetition_penalty`, for the base and the models tuned from it. If unset, OpenAI's defaults apply (a
+    temperature of 1, and no tokens left out), regardless of what `generation_config.json` recommends."""
     owned_by: str = "tunery"
     created: int = 0
     """Unix seconds; shown by `/v1/models`."""

@@ -52,15 +52,15 @@ class EarlyStopping(StrictModel):
 
 
 class WorkerRange(StrictModel):
-    """An elastic job: it runs with any number of workers from `min` to `max` that divides its work and for
-    which devices are free. The batch is the same with all of them."""
+    """An elastic job, which runs with any number of workers from `min` to `max` that divides its work evenly
+    and for which devices are free. The batch size does not depend on the number of workers."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     min: int = Field(ge=1, le=MAX_WORKERS)
-    """The fewest that it starts with."""
+    """Minimum number of workers."""
     max: int = Field(ge=1, le=MAX_WORKERS)
-    """The most that it takes."""
+    """Maximum number of workers."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -87,7 +87,8 @@ class TrainingOptions(StrictModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: TrainingType = "lora"
-    """`lora`; `qlora`, with the base in 4 bits; `full`; or `peft`, described by `peft_config`."""
+    """Training type: `lora`; `qlora`, LoRA with the base in 4 bits; `full`, which trains all weights; or
+    `peft`, another PEFT method, set by `peft_config`."""
     r: int = Field(default=16, ge=1, le=256)
     """LoRA rank."""
     alpha: float = Field(default=32.0, gt=0, le=MAX_SCALE)
@@ -96,60 +97,64 @@ class TrainingOptions(StrictModel):
     target_modules: (
         Literal["all-linear"] | Annotated[list[LayerName], Field(min_length=1, max_length=1000)]
     ) = "all-linear"
-    """Full or trailing names of the base's layers, such as `q_proj`; not its embeddings or head."""
+    """Layers to adapt, by full name or the end of the name, such as `q_proj`; not the embeddings or the
+    head."""
     use_rslora: bool = False
-    """Multiplies the update by alpha / sqrt(r) instead (Kalajdzievski, 2023, arXiv:2312.03732)."""
+    """Multiplies the update by alpha / sqrt(r) instead of alpha / r (Kalajdzievski, 2023,
+    arXiv:2312.03732)."""
     use_dora: bool = False
     """Learns the magnitude of each weight column separately from its direction (Liu et al., 2024,
     arXiv:2402.09353). The tuned model is served merged."""
     peft_config: Annotated[dict[str, Any], BeforeValidator(_without_nulls)] | None = None
-    """Fields of the PEFT configuration, including `peft_type`, with type `peft`. Adapters other than plain
-    LoRA are served merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt."""
+    """PEFT configuration for type `peft`, including `peft_type`. Adapters other than plain LoRA are served
+    merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt."""
     max_seq_length: int | None = Field(default=None, ge=16, le=2**24)
-    """Tokens of the longest example, or of each answer of a pair. By default the base's context, which is
-    also the most. A smaller number makes a job fit into less memory."""
+    """Maximum length of an example, or of each answer of a pair, in tokens. The default is the base's context
+    length, which is also the maximum. With a smaller value, a job fits into less memory."""
     on_overlength: OnOverlength = "error"
-    """What happens to an example that is longer than `max_seq_length`: the job fails, or the example is
-    dropped, or truncated at the end. The latter two are reported in the job's events, with line numbers."""
+    """What happens to an example that is longer than `max_seq_length`: the job fails, the example is dropped,
+    or it is truncated at the end. Dropped and truncated examples are reported in the job's events, with line
+    numbers."""
     num_workers: Auto | Annotated[int, Field(ge=1, le=MAX_WORKERS)] | WorkerRange = "auto"
-    """Training processes, each with a device of its own. Auto: as few as the model takes. A range makes the
-    job elastic: it starts with as many as there is room for."""
+    """Number of training processes, each with its own device. `auto` uses as few as the model needs. A range
+    makes the job elastic: it starts with as many as there is room for."""
     parallelism: Literal["auto", "single", "ddp", "fsdp", "hsdp"] = "auto"
-    """How several workers hold the model: each has a copy (`ddp`), they shard one (`fsdp`), or those of each
-    node shard one (`hsdp`). `single` is one worker. Auto shards full fine-tunes, and whatever does not fit
-    into the memory of one device."""
+    """How several workers hold the model: each has a copy (`ddp`), all share one sharded copy (`fsdp`), or
+    the workers of each node share one (`hsdp`). `single` is one worker. `auto` shards full fine-tunes, and
+    anything that does not fit into the memory of one device."""
     packing: bool = True
     """Concatenates the examples of a step without padding, if the model's family allows it. Otherwise they
     are padded, and examples of similar length are batched together."""
     activation_checkpointing: Literal["auto", "none", "full", "offload"] = "auto"
     """Recomputes activations in the backward pass to save memory; `offload` also keeps the remaining ones in
-    host memory. Auto: only if the job would not fit otherwise."""
+    host memory. `auto` does so only if the job would not fit otherwise."""
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
     """`adamw_8bit` keeps AdamW's moments in 8 bits (bitsandbytes)."""
     compile: bool = False
-    """Compiles the model's layers with torch.compile: starts slower, but runs faster on large GPUs. Needs a C
-    compiler where training runs, which Tunery's images have."""
+    """Compiles the model's layers with torch.compile, which makes the start slower but training on large GPUs
+    faster. Requires a C compiler where training runs; Tunery's images have one."""
     from_checkpoint: str | None = None
     """Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-step-N`) of the same base."""
     restore_optimizer: bool = False
-    """Also restores the optimizer state, with `from_checkpoint`. The optimizer state of a job's newest step
+    """With `from_checkpoint`, also restores the optimizer state. The optimizer state of a job's newest step
     is kept until a day after the job has ended, unless this server is configured otherwise."""
     source_job: str | None = None
-    """Repeats this job: what the request leaves out (validation file, seed, method, hyperparameters and
-    training options) is taken from it, resolved as it was. On the same hardware and software the losses are
-    the same; on CPUs, bit by bit."""
+    """Id of a job to repeat. Settings that the request leaves out (validation file, seed, method,
+    hyperparameters and training options) are taken from that job, with its resolved values. On the same
+    hardware and software the losses are the same; on CPUs, they are bit-identical."""
     allow_changed_base: bool = False
-    """Repeats the job, with `source_job`, even if the base model's weights are no longer the same."""
+    """With `source_job`, repeats the job even if the base model's weights have changed since."""
     validation_split: float = Field(default=0.0, ge=0, le=0.5)
-    """Share of the training file to hold out for validation if there is no validation file; 0 holds out
-    none."""
+    """Fraction of the training file to hold out for validation if there is no validation file; with 0,
+    nothing is held out."""
     early_stopping: EarlyStopping | None = None
-    """Needs a validation file or a split."""
+    """Ends training when the validation loss stops falling. Requires a validation file or
+    `validation_split`."""
     general_file: str | None = None
-    """Id of a processed file that replaces the general set, on which forgetting is measured."""
+    """Id of a processed file to measure forgetting on, instead of the built-in general set."""
     max_regression: float | None = Field(default=None, ge=-1000, le=1000)
-    """The job fails if its loss on the general set has increased by more than this, in nats per token. None
-    only measures it."""
+    """The job fails if its loss on the general set has increased by more than this, in nats per token. If
+    null, the increase is only measured."""
 
     @model_validator(mode="after")
     def _peft_config_with_its_type(self) -> Self:

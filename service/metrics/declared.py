@@ -5,188 +5,206 @@ from cluster.contracts.metrics import MINUTES, SECONDS, TOKEN_SECONDS, Metric
 HTTP_REQUESTS = Metric(
     "tunery_http_requests_total",
     "counter",
-    "Answered requests. `route` is the path in the API reference, and `none` for what was refused before it "
-    "was routed: unknown paths, wrong keys, and the dashboard's files. A stream counts when it has ended.",
+    "Requests answered. `route` is the path in the API reference, or `none` for requests that were "
+    "handled before routing: unknown paths, wrong keys, and the dashboard's files. A stream is counted "
+    "when it ends.",
     ("method", "route", "status"),
 )
 HTTP_SECONDS = Metric(
     "tunery_http_request_seconds",
     "histogram",
-    "Time from a request's headers to the last byte of its answer.",
+    "Time from receiving a request's headers to sending the last byte of its response.",
     ("method", "route"),
     SECONDS,
 )
-HTTP_RUNNING = Metric("tunery_http_requests_running", "gauge", "Requests that are being answered now.")
+HTTP_RUNNING = Metric("tunery_http_requests_running", "gauge", "Requests currently in progress.")
 INFERENCE_RUNNING = Metric(
-    "tunery_inference_choices_running", "gauge", "Choices of inference requests at the engines now."
+    "tunery_inference_choices_running",
+    "gauge",
+    "Choices of inference requests that are currently at the engines.",
 )
 INFERENCE_WAITING = Metric(
-    "tunery_inference_choices_waiting", "gauge", "Choices that wait for their turn at the engines now."
+    "tunery_inference_choices_waiting",
+    "gauge",
+    "Choices of inference requests currently waiting for their turn.",
 )
 INFERENCE_QUEUE = Metric(
     "tunery_inference_queue_seconds",
     "histogram",
-    "Time that generation requests waited for their turn.",
+    "Time that generation requests spent waiting for their turn.",
     ("base",),
     SECONDS,
 )
 INFERENCE_FIRST_TOKEN = Metric(
     "tunery_inference_first_token_seconds",
     "histogram",
-    "Time to first token of generation requests, their wait for a turn included.",
+    "Time to first token of generation requests, including the time spent waiting for their turn.",
     ("base",),
     SECONDS,
 )
 INFERENCE_TOKEN = Metric(
     "tunery_inference_token_seconds",
     "histogram",
-    "Mean time between two tokens of a choice, after the first.",
+    "Mean time between tokens of a choice, after the first token.",
     ("base",),
     TOKEN_SECONDS,
 )
 INFERENCE_TOKENS = Metric(
     "tunery_inference_tokens_total",
     "counter",
-    "Tokens of prompts (`kind` is `prompt`) and of answers (`completion`). Their rate is the throughput.",
+    "Tokens of prompts (`kind` is `prompt`) and of answers (`kind` is `completion`). The rate of this "
+    "metric is the throughput.",
     ("base", "kind"),
 )
 INFERENCE_FAILURES = Metric(
     "tunery_inference_failures_total",
     "counter",
-    "Generation requests that ended with an error, streams whose status was 200 already among them. `code` "
-    "is one of the error codes.",
+    "Generation requests that ended with an error, including streams whose status of 200 was already "
+    "sent. `code` is one of the error codes.",
     ("base", "code"),
 )
 CHECKPOINTS = Metric(
     "tunery_checkpoints_total",
     "counter",
-    "Checkpoints that runners have reported: weights for serving (`kind` is `weights`), or a state to resume "
-    "from (`resume_state`).",
+    "Checkpoints reported by runners: weights for serving (`kind` is `weights`), or a state to resume "
+    "from (`kind` is `resume_state`).",
     ("kind",),
 )
 DATABASE_CONNECTIONS = Metric(
     "tunery_database_connections",
     "gauge",
-    "Connections of this process to the database: in use (`state` is `busy`), and open and unused (`idle`).",
+    "Connections of this process to the database: in use (`state` is `busy`), or open but unused "
+    "(`state` is `idle`).",
     ("state",),
 )
 DATABASE_CONNECTIONS_LIMIT = Metric(
-    "tunery_database_connections_limit", "gauge", "The most connections that this process may open."
+    "tunery_database_connections_limit",
+    "gauge",
+    "Maximum number of database connections that this process may open.",
 )
 
 DATABASE_UP = Metric(
     "tunery_database_up",
     "gauge",
-    "1 if the database answers, else 0; what is read from it is absent then.",
+    "1 if the database responds, otherwise 0; the metrics that are read from it are then absent.",
 )
 JOBS = Metric(
     "tunery_jobs",
     "gauge",
-    "Fine-tuning jobs that have not ended, by status, internal ones included.",
+    "Fine-tuning jobs that have not ended, by status, including internal statuses.",
     ("status",),
 )
 OLDEST_JOB = Metric(
     "tunery_job_oldest_seconds",
     "gauge",
-    "For how long the job that has waited longest has waited in this status: since its creation or since it "
-    "was resumed, without the time that its attempts had devices; for `publishing`, since its training was "
-    "complete or since it was asked to be published again. Absent without one.",
+    "How long the job that has been waiting longest in this status has waited: since it was created or "
+    "resumed, excluding the time during which its attempts held devices; for `publishing`, since its "
+    "training was complete or publishing it again was requested. Absent if there is no such job.",
     ("status", "priority"),
 )
 ATTEMPTS = Metric(
     "tunery_attempts",
     "gauge",
-    "Attempts whose devices are not free yet, by state; `ended` ones are still being cleaned up.",
+    "Attempts that still hold devices, by state; those in state `ended` are being cleaned up.",
     ("state",),
 )
 ATTEMPTS_ENDED = Metric(
     "tunery_attempts_ended_last_hour",
     "gauge",
-    "Attempts that ended in the last hour. `result` is finished, stopped or failed; `code` says why they "
-    "failed; `fault` is `job` if the job itself is to blame, else `platform`.",
+    "Attempts that ended in the last hour. `result` is finished, stopped or failed; `code` is the "
+    "reason for a failure; `fault` is `job` if the job itself caused it, otherwise `platform`.",
     ("result", "code", "fault"),
 )
 SYNC_AGE = Metric(
     "tunery_attempt_sync_age_seconds",
     "gauge",
-    "Time since the last sync of the running attempt that has been silent longest. Absent without one.",
+    "Time since the last sync of the running attempt that has been silent the longest. Absent if no "
+    "attempt is running.",
 )
 CHECKPOINT_AGE = Metric(
     "tunery_checkpoint_age_seconds",
     "gauge",
-    "Time since the newest checkpoint with weights, or since the start of training, of the running job where "
-    "it is longest. Absent without one.",
+    "Time since the newest checkpoint with weights, or since the start of training, of the running job "
+    "for which it is longest. Absent if no job is running.",
 )
-SLOTS = Metric("tunery_training_slots", "gauge", "Training processes that may run at once.")
+SLOTS = Metric("tunery_training_slots", "gauge", "Maximum number of training processes at once.")
 SLOTS_HELD = Metric(
     "tunery_training_slots_held",
     "gauge",
-    "Training processes of attempts that hold devices, or did until they are cleaned up.",
+    "Training processes of attempts that hold devices, including attempts that are being cleaned up.",
 )
 POOL_DEVICES = Metric(
-    "tunery_pool_devices", "gauge", "Devices that a pool of `TUNERY_TRAINING_POOLS` can have.", ("pool",)
+    "tunery_pool_devices",
+    "gauge",
+    "Maximum number of devices of a pool in `TUNERY_TRAINING_POOLS`.",
+    ("pool",),
 )
 POOL_HELD = Metric(
     "tunery_pool_devices_held",
     "gauge",
-    "Devices of a pool that attempts hold. The others are free if their nodes stand and nothing else is on "
-    "them. A pool without a name has attempts that were placed in none.",
+    "Devices of a pool that attempts hold. The others are free if their nodes are up and nothing else "
+    "is using them. The pool with an empty name stands for attempts that were placed in no pool.",
     ("pool",),
 )
 POOL_FREE = Metric(
     "tunery_pool_devices_free",
     "gauge",
-    "Devices of a pool that jobs could take when the scheduler last saw its nodes. Absent if it has seen "
-    "none for three minutes.",
+    "Devices of a pool that were available to jobs when the scheduler last saw its nodes. Absent if it "
+    "has seen none for three minutes.",
     ("pool",),
 )
 POOL_NODES = Metric(
     "tunery_pool_nodes",
     "gauge",
-    "Nodes of a pool when the scheduler last saw them. Jobs start on those whose `state` is standing; those "
-    "that are draining are about to be taken away, and on those that are avoided attempts keep failing. "
-    "Absent if it has seen none for three minutes.",
+    "Nodes of a pool when the scheduler last saw them. Jobs start on nodes whose `state` is standing; "
+    "nodes that are draining are about to be removed, and nodes are avoided if attempts keep failing "
+    "on them. Absent if the scheduler has seen none for three minutes.",
     ("pool", "state"),
 )
 TRAINING_SPEED = Metric(
     "tunery_training_tokens_per_second",
     "gauge",
-    "Tokens per second that running jobs train on, by their newest step, over all of a base.",
+    "Training throughput of all running jobs of a base, in tokens per second, according to their "
+    "newest steps.",
     ("base",),
 )
 LEASE_LEFT = Metric(
     "tunery_lease_remaining_seconds",
     "gauge",
-    "Time until a lease expires. Those of `scheduler` and `api` are renewed all the time: if they are "
-    "negative, no scheduler leads, and runners cannot report. That of `sweep` lasts until the next sweep is "
-    "due.",
+    "Time until a lease expires. The leases `scheduler` and `api` are renewed continuously: a negative "
+    "value means that no scheduler is leading, or that runners cannot report. The lease `sweep` lasts "
+    "until the next sweep is due.",
     ("lease",),
 )
 OUTBOX_AGE = Metric(
     "tunery_outbox_oldest_seconds",
     "gauge",
-    "Age of the oldest event for which no webhook deliveries are written yet. 0 without one.",
+    "Age of the oldest event for which webhook deliveries have not been created yet. 0 if there is none.",
 )
-WEBHOOKS_PENDING = Metric("tunery_webhook_deliveries_pending", "gauge", "Webhook deliveries to be made.")
+WEBHOOKS_PENDING = Metric(
+    "tunery_webhook_deliveries_pending", "gauge", "Webhook deliveries that are pending."
+)
 WEBHOOK_AGE = Metric(
     "tunery_webhook_oldest_due_seconds",
     "gauge",
-    "For how long the webhook delivery that is due longest has been due. One to a receiver that failed is "
-    "not due during the pause after the failure. 0 without one.",
+    "How long the most overdue webhook delivery has been due. After a failure, a delivery is not due "
+    "until the delay before its retry is over. 0 if none is due.",
 )
 SWEEP_AGE = Metric(
     "tunery_sweep_age_seconds",
     "gauge",
-    "Time since a sweep last came to its end, with what retention deletes; before the first one, since the "
-    "first file was stored. Absent before that.",
+    "Time since a sweep, including deletion by retention, last completed; before the first sweep, "
+    "since the first file was stored. Absent before that.",
 )
 SWEEP_INTERVAL = Metric(
-    "tunery_sweep_interval_seconds", "gauge", "`TUNERY_SWEEP_INTERVAL_SECONDS`; 0 if schedulers do not sweep."
+    "tunery_sweep_interval_seconds",
+    "gauge",
+    "Value of `TUNERY_SWEEP_INTERVAL_SECONDS`; 0 if schedulers do not sweep.",
 )
 STORED_BYTES = Metric(
     "tunery_stored_bytes",
     "gauge",
-    "Bytes in storage when the last sweep counted them, by kind of object.",
+    "Bytes in storage as counted by the last sweep, by kind of object.",
     ("kind",),
 )
 
@@ -199,7 +217,7 @@ TICK_FAILURES = Metric(
 PUBLISH_SECONDS = Metric(
     "tunery_publish_seconds",
     "histogram",
-    "Duration of tries to publish a model. `outcome` is published, refused or postponed.",
+    "Duration of attempts to publish a model. `outcome` is published, refused or postponed.",
     ("outcome",),
     MINUTES,
 )
@@ -218,7 +236,7 @@ SWEPT_OBJECTS = Metric(
 RETENTION_DELETED = Metric(
     "tunery_retention_deleted_total",
     "counter",
-    "Files, checkpoints, and rows of events and usage that retention has deleted, by kind.",
+    "Files, checkpoints, event rows and usage rows that retention has deleted, by kind.",
     ("kind",),
 )
 SUPERSEDED_BYTES = Metric(
@@ -229,16 +247,16 @@ SUPERSEDED_BYTES = Metric(
 WEBHOOK_TRIES = Metric(
     "tunery_webhook_tries_total",
     "counter",
-    "Webhooks that were sent. `outcome` is delivered, refused (another status than 2xx) or unanswered.",
+    "Attempts to deliver webhooks. `outcome` is delivered, refused (a status other than 2xx) or unanswered.",
     ("outcome",),
 )
 BACKGROUND_FAILURES = Metric(
     "tunery_background_failures_total",
     "counter",
-    "Rounds of work in the background that ended with an error other than that the database or storage does "
-    "not answer. `work` is `sweep`, `deletion of superseded checkpoints`, `deletion of usage by the minute`, "
-    "`imports`, `exports` or `webhooks` in a scheduler, and what could not be written in an API process, "
-    "such as `usage`.",
+    "Rounds of background work that ended with an error, other than an unavailable database or "
+    "storage. In a scheduler, `work` is `sweep`, `deletion of superseded checkpoints`, `deletion of "
+    "usage by the minute`, `imports`, `exports` or `webhooks`; in an API process, it is what could not "
+    "be written, such as `usage`.",
     ("work",),
 )
 

@@ -31,9 +31,9 @@ class HyperparametersBody(Body):
     batch_size: Auto | Annotated[int, Field(ge=1, le=256)] = "auto"
     """Examples per optimizer step."""
     learning_rate_multiplier: Auto | Annotated[float, Field(gt=0, le=MAX_RATE_MULTIPLIER)] = "auto"
-    """Multiplies the base model's own learning rate."""
+    """Multiplies the base model's default learning rate."""
     n_epochs: Auto | Annotated[int, Field(ge=1, le=50)] = "auto"
-    """Passes over the training file."""
+    """Number of passes over the training file."""
 
     def to_hyperparameters(self) -> Hyperparameters:
         return Hyperparameters(**self.model_dump())

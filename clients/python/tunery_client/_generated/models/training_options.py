@@ -51,66 +51,70 @@ class TrainingOptions:
     """Tunery's `training` extension of the create request: how the weights are adapted.
 
     Attributes:
-        type_ (TrainingOptionsType | Unset): `lora`; `qlora`, with the base in 4 bits; `full`; or `peft`, described by
-            `peft_config`. Default: 'lora'.
+        type_ (TrainingOptionsType | Unset): Training type: `lora`; `qlora`, LoRA with the base in 4 bits; `full`, which
+            trains all weights; or
+            `peft`, another PEFT method, set by `peft_config`. Default: 'lora'.
         r (int | Unset): LoRA rank. Default: 16.
         alpha (float | Unset): LoRA scale: the update is multiplied by alpha / r. Default: 32.0.
         dropout (float | Unset):  Default: 0.0.
-        target_modules (list[str] | TrainingOptionsTargetModulesType0 | Unset): Full or trailing names of the base's
-            layers, such as `q_proj`; not its embeddings or head. Default: 'all-linear'.
-        use_rslora (bool | Unset): Multiplies the update by alpha / sqrt(r) instead (Kalajdzievski, 2023,
+        target_modules (list[str] | TrainingOptionsTargetModulesType0 | Unset): Layers to adapt, by full name or the end
+            of the name, such as `q_proj`; not the embeddings or the
+            head. Default: 'all-linear'.
+        use_rslora (bool | Unset): Multiplies the update by alpha / sqrt(r) instead of alpha / r (Kalajdzievski, 2023,
             arXiv:2312.03732). Default: False.
         use_dora (bool | Unset): Learns the magnitude of each weight column separately from its direction (Liu et al.,
             2024,
             arXiv:2402.09353). The tuned model is served merged. Default: False.
-        peft_config (None | TrainingOptionsPeftConfigType0 | Unset): Fields of the PEFT configuration, including
-            `peft_type`, with type `peft`. Adapters other than plain
-            LoRA are served merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt.
-        max_seq_length (int | None | Unset): Tokens of the longest example, or of each answer of a pair. By default the
-            base's context, which is
-            also the most. A smaller number makes a job fit into less memory.
+        peft_config (None | TrainingOptionsPeftConfigType0 | Unset): PEFT configuration for type `peft`, including
+            `peft_type`. Adapters other than plain LoRA are served
+            merged, or, for prefix, prompt and P-tuning, as a stored prefix of every prompt.
+        max_seq_length (int | None | Unset): Maximum length of an example, or of each answer of a pair, in tokens. The
+            default is the base's context
+            length, which is also the maximum. With a smaller value, a job fits into less memory.
         on_overlength (TrainingOptionsOnOverlength | Unset): What happens to an example that is longer than
-            `max_seq_length`: the job fails, or the example is
-            dropped, or truncated at the end. The latter two are reported in the job's events, with line numbers. Default:
-            'error'.
-        num_workers (int | TrainingOptionsNumWorkersType0 | Unset | WorkerRange): Training processes, each with a device
-            of its own. Auto: as few as the model takes. A range makes the
-            job elastic: it starts with as many as there is room for. Default: 'auto'.
+            `max_seq_length`: the job fails, the example is dropped,
+            or it is truncated at the end. Dropped and truncated examples are reported in the job's events, with line
+            numbers. Default: 'error'.
+        num_workers (int | TrainingOptionsNumWorkersType0 | Unset | WorkerRange): Number of training processes, each
+            with its own device. `auto` uses as few as the model needs. A range
+            makes the job elastic: it starts with as many as there is room for. Default: 'auto'.
         parallelism (TrainingOptionsParallelism | Unset): How several workers hold the model: each has a copy (`ddp`),
-            they shard one (`fsdp`), or those of each
-            node shard one (`hsdp`). `single` is one worker. Auto shards full fine-tunes, and whatever does not fit
-            into the memory of one device. Default: 'auto'.
+            all share one sharded copy (`fsdp`), or
+            the workers of each node share one (`hsdp`). `single` is one worker. `auto` shards full fine-tunes, and
+            anything that does not fit into the memory of one device. Default: 'auto'.
         packing (bool | Unset): Concatenates the examples of a step without padding, if the model's family allows it.
             Otherwise they
             are padded, and examples of similar length are batched together. Default: True.
         activation_checkpointing (TrainingOptionsActivationCheckpointing | Unset): Recomputes activations in the
             backward pass to save memory; `offload` also keeps the remaining ones in
-            host memory. Auto: only if the job would not fit otherwise. Default: 'auto'.
+            host memory. `auto` does so only if the job would not fit otherwise. Default: 'auto'.
         optimizer (TrainingOptionsOptimizer | Unset): `adamw_8bit` keeps AdamW's moments in 8 bits (bitsandbytes).
             Default: 'adamw'.
-        compile_ (bool | Unset): Compiles the model's layers with torch.compile: starts slower, but runs faster on large
-            GPUs. Needs a C
-            compiler where training runs, which Tunery's images have. Default: False.
+        compile_ (bool | Unset): Compiles the model's layers with torch.compile, which makes the start slower but
+            training on large GPUs
+            faster. Requires a C compiler where training runs; Tunery's images have one. Default: False.
         from_checkpoint (None | str | Unset): Continues from this tuned model or checkpoint (`ft:…` or `ft:…:ckpt-
             step-N`) of the same base.
-        restore_optimizer (bool | Unset): Also restores the optimizer state, with `from_checkpoint`. The optimizer state
+        restore_optimizer (bool | Unset): With `from_checkpoint`, also restores the optimizer state. The optimizer state
             of a job's newest step
             is kept until a day after the job has ended, unless this server is configured otherwise. Default: False.
-        source_job (None | str | Unset): Repeats this job: what the request leaves out (validation file, seed, method,
-            hyperparameters and
-            training options) is taken from it, resolved as it was. On the same hardware and software the losses are
-            the same; on CPUs, bit by bit.
-        allow_changed_base (bool | Unset): Repeats the job, with `source_job`, even if the base model's weights are no
-            longer the same. Default: False.
-        validation_split (float | Unset): Share of the training file to hold out for validation if there is no
-            validation file; 0 holds out
-            none. Default: 0.0.
-        early_stopping (EarlyStopping | None | Unset): Needs a validation file or a split.
-        general_file (None | str | Unset): Id of a processed file that replaces the general set, on which forgetting is
-            measured.
+        source_job (None | str | Unset): Id of a job to repeat. Settings that the request leaves out (validation file,
+            seed, method,
+            hyperparameters and training options) are taken from that job, with its resolved values. On the same
+            hardware and software the losses are the same; on CPUs, they are bit-identical.
+        allow_changed_base (bool | Unset): With `source_job`, repeats the job even if the base model's weights have
+            changed since. Default: False.
+        validation_split (float | Unset): Fraction of the training file to hold out for validation if there is no
+            validation file; with 0,
+            nothing is held out. Default: 0.0.
+        early_stopping (EarlyStopping | None | Unset): Ends training when the validation loss stops falling. Requires a
+            validation file or
+            `validation_split`.
+        general_file (None | str | Unset): Id of a processed file to measure forgetting on, instead of the built-in
+            general set.
         max_regression (float | None | Unset): The job fails if its loss on the general set has increased by more than
-            this, in nats per token. None
-            only measures it.
+            this, in nats per token. If
+            null, the increase is only measured.
     """
 
     type_: TrainingOptionsType | Unset = "lora"

@@ -10,12 +10,12 @@ T = TypeVar("T", bound="WorkerRange")
 
 @_attrs_define
 class WorkerRange:
-    """An elastic job: it runs with any number of workers from `min` to `max` that divides its work and for
-    which devices are free. The batch is the same with all of them.
+    """An elastic job, which runs with any number of workers from `min` to `max` that divides its work evenly
+    and for which devices are free. The batch size does not depend on the number of workers.
 
         Attributes:
-            min_ (int): The fewest that it starts with.
-            max_ (int): The most that it takes.
+            min_ (int): Minimum number of workers.
+            max_ (int): Maximum number of workers.
     """
 
     min_: int

@@ -22,7 +22,7 @@ class _Part(FrozenModel):
 
 
 class FindingPlace(_Part):
-    """Where a rule is broken."""
+    """Where a problem occurs."""
 
     line: int = Field(ge=0)
     """Line number from 1; 0 means the file as a whole."""
@@ -33,11 +33,11 @@ class FindingPlace(_Part):
     related_line: int | None = None
     """The line that this one repeats or contradicts."""
     hint: str | None = None
-    """What is expected here, or a number that says more."""
+    """What is expected here, or a number with more detail."""
 
 
 class Finding(_Part):
-    """All places that break one rule."""
+    """All occurrences of one kind of problem."""
 
     code: str
     severity: Severity
@@ -45,17 +45,17 @@ class Finding(_Part):
     remedy: str
     count: int
     places: list[FindingPlace]
-    """The first MAX_PLACES, by line."""
+    """The first 50 occurrences, by line."""
 
 
 class LengthBucket(_Part):
     up_to: int
-    """The greatest length in this bucket, which begins after that of the previous one."""
+    """Maximum length in this bucket. The bucket begins above the maximum of the previous one."""
     count: int
 
 
 class Lengths(_Part):
-    """How long the examples are. A preference counts as long as its longer answer."""
+    """Lengths of the examples. A preference pair has the length of its longer answer."""
 
     unit: LengthUnit
     total: int
@@ -85,7 +85,7 @@ class Overlength(_Part):
     """The base's context, in tokens."""
     count: int
     lines: list[int]
-    """The first MAX_PLACES."""
+    """The first 50 lines."""
     outcomes: list[OverlengthOutcome]
 
 
@@ -101,11 +101,11 @@ class LabelBalance(_Part):
     kind: Literal["labels", "answers"]
     n_distinct: int
     counts: list[LabelCount]
-    """The 100 most frequent ones, in that order."""
+    """The 100 most frequent labels, in order of frequency."""
 
 
 class SampledCheck(_Part):
-    """A check that looked at a part of the file only, to bound its memory."""
+    """A check that covered only a part of the file, to limit its memory use."""
 
     codes: list[str]
     n_checked: int

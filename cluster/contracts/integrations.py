@@ -30,7 +30,7 @@ class _Options(StrictModel):
 
 
 class WandbOptions(_Options):
-    """Where in Weights & Biases the job's run is shown."""
+    """Where the job's run appears in Weights & Biases."""
 
     project: PlaceName
     """Project of the run. It is created if it does not exist."""
@@ -39,11 +39,11 @@ class WandbOptions(_Options):
     entity: PlaceName | None = None
     """Team or user that owns the project. By default that of the server's key."""
     tags: Annotated[list[Tag], Field(max_length=32)] | None = None
-    """Tags of the run, beside those that every run gets: `tunery/finetune`, the base and the job."""
+    """Tags of the run, in addition to those that every run gets: `tunery/finetune`, the base and the job."""
 
 
 class MlflowOptions(_Options):
-    """Where in MLflow the job's run is shown."""
+    """Where the job's run appears in MLflow."""
 
     experiment: PlaceName
     """Experiment of the run. It is created if it does not exist."""
@@ -52,12 +52,12 @@ class MlflowOptions(_Options):
 
 
 class TrackioOptions(_Options):
-    """Where in trackio the job's run is shown."""
+    """Where the job's run appears in trackio."""
 
     project: PlaceName
     """Project of the run. It is created if it does not exist."""
     name: PlaceName | None = None
-    """Beginning of the run's name, which ends in the job's id. By default, only the id."""
+    """Prefix of the run's name, which ends with the job's id. By default, the name is only the id."""
 
 
 class WandbTracker(FrozenModel):

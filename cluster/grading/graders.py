@@ -47,19 +47,19 @@ class StringCheckGrader(_Grader):
     input: Text
     """The text to grade, with templates such as `{{sample.output_text}}`."""
     reference: Text
-    """What it is compared with, such as `{{item.answer}}`."""
+    """The text to compare it with, such as `{{item.answer}}`."""
     operation: Literal["eq", "ne", "like", "ilike"]
     """The comparison: equal, not equal, contains, or contains, ignoring case."""
 
 
 class TextSimilarityGrader(_Grader):
-    """How alike two texts are, from 0 to 1."""
+    """Similarity of two texts, from 0 to 1."""
 
     type: Literal["text_similarity"]
     input: Text
     """The text to grade, with templates such as `{{sample.output_text}}`."""
     reference: Text
-    """What it is compared with, such as `{{item.answer}}`."""
+    """The text to compare it with, such as `{{item.answer}}`."""
     evaluation_metric: Literal[
         "cosine",
         "fuzzy_match",
@@ -73,7 +73,7 @@ class TextSimilarityGrader(_Grader):
         "rouge_5",
         "rouge_l",
     ]
-    """`cosine` needs an embedding model that the server's operator names."""
+    """`cosine` requires an embedding model configured by the server's operator."""
     pass_threshold: Ignored = None
 
 
@@ -91,7 +91,7 @@ class MultiGrader(_Grader):
 
     type: Literal["multi"]
     graders: Annotated[dict[str, SingleGrader], Field(min_length=1, max_length=MAX_GRADERS)]
-    """Graders by the names that the formula uses. One grader alone goes by its own name."""
+    """Graders by the names that the formula uses. A single grader is referred to by its own name."""
     calculate_output: Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
     """Numbers, names of graders, `+ - * / ^`, parentheses, and min, max, abs, floor, ceil, exp, sqrt, log."""
 

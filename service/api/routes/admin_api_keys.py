@@ -42,8 +42,8 @@ def list_keys(
 
 @router.post("", operation_id="admin_api_keys_create", summary="Create an admin key")
 def create(caller: OrganizationAdmin, state: UsesAppState, body: AdminApiKeyBody) -> CreatedAdminApiKey:
-    """The key is shown only once. Where a request names no project, it acts in the project in which the key
-    that made it was acting."""
+    """Creates an admin key, which is shown only once. For requests that name no project, it acts in the
+    project that the key that created it was acting in."""
     with state.database.write() as session:
         organization = get_organization(session, caller.tenant.organization_id)
         tenant = Projects(session, organization.id).active_tenant(caller.tenant.project_id)
@@ -63,8 +63,8 @@ def retrieve(caller: OrganizationAdmin, state: UsesAppState, key_id: str) -> Adm
 
 @router.delete("/{key_id}", operation_id="admin_api_keys_delete", summary="Delete an admin key")
 def delete(caller: OrganizationAdmin, state: UsesAppState, key_id: str) -> DeletedAdminApiKey:
-    """Deletes an admin key, which is refused from the next request. The operator's key cannot be deleted; set
-    another one to replace it."""
+    """Deletes an admin key, which is refused from the next request on. The operator's key cannot be deleted;
+    set another one to replace it."""
     with state.database.write(frees_space=True) as session:
         KeySet.of_admins(session, caller.tenant.organization_id).revoke(key_id)
     return DeletedAdminApiKey(id=key_id)

@@ -28,10 +28,10 @@ from service.db.organization.projects import lock_project
 router = APIRouter(tags=["Aliases"], route_class=StrictJsonRoute)
 
 
-@router.post("/models/{model:path}/aliases", operation_id="aliases_set", summary="Let an alias name a model")
+@router.post("/models/{model:path}/aliases", operation_id="aliases_set", summary="Point an alias at a model")
 def set_alias(caller: Writer, state: UsesAppState, model: str, body: SetAliasBody) -> ModelAlias:
-    """Makes the alias, or moves it from the model that it named. Every request that begins after the answer
-    gets the new model. If `model` is itself an alias, its model is named."""
+    """Creates the alias, or points an existing one at this model. Every request that begins after the
+    response uses the new model. If `model` is itself an alias, the new alias points at that alias's model."""
     with state.database.write() as session:
         models = TunedModels(session, caller.tenant)
         models.check_no_model(body.alias, state.catalogue)
@@ -91,8 +91,8 @@ def history(
 def roll_back(
     caller: Writer, state: UsesAppState, alias: str, body: RollBackBody | None = None
 ) -> ModelAlias:
-    """Makes the alias name an earlier model again. This is a change like any other: rolling back twice
-    restores the first state."""
+    """Points the alias at an earlier model again. A rollback is itself a change, so rolling back twice
+    restores the original state."""
     body = body or RollBackBody()
     with state.database.write() as session:
         aliases = Aliases(session, caller.tenant)
@@ -107,10 +107,12 @@ def delete(
     state: UsesAppState,
     alias: str,
     version: Annotated[
-        int | Absent, Query(ge=0, description="The version that the alias must have now."), WholeNumber
+        int | Absent,
+        Query(ge=0, description="The version that the alias is expected to have now."),
+        WholeNumber,
     ] = None,
 ) -> DeletedAlias:
-    """Deletes the alias. The model that it names stays."""
+    """Deletes the alias. The model that it points at is kept."""
     with state.database.write() as session:
         Aliases(session, caller.tenant).point(alias, None, api_key_id=caller.key_id, version=version)
     return DeletedAlias(id=alias)

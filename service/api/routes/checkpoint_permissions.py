@@ -41,7 +41,7 @@ def create(
     return CheckpointPermissionList.of([_public(one) for one in granted], has_more=False)
 
 
-@router.get("", operation_id="checkpoint_permissions_list", summary="List who may use a model")
+@router.get("", operation_id="checkpoint_permissions_list", summary="List the projects that may use a model")
 def list_permissions(
     caller: OrganizationAdmin,
     state: UsesAppState,
@@ -67,7 +67,8 @@ def list_permissions(
 def delete(
     caller: OrganizationAdmin, state: UsesAppState, fine_tuned_model_checkpoint: str, permission_id: str
 ) -> DeletedCheckpointPermission:
-    """Deletes a permission, effective from the next request. Jobs that were created meanwhile continue."""
+    """Deletes the permission, effective from the next request. Jobs that have already been created
+    continue."""
     with state.database.write(frees_space=True) as session:
         _permissions(session, caller, fine_tuned_model_checkpoint).delete(permission_id)
     return DeletedCheckpointPermission(id=permission_id)

@@ -44,11 +44,11 @@ async def file_report(
     validation_file: Annotated[str | Absent, OrDefault] = None,
     model: Annotated[str | Absent, OrDefault] = None,
 ) -> FileReport:
-    """Lists all problems by kind, each with the lines and columns of the first 50 places. Errors keep the
-    file from being used; warnings never do. With `validation_file`, its overlap with the file is looked for.
-    With `model`, lengths are in its tokens.
+    """Lists all problems by kind, each with the lines and columns of its first 50 occurrences. Errors prevent
+    the file from being used; warnings never do. With `validation_file`, the report also shows its overlap
+    with the file. With `model`, lengths are in that model's tokens.
 
-    The first request for a large file is answered with 202 and the status `in_progress`; ask again after
+    The first request for a large file is answered with 202 and the status `in_progress`; repeat it after
     `Retry-After`."""
     return await _report(request, state, caller, response, file_id, validation_file, model)
 
@@ -63,7 +63,7 @@ async def file_report(
 async def job_report(
     request: Request, caller: Reader, state: UsesAppState, response: Response, job_id: str
 ) -> FileReport:
-    """The report of the job's training file, with its validation file and its base."""
+    """Returns the report on the job's training file, with the job's validation file and base model."""
 
     def read() -> tuple[str, str | None, str]:
         with state.database.read() as session:

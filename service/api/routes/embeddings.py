@@ -28,8 +28,8 @@ async def create_embedding(
     body: EmbeddingBody, request: Request, caller: Inferrer, state: UsesAppState, inference: UsesInference
 ) -> Response:
     """Computes embeddings: the mean over a text's tokens, or the vector of its first token if the base's
-    sentence-transformers files say so, scaled to length 1. A tuned model embeds with its body, without its
-    classification head."""
+    sentence-transformers files say so, normalized to length 1. A tuned model computes embeddings with its
+    body, without its classification head."""
     name, model = await resolve_model(state, caller, body.model)
     check_embeds(model)
     engine_request = embedding_request(body, model, caller.tenant.project_id)

@@ -49,15 +49,16 @@ def retrieve(
 @router.post(
     _OF_THE_OPERATOR,
     operation_id="organization_project_encryption_update",
-    summary="Give a project a key of storage",
+    summary="Set a project's encryption key",
     tags=["Organizations"],
 )
 def update(
     body: ProjectEncryptionBody, caller: Operator, state: UsesAppState, organization_id: str, project_id: str
 ) -> ProjectEncryption:
     """Sets the key with which storage encrypts everything written for the project from now on: files and
-    parts, what jobs, imports and exports make, and compiled data sets. A running attempt continues as it
-    began. An object is first written with the key, to check that storage can use it."""
+    parts, the output of jobs, imports and exports, and compiled data sets. Running attempts keep the
+    encryption that they started with. A test object is first written with the key, to check that storage can
+    use it."""
     with state.database.read() as session:
         _projects(session, organization_id).get(project_id)
     check_encryption_key(state.store, body.key)
@@ -70,11 +71,12 @@ def update(
 @router.delete(
     _OF_THE_OPERATOR,
     operation_id="organization_project_encryption_reset",
-    summary="Remove a project's key of storage",
+    summary="Remove a project's encryption key",
     tags=["Organizations"],
 )
 def reset(caller: Operator, state: UsesAppState, organization_id: str, project_id: str) -> ProjectEncryption:
-    """What was written with the key needs it for as long as it is kept."""
+    """Objects that were written with the key can only be read with it, so keep the key for as long as they
+    exist."""
     with state.database.write() as session:
         projects = _projects(session, organization_id)
         projects.set_encryption_key(project_id, None)

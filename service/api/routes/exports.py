@@ -29,9 +29,9 @@ router = APIRouter(tags=["Exports"], route_class=StrictJsonRoute)
 
 @router.post("/models/{model:path}/exports", operation_id="exports_create", summary="Export a tuned model")
 def create(caller: Writer, state: UsesAppState, model: str, body: ExportModelBody) -> ModelExport:
-    """Exports the model's weights. The cluster makes the files. Wait until the export has `succeeded`, then
-    download them from `/models/{model}/weights` with the same `format`. If an export of the same weights
-    exists, it is returned and kept for longer."""
+    """Exports the model's weights on the cluster. Wait until the export has `succeeded`, then download the
+    files from `/models/{model}/weights` with the same `format`. If an export of the same weights already
+    exists, it is returned and its expiry is extended."""
     quantization = quantization_of(body.format, body.quantization)
     with state.database.write() as session:
         # Only one new export of a project at a time.
@@ -71,7 +71,7 @@ def retrieve(caller: Reader, state: UsesAppState, export_id: str) -> ModelExport
 
 @router.delete("/exports/{export_id}", operation_id="exports_delete", summary="Delete an export")
 def delete(caller: Writer, state: UsesAppState, export_id: str) -> DeletedExport:
-    """Deletes the export, or cancels it if it is not finished. The model stays."""
+    """Deletes the export, or cancels it if it is not finished. The model is kept."""
     with state.database.write(frees_space=True) as session:
         Exports(session, caller.tenant).delete(export_id)
     return DeletedExport(id=export_id)

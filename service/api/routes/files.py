@@ -119,7 +119,7 @@ def retrieve(caller: Reader, state: UsesAppState, file_id: str) -> FileObject:
     responses={200: {"content": _BINARY}, 206: {"content": _BINARY, "description": "The requested range"}},
 )
 def content(caller: Reader, state: UsesAppState, request: Request, file_id: str) -> Response:
-    """Answers single ranges. The `ETag` is the file's SHA-256 in hex."""
+    """Supports requests for a single range. The `ETag` is the file's SHA-256 in hex."""
     file = _find(state, caller.tenant, file_id)
     # If the store does not answer, that is an error now instead of a broken download later.
     state.store.stat(file.object_key)
@@ -132,7 +132,7 @@ def content(caller: Reader, state: UsesAppState, request: Request, file_id: str)
 
 @router.delete("/{file_id}", operation_id="files_delete", summary="Delete a file")
 def delete(caller: Writer, state: UsesAppState, file_id: str) -> Deleted:
-    """Deletes the file. The request is refused while a job that has not ended uses it."""
+    """Deletes the file. The request is refused while a job that has not ended is using the file."""
     with state.database.write(frees_space=True) as session:
         files = Files(session, caller.tenant)
         object_key = files.get(file_id).object_key

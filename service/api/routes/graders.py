@@ -26,7 +26,7 @@ router = APIRouter(prefix="/fine_tuning/alpha/graders", tags=["Graders"], route_
 
 @router.post("/validate", operation_id="fine_tuning_alpha_graders_validate", summary="Validate a grader")
 def validate(body: ValidateGraderBody, caller: Reader, state: UsesAppState) -> ValidatedGrader:
-    """Validates a grader. One that could grade no sample is refused."""
+    """Validates a grader. A grader that could not grade any sample is refused."""
     grading_model(state, body.grader)
     return ValidatedGrader(grader=body.grader)
 
@@ -35,7 +35,7 @@ def validate(body: ValidateGraderBody, caller: Reader, state: UsesAppState) -> V
 async def run(
     body: RunGraderBody, request: Request, caller: Reader, state: UsesAppState, inference: UsesInference
 ) -> GraderRun:
-    """Runs a grader on a sample. If grading it fails, `metadata.errors` says why and the reward is 0."""
+    """Runs a grader on a sample. If grading fails, `metadata.errors` says why and the reward is 0."""
     began = time.perf_counter()
     item, sample = body.item or {}, Sample(body.model_sample)
     model = grading_model(state, body.grader)

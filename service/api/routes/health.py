@@ -19,11 +19,11 @@ class Alive(Answer):
 class ReadinessAnswer(Answer):
     status: Literal["ready", "not_ready"]
     parts: dict[str, str]
-    """`ok` or a problem for each component that was asked about (database, storage, serving, scheduler); only
-    `api` while the process is shutting down."""
+    """`ok` or a problem for each requested component (database, storage, serving, scheduler); only `api`
+    while the process is shutting down."""
     unavailable_bases: int
-    """How many base models cannot be used now: `/v1/models` names them and says why. The server is still
-    ready for the others."""
+    """Number of base models that cannot be used now; `/v1/models` lists them with the reasons. The server is
+    still ready for the others."""
 
 
 @router.get("/healthz", operation_id="healthz", summary="Check that the process is alive")
@@ -35,7 +35,7 @@ async def healthz() -> Alive:
 @router.get(
     "/readyz",
     operation_id="readyz",
-    summary="Check that requests would be served",
+    summary="Check that the server can serve requests",
     responses={
         **ERROR_RESPONSES,
         503: {"model": ReadinessAnswer, "description": "A component is not ready"},
@@ -46,7 +46,9 @@ async def readyz(
     response: Response,
     state: UsesAppState,
     part: Annotated[
-        list[Part], OrDefault, Query(default_factory=list, description="Only these components; else all.")
+        list[Part],
+        OrDefault,
+        Query(default_factory=list, description="Check only these components; all by default."),
     ],
 ) -> ReadinessAnswer:
     readiness: Readiness = request.app.state.readiness

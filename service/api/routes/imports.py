@@ -23,8 +23,8 @@ router = APIRouter(prefix="/models/import", tags=["Models"], route_class=StrictJ
 
 @router.post("", operation_id="models_import", summary="Import an adapter")
 def create(caller: Writer, state: UsesAppState, body: ImportModelBody) -> ModelImport:
-    """Imports a plain LoRA adapter in PEFT's format, with safetensors. It is checked against its base and
-    tried in the engine; the model exists once the import has `succeeded`."""
+    """Imports a plain LoRA adapter in PEFT's format, with safetensors. The adapter is checked against its
+    base and tested in the engine; the model is available once the import has `succeeded`."""
     base = state.catalogue.get(body.base)
     if base is None:
         raise InvalidRequest(

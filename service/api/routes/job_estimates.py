@@ -16,15 +16,15 @@ from service.job_checks import Candidate
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class=StrictJsonRoute)
 
 
-@router.post("/estimate", operation_id="fine_tuning_jobs_estimate", summary="Estimate what a job would take")
+@router.post("/estimate", operation_id="fine_tuning_jobs_estimate", summary="Estimate a fine-tuning job")
 async def estimate_job(
     body: CreateJobBody, request: Request, caller: Reader, state: UsesAppState
 ) -> FineTuningJobEstimate:
     """Checks the body of a create request as creating and validating the job would, with the same errors, and
-    stores nothing. Tokens and steps are exact; times come from runs that this server has measured.
+    stores nothing. Tokens and steps are exact; times are based on runs measured on this server.
 
-    If the cluster is still reading a file after some seconds, the answer is 503 with `Retry-After`, and the
-    same request later finds the result."""
+    If the cluster is still reading a file after a few seconds, the request is answered with 503 and
+    `Retry-After`; send the same request again later to get the result."""
     run = await run_in_threadpool(dry_run, body, caller.tenant, state)
     new = run.new
     candidate = Candidate(

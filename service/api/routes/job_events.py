@@ -41,10 +41,10 @@ async def list_events(
     stream: Annotated[bool, Flag] = False,
     last_event_id: Annotated[int, Header(ge=-1), WholeNumber] = -1,
 ) -> FineTuningJobEventList | Response:
-    """Lists the job's events, the newest first. A page has at most 1,000, also if `limit` is greater. With
-    `stream=true`, sends server-sent events, starting with the first one or after the one named by the header
-    `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
-    reconnect with `Last-Event-ID`."""
+    """Lists the job's events, newest first. A page has at most 1,000 events, even if `limit` is greater. With
+    `stream=true`, sends server-sent events, starting with the first one or after the one named in the
+    `Last-Event-ID` header, until the job has ended and all its events have been sent. If the server restarts
+    in between, reconnect with `Last-Event-ID`."""
     if stream:
         return EventStream(await feed.follow(caller.tenant, job_id, last_event_id, check_access=check_access))
     return await run_in_threadpool(_page, state, caller.tenant, job_id, after, limit)

@@ -19,16 +19,16 @@ router = APIRouter(prefix="/fine_tuning/jobs", tags=["Fine-tuning"], route_class
 @router.post(
     "/preview",
     operation_id="fine_tuning_jobs_preview",
-    summary="Preview what a job would learn",
+    summary="Preview what a job will learn from",
     response_model=FineTuningJobPreview,
 )
 async def preview(body: PreviewJobBody, request: Request, caller: Reader, state: UsesAppState) -> Response:
-    """Renders rows of the training file with the base's template, token by token, as training will, and marks
-    the tokens that are learned. Takes the body of a create request, checks it in the same way, and stores
-    nothing.
+    """Renders rows of the training file token by token with the base's chat template, exactly as in training,
+    and marks the tokens that the model learns from. Takes the body of a create request, validates it in the
+    same way, and stores nothing.
 
-    If the cluster is still reading the file after some seconds, the answer is 503 with `Retry-After`, and
-    the same request later finds the result."""
+    If the cluster is still reading the file after a few seconds, the request is answered with 503 and
+    `Retry-After`; send the same request again later to get the result."""
     run = await run_in_threadpool(dry_run, body, caller.tenant, state)
     wanted = PreviewRequest(
         base=run.base,

@@ -41,8 +41,8 @@ _METADATA_PARAMETER: dict[str, Any] = {
     "in": "query",
     "style": "deepObject",
     "explode": True,
-    "description": "`metadata[key]=value`: only jobs with these pairs. `metadata=null`: only jobs without "
-    "metadata.",
+    "description": "`metadata[key]=value` returns only jobs with these pairs; `metadata=null` returns only "
+    "jobs without metadata.",
     "schema": {"type": "object", "additionalProperties": {"type": "string"}},
 }
 
@@ -82,9 +82,9 @@ def create(
     x_stainless_retry_count: Annotated[str, Header(include_in_schema=False)] = "",
     x_stainless_read_timeout: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> FineTuningJob:
-    """Creates a job, and returns it at once with the status `validating_files`. With an `Idempotency-Key`,
-    the same request creates only one job per day, however often it is sent. Retries of the openai SDK are
-    recognized without it."""
+    """Creates a job and returns it immediately with the status `validating_files`. With an `Idempotency-Key`,
+    the same request creates only one job per day, no matter how often it is sent. Retries by the openai SDK
+    are recognized without it."""
     request = CreateRequest(
         api_key_id=caller.key_id,
         request_sha256=request_sha256(body),
@@ -119,7 +119,7 @@ def list_jobs(
     after: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1), WholeNumber, at_most(100)] = 20,
 ) -> FineTuningJobList:
-    """Lists jobs, the newest first. A page has at most 100, also if `limit` is greater."""
+    """Lists jobs, newest first. A page has at most 100 jobs, even if `limit` is greater."""
     metadata = _metadata_filter(request)
     with state.database.read() as session:
         page = Jobs(session, caller.tenant).list(after=after, limit=limit, metadata=metadata)
@@ -142,8 +142,8 @@ def cancel(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
 
 @router.post("/{job_id}/pause", operation_id="fine_tuning_jobs_pause", summary="Pause a fine-tuning job")
 def pause(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
-    """Stops the job until it is resumed, and frees its devices. A running job first saves a checkpoint and is
-    `pausing` until then. Files stay in use, and the job keeps its name and its checkpoints."""
+    """Pauses the job until it is resumed, and frees its devices. A running job first saves a checkpoint, and
+    is `pausing` until it has. The job's files stay in use, and it keeps its name and its checkpoints."""
     with state.database.write() as session:
         return public_job(Jobs(session, caller.tenant).pause(job_id))
 
@@ -152,8 +152,8 @@ def pause(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
     "/{job_id}/priority", operation_id="fine_tuning_jobs_set_priority", summary="Change a job's priority"
 )
 def set_priority(body: UpdatePriorityBody, caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
-    """Sets the priority of a job that has not ended. A queued job moves in the queue; a running one is paused
-    for others more or less readily."""
+    """Sets the priority of a job that has not ended. The position of a queued job changes accordingly; a
+    running job becomes more or less likely to be paused for others."""
     with state.database.write() as session:
         jobs = Jobs(session, caller.tenant)
         jobs.get(job_id)
@@ -164,8 +164,8 @@ def set_priority(body: UpdatePriorityBody, caller: Writer, state: UsesAppState, 
 
 @router.post("/{job_id}/resume", operation_id="fine_tuning_jobs_resume", summary="Resume a fine-tuning job")
 def resume(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
-    """Puts a `paused` job back into the queue. It continues from its last checkpoint, with the losses that it
-    would have had without the pause."""
+    """Puts a `paused` job back into the queue. It continues from its last checkpoint, with the same losses as
+    without the pause."""
     with state.database.write() as session:
         lock_project(session, caller.tenant)
         jobs = Jobs(session, caller.tenant)
@@ -185,8 +185,8 @@ def resume(caller: Writer, state: UsesAppState, job_id: str) -> FineTuningJob:
 def republish(
     caller: Writer, state: UsesAppState, job_id: str, body: RepublishBody | Absent = None
 ) -> FineTuningJob:
-    """Tries at once to publish the trained weights of a job that failed after training or that waits for its
-    next try. The job is `running` again until its model is published or refused."""
+    """Immediately tries to publish the trained weights of a job that failed after training or that is waiting
+    for its next attempt. The job is `running` again until its model is published or refused."""
     wanted = body or RepublishBody()
     if wanted.gate == "skip" and not caller.may("admin"):
         raise PermissionDenied("Only a key with the scope 'admin' may skip the publish gate.", param="gate")
@@ -208,7 +208,7 @@ def list_checkpoints(
     after: Annotated[str | Absent, OrDefault] = None,
     limit: Annotated[int, Query(ge=1), WholeNumber, at_most(1_000)] = 10,
 ) -> FineTuningJobCheckpointList:
-    """Lists checkpoints, the newest first. A page has at most 1,000, also if `limit` is greater."""
+    """Lists checkpoints, newest first. A page has at most 1,000 checkpoints, even if `limit` is greater."""
     with state.database.read() as session:
         page = Checkpoints(session, caller.tenant).page(job_id, after=after, limit=limit)
     data = [public_checkpoint(checkpoint) for checkpoint in page.data]

@@ -36,8 +36,9 @@ def list_holds(
 
 @router.post("", operation_id="legal_holds_create", summary="Place a legal hold")
 def create(body: LegalHoldBody, caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> LegalHold:
-    """Places a legal hold: from now on, neither people nor retention can delete what is held, and its files
-    do not expire until it is released. A job is held with its files, events, checkpoints and model."""
+    """Places a legal hold: from now on, neither users nor retention can delete what is on hold, and its files
+    do not expire until the hold is released. A hold on a job includes its files, events, checkpoints and
+    model."""
     with state.database.write() as session:
         project = Projects(session, caller.tenant.organization_id).lock(project_id)
         tenant = Tenant(caller.tenant.organization_id, project.id)
@@ -51,7 +52,8 @@ def create(body: LegalHoldBody, caller: OrganizationAdmin, state: UsesAppState, 
 def release(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, hold_id: str
 ) -> ReleasedLegalHold:
-    """Ends the hold: what was held can be deleted again. The audit log keeps a record of the hold."""
+    """Releases the hold, so that what was on hold can be deleted again. The audit log keeps a record of the
+    hold."""
     with state.database.write() as session:
         tenant = Projects(session, caller.tenant.organization_id).tenant(project_id)
         LegalHolds(session, tenant).release(hold_id)

@@ -76,7 +76,7 @@ def update_project_limits(
 
 @router.delete("/limits", operation_id="project_limits_reset", summary="Reset a project's limits")
 def reset_project_limits(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> ProjectLimits:
-    """Resets the project's limits to the server's. Limits for single base models stay."""
+    """Resets the project's limits to the server's. Limits for individual base models are kept."""
     with state.database.write() as session:
         tenant = Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         Limits(session).remove(project_id)

@@ -11,7 +11,7 @@ from service.db.maintenance import Maintenance, begin_maintenance, current_maint
 router = APIRouter(prefix="/maintenance", tags=["Organizations"], route_class=StrictJsonRoute)
 
 
-@router.get("", operation_id="maintenance_retrieve", summary="Retrieve the maintenance")
+@router.get("", operation_id="maintenance_retrieve", summary="Retrieve the maintenance status")
 def retrieve(caller: Operator, state: UsesAppState) -> PublicMaintenance:
     """A Tunery extension."""
     with state.database.read() as session:
@@ -20,8 +20,8 @@ def retrieve(caller: Operator, state: UsesAppState) -> PublicMaintenance:
 
 @router.post("", operation_id="maintenance_begin", summary="Begin maintenance")
 def begin(caller: Operator, state: UsesAppState, body: MaintenanceBody) -> PublicMaintenance:
-    """Begins maintenance of the whole installation: no job is created or started until it ends. Files can be
-    uploaded, and models can be used. Called again, it changes whether running jobs pause. A Tunery
+    """Begins maintenance of the whole installation: no jobs are created or started until it ends. Files can
+    still be uploaded, and models can be used. A further request changes whether running jobs pause. A Tunery
     extension."""
     with state.database.write() as session:
         return _public(begin_maintenance(session, caller.tenant, pauses_jobs=body.pauses_jobs))
@@ -29,7 +29,7 @@ def begin(caller: Operator, state: UsesAppState, body: MaintenanceBody) -> Publi
 
 @router.delete("", operation_id="maintenance_end", summary="End maintenance")
 def end(caller: Operator, state: UsesAppState) -> PublicMaintenance:
-    """Jobs start and go on. A Tunery extension."""
+    """Ends maintenance: jobs start and continue again. A Tunery extension."""
     with state.database.write() as session:
         end_maintenance(session, caller.tenant)
     return _public(None)

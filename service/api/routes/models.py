@@ -19,8 +19,9 @@ router = APIRouter(prefix="/models", tags=["Models"])
 
 @router.get("", operation_id="models_list", summary="List models")
 def list_models(caller: ModelReader, state: UsesAppState) -> ModelList:
-    """Base models that the project may use, tuned models and aliases. Checkpoints of the project are not
-    listed, but can be used by name. Models and checkpoints that another project shares are listed."""
+    """Lists the base models that the project may use, its tuned models and its aliases. The project's own
+    checkpoints are not listed, but can be used by name. Models and checkpoints shared by other projects are
+    listed."""
     with state.database.read() as session:
         models = TunedModels(session, caller.tenant)
         tuned = models.list()

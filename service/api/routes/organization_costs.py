@@ -30,13 +30,17 @@ def list_costs(
     api_key_ids: _Names,
     line_items: _Names,
     group_by: Annotated[list[str], Query(default_factory=list, max_length=100)],
-    end_time: Annotated[int | Absent, Query(description="Exclusive; now by default."), WholeNumber] = None,
+    end_time: Annotated[
+        int | Absent, Query(description="Unix seconds, exclusive. By default, the current time."), WholeNumber
+    ] = None,
     bucket_width: Annotated[Literal["1d"], OrDefault] = "1d",
-    limit: Annotated[int | Absent, Query(description="Buckets of a page."), WholeNumber] = None,
+    limit: Annotated[
+        int | Absent, Query(description="Maximum number of buckets per page."), WholeNumber
+    ] = None,
     page: Annotated[str | Absent, OrDefault] = None,
 ) -> UsagePage:
-    """Usage times the prices of the server's settings, as they are now. Usage that has no price is left out;
-    if there are no prices at all, the answer is 400 `prices_not_set`. Nothing is billed."""
+    """Usage multiplied by the current prices in the server's settings. Usage that has no price is left out;
+    if no prices are set at all, the request is answered with 400 `prices_not_set`. Nothing is billed."""
     prices = Prices(state.settings)
     grouped_by = query_list(request, "group_by")
     wanted = usage_query(

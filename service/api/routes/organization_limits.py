@@ -48,7 +48,7 @@ def retrieve(caller: Operator, state: UsesAppState, organization_id: str) -> Org
 def update(
     body: UpdateOrganizationLimitsBody, caller: Operator, state: UsesAppState, organization_id: str
 ) -> OrganizationLimits:
-    """Sets the organization's limits. What already exceeds a lower limit stays."""
+    """Sets the organization's limits. Whatever already exceeds a lower limit is kept."""
     changes = {_NAMES[field]: cast(int, value) for field, value in body.model_dump(exclude_none=True).items()}
     with state.database.write() as session:
         Organizations(session).get(organization_id)

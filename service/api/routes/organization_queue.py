@@ -60,8 +60,8 @@ def list_queue(
 
 @router.get("/pools", operation_id="organization_pools_list", summary="List the pools of devices")
 def list_pools(_: OrganizationAdmin, state: UsesAppState) -> DevicePoolList:
-    """The devices that jobs train on, which all organizations share, as the operator's settings name them. A
-    Tunery extension."""
+    """Lists the pools of devices that jobs train on, as configured by the operator. All organizations share
+    them. A Tunery extension."""
     with state.database.read() as session:
         queued = num_queued(session)
         data = _pools(session, state.settings)
@@ -70,8 +70,8 @@ def list_pools(_: OrganizationAdmin, state: UsesAppState) -> DevicePoolList:
 
 @router.post("/pools/{name}", operation_id="organization_pools_update", summary="Limit a pool of devices")
 def update_pool(name: str, body: UpdatePoolBody, caller: Operator, state: UsesAppState) -> DevicePool:
-    """Limits the devices of this pool that the jobs of all organizations may hold. Jobs that already hold
-    more keep them. A Tunery extension."""
+    """Limits how many devices of this pool the jobs of all organizations may hold together. Jobs that already
+    hold more keep them. A Tunery extension."""
     pool = next((pool for pool in state.settings.pools if pool.name == name), None)
     if pool is None:
         raise NotFound(f"There is no pool '{name}'.", param="name")

@@ -37,9 +37,13 @@ def _query(
     api_key_ids: _Names,
     models: _Names,
     group_by: Annotated[list[str], Query(default_factory=list, max_length=100)],
-    end_time: Annotated[int | Absent, Query(description="Exclusive; now by default."), WholeNumber] = None,
+    end_time: Annotated[
+        int | Absent, Query(description="Unix seconds, exclusive. By default, the current time."), WholeNumber
+    ] = None,
     bucket_width: Annotated[BucketWidth, OrDefault] = "1d",
-    limit: Annotated[int | Absent, Query(description="Buckets of a page."), WholeNumber] = None,
+    limit: Annotated[
+        int | Absent, Query(description="Maximum number of buckets per page."), WholeNumber
+    ] = None,
     page: Annotated[str | Absent, OrDefault] = None,
 ) -> UsageQuery:
     """OpenAI's parameters of all usage routes. Buckets begin at whole minutes, hours and days (UTC)."""
@@ -61,7 +65,9 @@ def _query(
 _Wanted = Annotated[UsageQuery, Depends(_query)]
 
 
-@router.get("/completions", operation_id="usage_completions", summary="Usage of completions and chats")
+@router.get(
+    "/completions", operation_id="usage_completions", summary="Usage of completions and chat completions"
+)
 def completions(
     request: Request,
     caller: OrganizationAdmin,
@@ -69,9 +75,9 @@ def completions(
     wanted: _Wanted,
     batch: Annotated[bool | Absent, Flag] = None,
 ) -> UsagePage:
-    """Includes requests that broke off, with what was generated until then. It appears a few seconds after a
-    request has ended. A `bucket_width` of `1m` reaches back as far as the operator keeps minutes, by default
-    31 days."""
+    """Includes requests that were interrupted, with the tokens generated until then. Usage appears a few
+    seconds after a request has ended. A `bucket_width` of `1m` reaches back as far as per-minute usage is
+    kept, by default 31 days."""
     is_by_batch = "batch" in query_list(request, "group_by")
 
     def result(used: UsageCounts, group: dict[str, Any]) -> CompletionsUsage:
@@ -98,7 +104,7 @@ def embeddings(caller: OrganizationAdmin, state: UsesAppState, wanted: _Wanted) 
 
 @router.get("/classifications", operation_id="usage_classifications", summary="Usage of classifications")
 def classifications(caller: OrganizationAdmin, state: UsesAppState, wanted: _Wanted) -> UsagePage:
-    """A Tunery extension, in the form of the others."""
+    """A Tunery extension, in the same format as the other usage routes."""
 
     def result(used: UsageCounts, group: dict[str, Any]) -> ClassificationsUsage:
         return ClassificationsUsage(
@@ -110,7 +116,8 @@ def classifications(caller: OrganizationAdmin, state: UsesAppState, wanted: _Wan
 
 @router.get("/fine_tuning", operation_id="usage_fine_tuning", summary="Usage of fine-tuning")
 def fine_tuning(caller: OrganizationAdmin, state: UsesAppState, wanted: _Wanted) -> UsagePage:
-    """Jobs, trained tokens and device time, by base model. A Tunery extension, in the form of the others."""
+    """Jobs, trained tokens and device time, by base model. A Tunery extension, in the same format as the
+    other usage routes."""
 
     def result(used: TrainingUsage, group: dict[str, Any]) -> FineTuningUsage:
         return FineTuningUsage(

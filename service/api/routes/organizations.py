@@ -47,8 +47,8 @@ def list_organizations(
 
 @router.post("", operation_id="organizations_create", summary="Create an organization")
 def create(caller: Operator, state: UsesAppState, body: OrganizationBody) -> CreatedOrganization:
-    """Creates an organization with a project and an admin key, which is shown only once. Organizations see
-    nothing of each other, and the operator's key acts in none but its own. A Tunery extension."""
+    """Creates an organization with a project and an admin key, which is shown only once. Organizations are
+    isolated from each other, and the operator's key acts only in its own. A Tunery extension."""
     with state.database.write() as session:
         organization, tenant = Organizations(session).create(body.name)
         value, _ = ApiKeys(session).create_admin(tenant, name="first admin")
@@ -65,8 +65,9 @@ def create(caller: Operator, state: UsesAppState, body: OrganizationBody) -> Cre
 def create_admin_key(
     caller: Operator, state: UsesAppState, organization_id: str, body: AdminApiKeyBody
 ) -> CreatedAdminApiKey:
-    """Creates an admin key for an organization that has lost its own. It is shown only once, and acts in the
-    organization's oldest project that is not archived, where a request names none. A Tunery extension."""
+    """Creates an admin key for an organization that has lost its own. The key is shown only once. For
+    requests that name no project, it acts in the organization's oldest project that is not archived. A Tunery
+    extension."""
     with state.database.write() as session:
         tenant = Organizations(session).active_tenant(organization_id)
         value, id = ApiKeys(session).create_admin(
@@ -83,15 +84,15 @@ def create_admin_key(
     "/{organization_id}/archive", operation_id="organizations_archive", summary="Archive an organization"
 )
 def archive(caller: Operator, state: UsesAppState, organization_id: str) -> PublicOrganization:
-    """Archives an organization permanently: its keys are revoked, and all of its projects archived, so that
-    their jobs are cancelled. Files and models stay until it is deleted. A Tunery extension."""
+    """Archives an organization permanently: its keys are revoked, all of its projects are archived, and their
+    jobs are cancelled. Files and models are kept until the organization is deleted. A Tunery extension."""
     return _public(archive_organization(state.database, organization_id, operator=caller.tenant))
 
 
 @router.delete("/{organization_id}", operation_id="organizations_delete", summary="Delete an organization")
 def delete(caller: Operator, state: UsesAppState, organization_id: str) -> DeletedOrganization:
-    """Deletes an archived organization with everything that its projects own, for good. Its audit log stays,
-    and what it used in all. Refused while something of it is under a legal hold. A Tunery extension."""
+    """Permanently deletes an archived organization with everything that its projects own. Its audit log and
+    its total usage are kept. Refused while anything of it is under a legal hold. A Tunery extension."""
     rows = delete_organization(state.database, organization_id, operator=caller.tenant)
     return DeletedOrganization(id=organization_id, rows=rows)
 

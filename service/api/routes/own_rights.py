@@ -12,9 +12,10 @@ from service.db.organization.projects import Projects
 router = APIRouter(prefix="/rights", tags=["Projects"])
 
 
-@router.get("", operation_id="rights_retrieve", summary="Retrieve what your project may use")
+@router.get("", operation_id="rights_retrieve", summary="Retrieve your project's rights")
 def retrieve(caller: Reader, state: UsesAppState) -> OwnRights:
-    """An administrator sets it with the project's rights and limits. A Tunery extension."""
+    """Returns what the project may use, which an administrator sets with the project's rights and limits. A
+    Tunery extension."""
     project_id = caller.tenant.project_id
     with state.database.read() as session:
         rights = Projects(session, caller.tenant.organization_id).rights(project_id)

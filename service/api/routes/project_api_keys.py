@@ -35,7 +35,7 @@ def list_keys(
     limit: Annotated[int, Query(ge=1, le=100), WholeNumber] = 20,
     owner_project_access: Annotated[Literal["active", "inactive", "any"] | Absent, OrDefault] = None,
 ) -> ProjectApiKeyList:
-    """Newest first, without deleted keys and without admin keys."""
+    """Lists the project's keys, newest first, without deleted keys and admin keys."""
     with state.database.read() as session:
         projects = Projects(session, caller.tenant.organization_id)
         project = projects.get(project_id)
@@ -51,7 +51,8 @@ def list_keys(
 def create(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, body: ProjectApiKeyBody
 ) -> CreatedProjectApiKey:
-    """The key is shown only once. A Tunery extension: OpenAI makes such keys on its website."""
+    """Creates a key, which is shown only once. A Tunery extension: OpenAI creates such keys on its
+    website."""
     with state.database.write() as session:
         projects = Projects(session, caller.tenant.organization_id)
         tenant = projects.active_tenant(project_id)
@@ -84,7 +85,7 @@ def update(
     api_key_id: str,
     body: ProjectApiKeyUpdateBody,
 ) -> ProjectApiKey:
-    """What is left out stays as it is. An expired key cannot be changed."""
+    """Fields that are left out stay unchanged. An expired key cannot be changed."""
     with state.database.write() as session:
         projects = Projects(session, caller.tenant.organization_id)
         key = KeySet.of_project(session, projects.active_tenant(project_id)).change(
@@ -99,7 +100,7 @@ def update(
 def delete(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, api_key_id: str
 ) -> DeletedProjectApiKey:
-    """The key is refused from the next request on."""
+    """Deletes the key, which is refused from the next request on."""
     with state.database.write(frees_space=True) as session:
         tenant = Projects(session, caller.tenant.organization_id).tenant(project_id)
         KeySet.of_project(session, tenant).revoke(api_key_id)

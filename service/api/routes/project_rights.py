@@ -26,7 +26,8 @@ def retrieve(caller: OrganizationAdmin, state: UsesAppState, project_id: str) ->
 def update(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, body: ProjectRightsBody
 ) -> ProjectRights:
-    """They count for requests and jobs from now on. What was tuned before stays usable."""
+    """Sets the project's rights, which apply to requests and jobs from now on. Models that were tuned before
+    stay usable."""
     changes = body.model_dump(exclude_none=True)
     unknown = [alias for alias in changes.get("models", ()) if alias not in state.catalogue]
     if unknown:
@@ -40,7 +41,7 @@ def update(
         return _public(project_id, projects.change_rights(project_id, changes))
 
 
-@router.delete("", operation_id="project_rights_reset", summary="Allow a project everything")
+@router.delete("", operation_id="project_rights_reset", summary="Remove a project's restrictions")
 def reset(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> ProjectRights:
     with state.database.write() as session:
         projects = Projects(session, caller.tenant.organization_id)

@@ -62,9 +62,9 @@ def update(
 
 @router.post("/{project_id}/archive", operation_id="projects_archive", summary="Archive a project")
 def archive(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> OrganizationProject:
-    """Archives the project permanently. Its keys are refused at once, and its jobs that have not ended are
-    cancelled. Its files and models stay, and other projects may use what it shares with them. The project
-    that admin keys act in by default cannot be archived."""
+    """Archives the project permanently. Its keys are refused immediately, and its jobs that have not ended
+    are cancelled. Its files and models are kept, and other projects may still use what it shares with them.
+    The project that admin keys act in by default cannot be archived."""
     cancel_jobs(state.database, caller.tenant.organization_id, project_id)
     with state.database.write(frees_space=True) as session:
         return _public(archive_project(session, caller.tenant.organization_id, project_id))
@@ -72,9 +72,9 @@ def archive(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> 
 
 @router.delete("/{project_id}", operation_id="projects_delete", summary="Delete a project")
 def delete(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> DeletedProject:
-    """Deletes an archived project with everything in it, for good: files, jobs with their events, models,
-    usage, keys, webhooks. The next sweep frees what that had in storage. Models that it shared are gone for
-    the other projects, too. A Tunery extension."""
+    """Permanently deletes an archived project with everything in it: files, jobs with their events, models,
+    usage, keys and webhooks. The next sweep frees its storage. Models that it shared are no longer available
+    to other projects either. A Tunery extension."""
     with state.database.read() as session:
         tenant = Projects(session, caller.tenant.organization_id).tenant(project_id)
     events = delete_events(state.database, tenant)

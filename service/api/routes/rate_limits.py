@@ -81,8 +81,8 @@ def update_rate_limit(
 def reset_rate_limit(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, rate_limit_id: str
 ) -> ProjectRateLimit:
-    """Removes the limits for this base model: the project's limits for any base model apply again, or else
-    the server's. A Tunery extension."""
+    """Removes the limits for this base model, so that the project's limits for any base model apply again, or
+    otherwise the server's. A Tunery extension."""
     with state.database.write() as session:
         tenant = Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         base = _base(rate_limit_id, state)

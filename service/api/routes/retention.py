@@ -42,7 +42,8 @@ router = APIRouter(prefix="/organization", tags=["Retention"], route_class=Stric
     "/retention", operation_id="organization_retention_retrieve", summary="Retrieve the default retention"
 )
 def retrieve_default(caller: OrganizationAdmin, state: UsesAppState) -> OrganizationRetention:
-    """How long projects without terms of their own keep what they have. A Tunery extension."""
+    """Returns how long projects without retention settings of their own keep their data. A Tunery
+    extension."""
     return _of_organization(caller.tenant, state)
 
 
@@ -62,7 +63,7 @@ def update_default(
     "/retention", operation_id="organization_retention_reset", summary="Reset the default retention"
 )
 def reset_default(caller: OrganizationAdmin, state: UsesAppState) -> OrganizationRetention:
-    """The server's terms apply again."""
+    """Resets the default retention to the server's."""
     with state.database.write() as session:
         reset_organization_terms(session, caller.tenant)
     return _of_organization(caller.tenant, state)
@@ -74,7 +75,7 @@ def reset_default(caller: OrganizationAdmin, state: UsesAppState) -> Organizatio
     summary="Retrieve a project's retention",
 )
 def retrieve(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> ProjectRetention:
-    """How long it keeps what it has, and who has set that. A Tunery extension."""
+    """Returns how long the project keeps its data, and who has set that. A Tunery extension."""
     return _of_project(caller.tenant, state, project_id)
 
 
@@ -86,8 +87,8 @@ def retrieve(caller: OrganizationAdmin, state: UsesAppState, project_id: str) ->
 def update(
     body: RetentionBody, caller: OrganizationAdmin, state: UsesAppState, project_id: str
 ) -> ProjectRetention:
-    """The next sweep deletes what is due, but for what jobs, published models, aliases and other projects
-    need, and what is under a legal hold."""
+    """Sets the project's retention. The next sweep deletes what is due, except for what jobs, published
+    models, aliases and other projects need, and what is under a legal hold."""
     with state.database.write() as session:
         tenant = Tenant(caller.tenant.organization_id, project_id)
         rules, days = state.settings.retention, _days(body)
@@ -101,7 +102,7 @@ def update(
     summary="Reset a project's retention",
 )
 def reset(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> ProjectRetention:
-    """The organization's terms apply again, or else the server's."""
+    """Resets the project's retention to the organization's, or otherwise to the server's."""
     with state.database.write() as session:
         reset_terms(session, Tenant(caller.tenant.organization_id, project_id))
     return _of_project(caller.tenant, state, project_id)
@@ -110,7 +111,7 @@ def reset(caller: OrganizationAdmin, state: UsesAppState, project_id: str) -> Pr
 @router.get(
     "/projects/{project_id}/retention/due",
     operation_id="project_retention_due",
-    summary="List what a project's retention deletes next",
+    summary="List what a project's retention will delete next",
 )
 def due(
     caller: OrganizationAdmin,
@@ -118,8 +119,8 @@ def due(
     project_id: str,
     within_days: Annotated[int, Query(ge=0, le=36_500), WholeNumber] = 0,
 ) -> DueForDeletionList:
-    """What the next sweep deletes, or with `within_days`, what sweeps delete until then if nothing is used
-    meanwhile. Changes nothing."""
+    """Lists what the next sweep will delete or, with `within_days`, what sweeps will delete until then if
+    nothing is used in the meantime. Changes nothing."""
     with state.database.read() as session:
         project = Projects(session, caller.tenant.organization_id).get(project_id)
         terms = terms_of(session, state.settings.retention, project.id)

@@ -99,7 +99,7 @@ def update(
 def delete(
     caller: OrganizationAdmin, state: UsesAppState, project_id: str, service_account_id: str
 ) -> DeletedServiceAccount:
-    """Deletes the service account. Its keys are refused from the next request."""
+    """Deletes the service account. Its keys are refused from the next request on."""
     with state.database.write(frees_space=True) as session:
         tenant = Projects(session, caller.tenant.organization_id).tenant(project_id)
         ServiceAccounts(session, tenant).delete(service_account_id)
@@ -118,7 +118,8 @@ def create_key(
     service_account_id: str,
     body: ServiceAccountKeyBody,
 ) -> ServiceAccountKey:
-    """The key is shown only once. To rotate keys, make a second one, use it, and delete the first."""
+    """Creates a key, which is shown only once. To rotate keys, create a second one, switch to it, and delete
+    the first."""
     with state.database.write() as session:
         tenant = Projects(session, caller.tenant.organization_id).active_tenant(project_id)
         account = ServiceAccounts(session, tenant).get_and_lock(service_account_id)

@@ -14,8 +14,8 @@ router = APIRouter(prefix="/organization", tags=["Retention"])
 
 @router.get("/storage", operation_id="organization_storage_list", summary="List what projects have stored")
 def list_stored(caller: OrganizationAdmin, state: UsesAppState) -> ProjectStorageList:
-    """Lists the bytes that each project stores, by kind of object, as counted by the last sweep. This
-    includes objects that were deleted since, and objects that wait for deletion. A Tunery extension."""
+    """Lists each project's storage in bytes, by kind of object, as counted by the last sweep. This includes
+    objects that have been deleted since, and objects awaiting deletion. A Tunery extension."""
     with state.database.read() as session:
         stored, at = stored_of(session, caller.tenant.organization_id), measured_at(session)
     data = []

@@ -55,8 +55,8 @@ router = APIRouter(prefix="/uploads/{upload_id}/parts", tags=["Uploads"], route_
 
 @router.post("", operation_id="upload_parts_create", summary="Add a part")
 def create(caller: Writer, state: UsesAppState, upload_id: str, data: UploadFile) -> UploadPart:
-    """Adds a part of at most 64 MiB. Parts may be sent at the same time; their order is given when the upload
-    is completed. If the connection breaks, send the part again."""
+    """Adds a part of at most 64 MiB. Parts may be sent in parallel; their order is set when the upload is
+    completed. If the connection breaks, send the part again."""
     size = data.size or 0
     if size > MAX_PART_BYTES:
         raise PayloadTooLarge(

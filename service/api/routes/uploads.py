@@ -25,7 +25,7 @@ router = APIRouter(prefix="/uploads", tags=["Uploads"], route_class=StrictJsonRo
 
 @router.post("", operation_id="uploads_create", summary="Create an upload")
 def create(body: CreateUploadBody, caller: Writer, state: UsesAppState) -> Upload:
-    """Creates an upload for a file that is too large for one request, or for a connection that may break.
+    """Creates an upload for a file that is too large for a single request, or for an unreliable connection.
     Send the parts, and then complete the upload."""
     filename = checked_name(body.filename, body.purpose, param="filename")
     limit = state.settings.max_upload_bytes
@@ -54,8 +54,8 @@ def retrieve(caller: Reader, state: UsesAppState, upload_id: str) -> Upload:
 async def complete(
     request: Request, body: CompleteUploadBody, caller: Writer, state: UsesAppState, upload_id: str
 ) -> Upload:
-    """Creates the file from the parts. It is checked like a file that is sent whole; for large files this
-    takes minutes. If the connection breaks, send the same request again: it returns the same file."""
+    """Creates the file from the parts. It is checked like a file uploaded in one request; for large files,
+    this takes minutes. If the connection breaks, send the same request again: it returns the same file."""
     turns: UploadTurns = request.app.state.upload_turns
     work = partial(complete_upload, state, caller.tenant, upload_id, body.part_ids, md5=body.md5)
     waits_until = time.monotonic() + state.settings.queue_timeout_seconds

@@ -25,8 +25,8 @@ def list_usage(
     start: Annotated[date | Absent, Day] = None,
     end: Annotated[date | Absent, Day] = None,
 ) -> UsageList:
-    """Lists usage by day, oldest first, from `start` to `end`, both included: at most 366 days, by default
-    the last 30, including today (UTC). A Tunery extension. Usage appears a few seconds after a request has
+    """Lists usage by day, oldest first, from `start` to `end` inclusive: at most 366 days, and by default the
+    last 30, including today (UTC). A Tunery extension. Usage appears a few seconds after a request has
     ended."""
     first, last = _days(start, end)
     with state.database.read() as session:

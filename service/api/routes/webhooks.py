@@ -40,7 +40,7 @@ _Limit = Annotated[int, Query(ge=1, le=100), WholeNumber]
 
 @router.post("/webhook_endpoints", operation_id="webhooks_create", summary="Create a webhook endpoint")
 def create(body: CreateWebhookEndpointBody, caller: Writer, state: UsesAppState) -> WebhookEndpointWithSecret:
-    """Creates an endpoint, to which events are sent from now on. The signing secret is shown only in this
+    """Creates an endpoint, which receives events from now on. The signing secret is shown only in this
     response."""
     state.webhooks.policy.check_url(body.url)
     with state.database.write() as session:
@@ -101,7 +101,7 @@ def update(
     summary="Delete a webhook endpoint",
 )
 def delete(caller: Writer, state: UsesAppState, webhook_endpoint_id: str) -> DeletedWebhookEndpoint:
-    """Deletes the endpoint and its deliveries; nothing more is sent."""
+    """Deletes the endpoint and its deliveries. Nothing more is sent to it."""
     with state.database.write() as session:
         WebhookEndpoints(session, caller.tenant).delete(webhook_endpoint_id)
     return DeletedWebhookEndpoint(id=webhook_endpoint_id)
@@ -135,8 +135,8 @@ def rotate_secret(
 async def test(
     body: TestWebhookBody, caller: Writer, state: UsesAppState, webhook_endpoint_id: str
 ) -> WebhookEndpointTestResult:
-    """Sends a sample event at once, and waits for the response. The event is signed, names no existing job,
-    and is not repeated."""
+    """Sends a sample event immediately and waits for the response. The event is signed, refers to no existing
+    job, and is not retried."""
     if not state.webhook_tests.available_tokens:
         raise Overloaded("Other sample events are being sent. Try again in some seconds.")
     outcome: Outcome = await run_sync(
@@ -202,12 +202,12 @@ def list_deliveries(
 @router.post(
     "/webhook_endpoints/{webhook_endpoint_id}/deliveries/{webhook_delivery_id}/redeliver",
     operation_id="webhooks_deliveries_redeliver",
-    summary="Send an event once more",
+    summary="Redeliver an event",
 )
 def redeliver(
     caller: Writer, state: UsesAppState, webhook_endpoint_id: str, webhook_delivery_id: str
 ) -> WebhookDelivery:
-    """Sends the delivery again with the same id, whether it has arrived or not. A Tunery extension."""
+    """Sends the delivery again with the same id, whether or not it has arrived. A Tunery extension."""
     with state.database.write() as session:
         return _public_delivery(
             WebhookEndpoints(session, caller.tenant).redeliver(webhook_endpoint_id, webhook_delivery_id)

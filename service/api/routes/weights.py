@@ -29,8 +29,8 @@ _Formats: TypeAlias = Literal["original", "merged", "gguf"]
 _Format = Annotated[
     _Formats,
     Query(
-        description="`original`: as the model was trained. `merged`: a full model, which full fine-tunes are "
-        "already. `gguf`: for llama.cpp. Other formats than the model's own must be exported first."
+        description="`original`: as the model was trained. `merged`: a full model, which full fine-tunes "
+        "already are. `gguf`: for llama.cpp. Formats other than the model's own must be exported first."
     ),
     OrDefault,
 ]
@@ -59,13 +59,15 @@ def list_weights(
     quantization: _Quantization = None,
     archive: Annotated[
         Literal["tar"] | Absent,
-        Query(description="`tar`: answers with all files in one uncompressed archive, which can be resumed."),
+        Query(
+            description="`tar`: returns all files in one uncompressed archive, whose download can be resumed."
+        ),
         OrDefault,
     ] = None,
 ) -> ModelWeights | Response:
-    """An adapter is a folder for `PeftModel.from_pretrained`, and a full model one for transformers; each
-    comes with a model card. Checkpoints have weights too. Answers 409 `export_not_ready` if the format must
-    be exported first."""
+    """Lists the files of the weights: for an adapter, a folder for `PeftModel.from_pretrained`; for a full
+    model, a folder for transformers. Both include a model card. Checkpoints also have weights. Responds with
+    409 `export_not_ready` if the format must be exported first."""
     found, folder = _find(state, caller.tenant, model, format, quantization)
     if archive is None:
         return _public(found, folder)
@@ -91,8 +93,8 @@ def download_file(
     format: _Format = "original",
     quantization: _Quantization = None,
 ) -> Response:
-    """Answers single ranges. The `ETag` is the file's SHA-256 in hex, and `Repr-Digest` (RFC 9530) has it in
-    base64."""
+    """Supports requests for a single range. The `ETag` is the file's SHA-256 in hex, and `Repr-Digest` (RFC
+    9530) contains it in base64."""
     _, folder = _find(state, caller.tenant, model, format, quantization)
     file = folder.file(filename)
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()

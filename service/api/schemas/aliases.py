@@ -43,20 +43,20 @@ class SetAliasBody(Body):
 
 class RollBackBody(Body):
     to_version: _Version | None = None
-    """The version whose model the alias names again. By default, the one before the last change."""
+    """The version whose model the alias should point at again. By default, the one before the last change."""
     version: _Version | None = None
-    """The version that the alias must have now."""
+    """The version that the alias is expected to have now."""
 
 
 class ModelAlias(Answer):
     object: Literal["model.alias"] = "model.alias"
     id: str
-    """The alias itself, which requests may give as `model`."""
+    """The alias itself, which requests can use as `model`."""
     model: str
-    """The base model, tuned model or checkpoint that it names."""
+    """The base model, tuned model or checkpoint that the alias points at."""
     is_available: bool
-    """False if the model was deleted, or is no longer shared with this project: requests that name the alias
-    get 404 until it names another model."""
+    """False if the model was deleted, or is no longer shared with this project. Requests that use the alias
+    are then answered with 404 until it points at another model."""
     version: int
     """The number of changes so far."""
     updated_at: int
@@ -71,7 +71,7 @@ class ModelAliasChange(Answer):
     object: Literal["model.alias.change"] = "model.alias.change"
     version: int
     previous_model: str | None
-    """Null if the change made the alias."""
+    """Null if the change created the alias."""
     model: str | None
     """Null if the change deleted the alias."""
     api_key_id: str

@@ -21,7 +21,7 @@ class AuditedApiKey(Answer):
     id: str
     type: Literal["user", "service_account"]
     service_account: AuditedServiceAccount | None
-    """None for a key of the project itself, and for an admin key."""
+    """Null for a key of the project itself, and for an admin key."""
 
 
 class AuditKeyActor(Answer):
@@ -31,14 +31,14 @@ class AuditKeyActor(Answer):
 
 class AuditedUser(Answer):
     id: str
-    """Id of the row among the project's keys that stands for the user's tokens."""
+    """Id of the entry in the project's keys that stands for the user's tokens."""
 
 
 class AuditedSession(Answer):
     user: AuditedUser
     ip_address: str | None
     issuer: str
-    """The identity provider. A Tunery extension, as `subject` is."""
+    """The identity provider. A Tunery extension, like `subject`."""
     subject: str
     """Subject of the token."""
 
@@ -54,8 +54,8 @@ AuditActor = Annotated[AuditKeyActor | AuditSessionActor, Field(discriminator="t
 
 
 class AuditLogEntry(Identified):
-    """A change, and who made it. A field with the name of the `type` has the `id` of the changed object, and
-    what was asked for: `data` of what was created, `changes_requested` of what was changed."""
+    """A change, and who made it. The field named after the `type` has the `id` of the changed object and the
+    request: `data` for created objects, `changes_requested` for changed ones."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -64,15 +64,15 @@ class AuditLogEntry(Identified):
     """Unix seconds."""
     project: AuditedProject
     actor: AuditActor | None
-    """None for what Tunery did by itself."""
+    """Null for changes made by Tunery itself."""
     request_id: str | None
     ip_address: str | None
-    """The peer of the connection; behind a proxy that the operator trusts, the client's address as the proxy
-    tells it."""
+    """Address of the connection's peer or, behind a proxy that the operator trusts, the client's address as
+    reported by the proxy."""
     sequence: int
-    """1 for the organization's first entry. A Tunery extension, as the two hashes are."""
+    """Number of the entry, 1 for the organization's first. A Tunery extension, like the two hashes."""
     previous_sha256: str
-    """`sha256` of the entry before; 64 zeros in the first one."""
+    """`sha256` of the previous entry; 64 zeros in the first one."""
     sha256: str
     """SHA-256 of the canonical JSON (sorted keys, no spaces, ASCII) of all other fields."""
 

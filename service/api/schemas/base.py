@@ -140,7 +140,7 @@ class ApiError(Answer):
     param: str | None
     """The invalid parameter, e.g. `messages[2].role`."""
     code: str | None
-    """A code for programs, e.g. `model_not_found`."""
+    """Machine-readable error code, e.g. `model_not_found`."""
 
 
 class ErrorAnswer(Answer):

@@ -189,7 +189,7 @@ class ChatCompletionBody(SamplingBody):
     `response_format` does not change them."""
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=0)] | None = None
-    """Maximum tokens of the answer. If absent, as many as the context has room for."""
+    """Maximum number of tokens in the answer. If absent, as many as the context has room for."""
     max_tokens: Annotated[int, Field(ge=0)] | None = Field(default=None, deprecated=True)
     """The older name of `max_completion_tokens`. Give only one of the two."""
     response_format: ResponseFormat | None = None
@@ -205,38 +205,38 @@ class ChatCompletionBody(SamplingBody):
     functions: Annotated[list[FunctionDefinition], Field(max_length=128)] | None = Field(
         default=None, deprecated=True
     )
-    """The predecessor of `tools`. The answer then has at most one call, as `function_call`."""
+    """Use `tools` instead. With `functions`, the answer has at most one call, as `function_call`."""
     function_call: Literal["none", "auto"] | NamedFunction | None = Field(default=None, deprecated=True)
-    """The predecessor of `tool_choice`."""
+    """Use `tool_choice` instead."""
     chat_template_kwargs: ChatTemplateOptions | None = None
     """Switches of the model's chat template, such as `enable_thinking`. The template must read them. A value
     is true or false; `reasoning_effort` may also be a word such as `low`."""
     add_generation_prompt: bool | None = None
     """If false, the prompt ends with the last message, without the header of an answer."""
     continue_final_message: bool | None = None
-    """Continue the last message, which must be the assistant's and have text, in place of a new answer. Only
-    the new text is returned."""
+    """Continue the last message, which must be the assistant's and have text, instead of starting a new
+    answer. Only the new text is returned."""
     modalities: Annotated[list[Literal["text"]], Field(fail_fast=True)] | None = None
     metadata: Metadata | None = None
     """Refused unless empty: it describes stored chat completions."""
     reasoning_effort: str | None = None
-    """Accepted, without effect. `chat_template_kwargs` sets it for models whose chat template reads it."""
+    """Accepted, but has no effect. Use `chat_template_kwargs` for models whose chat template reads it."""
     verbosity: str | None = None
-    """Accepted, without effect."""
+    """Accepted, but has no effect."""
     store: bool | None = None
     """True is refused: this server stores no chat completions."""
     service_tier: str | None = None
-    """Accepted, without effect."""
+    """Accepted, but has no effect."""
     prompt_cache_key: str | None = None
-    """Accepted, without effect."""
+    """Accepted, but has no effect."""
     prompt_cache_retention: str | None = None
-    """Accepted, without effect."""
+    """Accepted, but has no effect."""
     safety_identifier: str | None = None
-    """Accepted, without effect."""
+    """Accepted, but has no effect."""
     prompt_cache_options: JsonObject | None = None
-    """Accepted, without effect."""
+    """Accepted, but has no effect."""
     prediction: JsonObject | None = None
-    """Accepted, without effect: it would only make the answer faster."""
+    """Accepted, but has no effect: it would only make the answer faster."""
     audio: Unsupported = None
     moderation: Unsupported = None
     web_search_options: Unsupported = None

@@ -52,7 +52,7 @@ class CompletionLogprobs(Answer):
     """Null for the first token of an echoed prompt."""
     top_logprobs: list[TopLogprobs | None]
     text_offset: list[int]
-    """Characters from the beginning of the choice's text."""
+    """Offsets in characters from the beginning of the choice's text."""
 
 
 class CompletionChoice(Answer):

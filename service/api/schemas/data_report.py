@@ -8,15 +8,15 @@ from service.api.schemas.base import Answer
 
 
 class FileReport(Answer):
-    """Problems and statistics of a training file. It quotes nothing of the file but labels and short answers,
-    and of those none that looks like a secret or personal data."""
+    """Problems and statistics of a training file. The report quotes only labels and short answers from the
+    file, and none that look like a secret or personal data."""
 
     object: Literal["file.report"] = "file.report"
     file_id: str
     validation_file: str | None
     model: str | None
     status: Literal["in_progress", "completed"]
-    """While the report is being made, the lists are empty and all values are null."""
+    """While the report is being created, the lists are empty and all values are null."""
     rules_version: int | None = None
     format: DatasetFormat | None = None
     """Null if no line is a valid row."""
@@ -25,14 +25,15 @@ class FileReport(Answer):
     n_examples: int | None = None
     """Lines that are valid rows."""
     errors: list[Finding] = []
-    """Broken rules that keep the file from being trained on."""
+    """Problems that prevent training on the file."""
     warnings: list[Finding] = []
-    """What may make the model worse. It never blocks a job."""
+    """Problems that may make the model worse. They never block a job."""
     lengths: Lengths | None = None
-    """Lengths in tokens of `model`; in characters without one, or if it cannot be trained on such rows."""
+    """Lengths in tokens of `model`, or in characters if no model is given or the model cannot be trained on
+    such rows."""
     overlength: Overlength | None = None
     """Null without `model`."""
     labels: LabelBalance | None = None
     """Null if the file has neither labels nor short repeated answers."""
     sampled: list[SampledCheck] = []
-    """Checks that looked at a part of a large file only."""
+    """Checks that covered only a part of a large file."""

@@ -21,14 +21,14 @@ class EmbeddingBody(Body):
         | TokenIds
         | Annotated[list[TokenIds], Field(fail_fast=True, min_length=1, max_length=MAX_INPUTS)]
     )
-    """A text, texts, one text as token ids, or several such lists. Token ids are used as they are: the caller
-    must add any special tokens."""
+    """A text, texts, one text as token ids, or several such lists. Token ids are used unchanged, so the
+    caller must add any special tokens."""
     dimensions: Annotated[int, Field(ge=1)] | None = None
-    """Cut each vector to this length, and scale it to length 1 again."""
+    """Truncate each vector to this length, and normalize it to length 1 again."""
     encoding_format: Literal["float", "base64"] | None = None
     """`float` if absent. `base64`: little-endian float32 numbers."""
     user: str | None = None
-    """Accepted, without effect."""
+    """Accepted, but has no effect."""
 
 
 Vector = TypeAliasType("Vector", list[float])

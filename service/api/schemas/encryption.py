@@ -18,15 +18,15 @@ EncryptionKey = Annotated[
 
 class ProjectEncryptionBody(Body):
     key: EncryptionKey
-    """A key of the store: of AWS's KMS by its ARN, of other stores by its name. Aliases are refused, because
-    they may come to name another key."""
+    """A key known to the storage: an ARN for AWS KMS, a name for other stores. Aliases are refused, because
+    they may later refer to a different key."""
 
 
 class ProjectEncryption(Answer):
-    """A project's encryption key. What was written before it was set stays as it is."""
+    """A project's encryption key. Objects written before it was set are not re-encrypted."""
 
     object: Literal["project.encryption"] = "project.encryption"
     id: str
     """Id of the project."""
     key: str | None
-    """null leaves encryption to the store, as its bucket is set up."""
+    """If null, the storage's own encryption settings apply."""

@@ -34,7 +34,7 @@ class EstimatedRows(Answer):
     held_out: int
     truncated: int
     dropped: int
-    """Examples of the training file that are too long, by what `training.on_overlength` makes of them."""
+    """Examples of the training file that are too long and, according to `training.on_overlength`, dropped."""
 
 
 class SecondsRange(Answer):
@@ -43,7 +43,8 @@ class SecondsRange(Answer):
 
 
 class EstimatedTime(Answer):
-    """Measured on runs of this server: of the same base, method, training type and number of workers."""
+    """Time estimate, based on earlier runs on this server with the same base, method, training type and
+    number of workers."""
 
     total: SecondsRange
     """Seconds from the start of the job's attempt to the published model; the sum of the phases."""
@@ -58,12 +59,13 @@ class EstimatedTime(Answer):
 
 
 class EstimatedQueue(Answer):
-    """Estimated wait by the scheduler's own policy, with the jobs that are there now."""
+    """Estimated wait until the job starts, computed with the scheduler's own policy from the jobs that exist
+    now."""
 
     jobs_ahead: int
     """Jobs that hold devices, and jobs that are expected to start earlier."""
     seconds: float | None
-    """Seconds until the job starts. Null if that cannot be known: `unknown` says why."""
+    """Seconds until the job starts. Null if it cannot be estimated; `unknown` says why."""
 
 
 class EstimatedPrice(Answer):
@@ -77,8 +79,8 @@ class FineTuningJobEstimate(Answer):
     model: str
     """The base model."""
     seed: int
-    """Give it to the create request to hold out the same examples. If the request gave none, it is
-    derived from its body: the same body gives the same seed."""
+    """Pass it to the create request to hold out the same examples. If the request has no seed, it is derived
+    from the body, so the same body gives the same seed."""
     hyperparameters: ResolvedDpoHyperparameters | ResolvedHyperparameters
     """The hyperparameters, with every "auto" resolved."""
     steps: int
@@ -86,16 +88,16 @@ class FineTuningJobEstimate(Answer):
     tokens: EstimatedTokens
     time: EstimatedTime | None
     plan: JobPlan
-    """How the job would run, and the memory that it is expected to take. An elastic job is taken to have all
-    of its workers, and to start once there are enough of them."""
+    """How the job would run, and the memory that it is expected to use. For an elastic job, the estimate
+    assumes that it has all of its workers, and starts once there are enough of them."""
     workers: JobWorkers | None
     """Workers of an elastic job."""
     measured_memory_bytes: int | None
-    """The largest peak of the runs that `time` is based on."""
+    """The highest peak memory of the runs that `time` is based on, in bytes."""
     queue: EstimatedQueue
     price: EstimatedPrice | None
     """Estimated price at the operator's rates."""
     unknown: dict[str, str]
-    """Why a part is null, by its name."""
+    """Why parts of the estimate are null, by field name."""
     warnings: list[str]
-    """What the job's owner should know, as the job's events would say it."""
+    """Warnings for the job's owner, as they would appear in the job's events."""

@@ -4,9 +4,9 @@ from service.api.schemas.base import Answer
 
 
 class EvaluationComparison(Answer):
-    """The model that the job started from and the tuned one, on the same examples. Losses are in nats per
-    learned token (per pair for preferences, per label for classification); accuracies are shares of those.
-    null stands for NaN and infinity."""
+    """Compares the model that the job started from with the tuned model, on the same examples. Losses are in
+    nats per learned token (per pair for preferences, per label for classification), and accuracies are
+    fractions of them. null stands for NaN and infinity."""
 
     n_examples: int
     base_loss: float | None
@@ -26,7 +26,8 @@ class Evaluation(Answer):
     """Comparison on a general set, which covers what the job did not train for. Null if there is none for the
     base."""
     general_kl: float | None
-    """How far the model has moved on the general set: mean KL(base || tuned) of the next token, in nats."""
+    """How far the model has drifted on the general set: the mean KL(base || tuned) of the next token, in
+    nats."""
     regression: float | None
-    """What the model has forgotten: the increase of the loss on the general set, in nats. Negative if it
-    decreased."""
+    """How much the model has forgotten: the increase of the loss on the general set, in nats. Negative if the
+    loss decreased."""

@@ -11,8 +11,8 @@ class ExportModelBody(Body):
     """`merged`: a folder for transformers, with the adapter merged into its base. `gguf`: files for llama.cpp
     and programs based on it."""
     quantization: Quantization | None = None
-    """How GGUF files store matrices. `f16`, the default: half precision. `bf16`: bfloat16. `q8_0`: 8 bits,
-    about half the size."""
+    """Quantization of matrices in GGUF files. `f16`, the default: half precision. `bf16`: bfloat16. `q8_0`: 8
+    bits, about half the size."""
 
 
 class ExportError(Answer):

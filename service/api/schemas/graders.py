@@ -31,11 +31,11 @@ class GraderErrors(Answer):
 
     formula_parse_error: bool = False
     sample_parse_error: bool = False
-    """A template needs the sample to be JSON, and it is not."""
+    """A template requires the sample to be JSON, but it is not."""
     truncated_observation_error: bool = False
     unresponsive_reward_error: bool = False
     invalid_variable_error: bool = False
-    """A template names a variable that neither the item nor the sample has."""
+    """A template refers to a variable that is in neither the item nor the sample."""
     other_error: bool = False
     """The formula has no finite value, or a text is too long."""
     python_grader_server_error: bool = False
@@ -64,7 +64,7 @@ class GraderExtension(Answer):
     """Tunery's additions."""
 
     error_details: str | None
-    """The first error in words."""
+    """Description of the first error."""
 
 
 class GraderRun(Answer):

@@ -26,7 +26,8 @@ Auto = TypeAliasType("Auto", Literal["auto"])
 
 
 class HyperparametersBody(Body):
-    """OpenAI's hyperparameters of supervised fine-tuning. "auto" is resolved when the files are validated."""
+    """OpenAI's hyperparameters for supervised fine-tuning. "auto" is resolved when the files are
+    validated."""
 
     batch_size: Auto | Annotated[int, Field(ge=1, le=256)] = "auto"
     """Examples per optimizer step."""
@@ -40,7 +41,7 @@ class HyperparametersBody(Body):
 
 
 class DpoHyperparametersBody(HyperparametersBody):
-    """OpenAI's hyperparameters of direct preference optimization."""
+    """OpenAI's hyperparameters for direct preference optimization."""
 
     beta: Auto | Annotated[float, Field(gt=0, le=2)] = "auto"
     """How closely the tuned model is held to its starting point; larger is closer."""
@@ -63,7 +64,7 @@ class DpoBody(Body):
 
 
 class DpoMethodBody(Body):
-    """Direct preference optimization: learns from pairs of a better and a worse answer."""
+    """Direct preference optimization, which learns from pairs of a preferred and a non-preferred answer."""
 
     type: Literal["dpo"]
     dpo: DpoBody | None = None
@@ -73,7 +74,7 @@ class DpoMethodBody(Body):
 
 
 class ReinforcementMethodBody(Body):
-    """A method of OpenAI's that is not supported: it is recognized, and refused by name."""
+    """A method of OpenAI's that is not supported. Requests for it are refused."""
 
     type: Literal["reinforcement"]
     reinforcement: JsonObject | None = None
@@ -89,10 +90,10 @@ class CreateJobExtension(Body):
     """Integrations in addition to OpenAI's: MLflow, trackio and files for TensorBoard. At most one of a
     type."""
     priority: Priority = "normal"
-    """Jobs of a higher priority start first, and may pause running jobs of a lower priority. `high` needs the
-    project's right to it."""
+    """Jobs of a higher priority start first, and may pause running jobs of a lower priority. `high` must be
+    allowed for the project."""
     start_by: Annotated[int, Field(ge=0, le=2**40)] | None = None
-    """Unix seconds. The job fails if it has not started by then."""
+    """Time (Unix seconds) by which the job must start; otherwise it fails."""
 
 
 class CreateJobBody(Body):
@@ -105,13 +106,13 @@ class CreateJobBody(Body):
     suffix: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")] | None = None
     """Becomes part of the tuned model's name."""
     seed: Annotated[int, Field(ge=0, le=2147483647)] | None = None
-    """Generated if absent, and shown in the job object."""
+    """Random seed. Generated if absent, and shown in the job object."""
     hyperparameters: HyperparametersBody | None = Field(default=None, deprecated=True)
-    """The older place of `method.supervised.hyperparameters`. Refused for other methods."""
+    """Use `method.supervised.hyperparameters` instead. Refused for other methods."""
     method: MethodBody | None = None
     metadata: Metadata | None = None
     integrations: Annotated[list[WandbIntegrationBody], Field(max_length=8)] | None = None
-    """OpenAI's integrations: a run in Weights & Biases. See `tunery.integrations` for others."""
+    """OpenAI's integrations: a run in Weights & Biases. Use `tunery.integrations` for others."""
     training: TrainingOptions | None = None
     """Tunery's extension: how the weights are adapted. If absent, LoRA with the defaults."""
     tunery: CreateJobExtension | None = None
@@ -157,7 +158,7 @@ FineTuningJobStatus = TypeAliasType(
 
 
 class ResolvedHyperparameters(Answer):
-    """As requested, with every "auto" resolved once the files are validated."""
+    """The requested hyperparameters, with every "auto" resolved once the files are validated."""
 
     batch_size: Auto | int = "auto"
     learning_rate_multiplier: Auto | float = "auto"
@@ -201,13 +202,13 @@ class JobProgress(Answer):
     """Null while the job waits or is paused, as is `eta_seconds`."""
     eta_seconds: float | None
     memory_bytes: int | None = None
-    """Peak so far: of the GPU, or the resident memory of the training process."""
+    """Peak memory of the GPU so far, or resident memory of the training process, in bytes."""
     mfu: float | None = None
-    """Model FLOPs utilisation: useful arithmetic as a share of the device's peak."""
+    """Model FLOPs utilization: useful arithmetic as a fraction of the device's peak."""
 
 
 class FineTuningJobCost(Answer):
-    """What a job took, from the start of its attempt to the published model."""
+    """Time and memory that a job used, from the start of its attempt to the published model."""
 
     device: str
     """`cpu`, or the GPU's name."""
@@ -220,7 +221,7 @@ class FineTuningJobCost(Answer):
     evaluation_seconds: float
     publishing_seconds: float
     memory_bytes: int
-    """Peak of the GPU, or the resident memory of the training process."""
+    """Peak memory of the GPU, or resident memory of the training process, in bytes."""
 
 
 class PublishFault(Answer):
@@ -229,17 +230,18 @@ class PublishFault(Answer):
 
 
 class JobPublishing(Answer):
-    """State of publishing. Training is complete and its weights are stored, whatever the outcome."""
+    """State of publishing. Whatever its outcome, training is complete and the weights are stored."""
 
     weights: str
-    """The checkpoint that has the trained weights: `GET /v1/models/{weights}/weights` downloads them."""
+    """The checkpoint with the trained weights, which can be downloaded with `GET
+    /v1/models/{weights}/weights`."""
     trained_at: int
     tries: int
-    """Failed tries since publishing began or was last requested."""
+    """Failed attempts since publishing began or was last requested."""
     next_try_at: int | None
-    """Null unless the job waits for its next try."""
+    """When publishing will next be attempted. Null unless the job is waiting for that."""
     last_fault: PublishFault | None
-    """Why the last try failed. Null if none did."""
+    """Why the last attempt failed. Null if no attempt has failed."""
 
 
 JobState = TypeAliasType(
@@ -261,10 +263,10 @@ JobState = TypeAliasType(
 
 class RepublishBody(Body):
     gate: Literal["check", "skip"] = "check"
-    """`skip` publishes the model even if serving and training disagree on its log-probabilities. It needs a
-    key with the scope `admin`."""
+    """`skip` publishes the model even if serving and training disagree on its log-probabilities. Requires a
+    key with the `admin` scope."""
     regression: Literal["check", "allow"] = "check"
-    """`allow` publishes the model even if it forgot more than `training.max_regression` allows."""
+    """`allow` publishes the model even if it has forgotten more than `training.max_regression` allows."""
 
 
 QueueReason = TypeAliasType(
@@ -296,16 +298,17 @@ class JobQueue(Answer):
     """A job's place in the queue."""
 
     position: int
-    """Position among the queued jobs of all projects, counted from 1. An estimate: the order depends on
-    priorities, on what projects have used of the devices, and on age."""
+    """Estimated position among the queued jobs of all projects, counted from 1. The order depends on
+    priorities, on the projects' past device usage, and on how long jobs have waited."""
     reason: QueueReason
     message: str
     """The reason as a sentence."""
     estimated_start: int | None
     estimated_finish: int | None
-    """Estimated finish if no more jobs are created. Null if it is not known."""
+    """Estimated finish if no more jobs are created. Null if it cannot be estimated."""
     retry_at: int | None
-    """Earliest time of the next start after a fault, which the job's events report. Null without one."""
+    """Earliest time of the next start after a fault, which the job's events report. Null if there was no
+    fault."""
 
     @classmethod
     def of(cls, place: QueuePlace) -> Self:
@@ -320,8 +323,8 @@ class JobExtension(Answer):
     """Tunery's additions to OpenAI's job object."""
 
     state: JobState
-    """The status, with `starting` (shown as `queued`) and `publishing` (shown as `running`). A job
-    that pauses although its owner has not paused it is `pausing`, and shown as `running`."""
+    """The detailed status, which adds `starting` (shown as `queued` in `status`) and `publishing` (shown as
+    `running`). A job that is being paused, but not by its owner, is `pausing` here and shown as `running`."""
     queue: JobQueue | None
     """Present while the job waits for its devices."""
     priority: Priority
@@ -345,7 +348,7 @@ class JobExtension(Answer):
     cost: FineTuningJobCost | None
     """Present once the job has succeeded, unless it took several attempts."""
     integrations: list[JobIntegration]
-    """What the job asked for, in `integrations` and in `tunery.integrations`, and what became of it."""
+    """The integrations requested in `integrations` and `tunery.integrations`, and the state of each."""
 
 
 class FineTuningJob(Answer):
@@ -366,7 +369,7 @@ class FineTuningJob(Answer):
     seed: int
     estimated_finish: int | None
     integrations: list[WandbIntegration]
-    """The integrations that OpenAI also has. `tunery.integrations` has all."""
+    """The integrations that OpenAI also supports. `tunery.integrations` lists all of them."""
     method: Annotated[SupervisedMethod | DpoMethod, Field(discriminator="type")]
     metadata: Metadata | None
     user_provided_suffix: str | None
@@ -404,9 +407,9 @@ class CheckpointMetrics(Answer):
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
     full_valid_f1: float | None = None
-    """Classification: mean F1 of the labels."""
+    """Classification: mean F1 score over the labels."""
     reward_margin: float | None = None
-    """DPO: mean reward of the better answers minus that of the others."""
+    """DPO: mean reward of the preferred answers minus that of the non-preferred ones."""
 
 
 class FineTuningJobCheckpoint(Answer):

@@ -14,7 +14,7 @@ Limit = TypeAliasType("Limit", Annotated[int, Field(ge=0, le=UNLIMITED)])
 
 
 class ProjectRateLimit(Answer):
-    """What a project may send to one base model and to the models tuned from it."""
+    """Limits on a project's requests to one base model and the models tuned from it."""
 
     id: str
     object: Literal["project.rate_limit"] = "project.rate_limit"
@@ -22,7 +22,7 @@ class ProjectRateLimit(Answer):
     """The base model."""
     max_requests_per_1_minute: Limit
     max_tokens_per_1_minute: Limit
-    """Prompts and answers together."""
+    """Tokens of prompts and answers combined."""
 
 
 class ProjectRateLimitList(Answer):
@@ -34,7 +34,7 @@ class ProjectRateLimitList(Answer):
 
 
 class UpdateRateLimitBody(Body):
-    """Limits that are left out stay as they are."""
+    """Limits that are left out stay unchanged."""
 
     max_requests_per_1_minute: Limit | None = None
     max_tokens_per_1_minute: Limit | None = None
@@ -45,51 +45,52 @@ class UpdateRateLimitBody(Body):
 
 
 class UpdateKeyLimitsBody(Body):
-    """Limits that are left out stay as they are."""
+    """Limits that are left out stay unchanged."""
 
     max_requests_per_1_minute: Limit | None = None
     """Requests per minute: for a project, to each base model that has no limit of its own; for a key, to all
     models together."""
     max_tokens_per_1_minute: Limit | None = None
     max_concurrent_jobs: Limit | None = None
-    """Fine-tuning jobs that may be under way at once. Paused ones do not count."""
+    """Maximum number of fine-tuning jobs in progress at once. Paused jobs do not count."""
     max_jobs_per_1_day: Limit | None = None
-    """Fine-tuning jobs that may be created within 24 hours."""
+    """Maximum number of fine-tuning jobs created within 24 hours."""
     max_device_hours_per_1_month: Limit | None = None
-    """Hours of training in a calendar month (UTC), times the training processes."""
+    """Hours of training in a calendar month (UTC), multiplied by the number of training processes."""
 
 
 class UpdateProjectLimitsBody(UpdateKeyLimitsBody):
     max_stored_bytes: Limit | None = None
-    """Bytes of all files together."""
+    """Total size of all files, in bytes."""
     max_priority: Priority | None = None
-    """The highest priority that fine-tuning jobs may have; `normal` unless it is set."""
+    """Maximum priority of fine-tuning jobs; `normal` by default."""
     device_share: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """The project's share of the devices, relative to the shares of other projects that wait. A project with
-    2 gets twice as much as a project with 1, the default."""
+    """The project's share of the devices, relative to the shares of other projects with queued jobs. A
+    project with 2 gets twice as much as a project with 1, the default."""
     soft_max_devices: Limit | None = None
-    """Devices that training may hold at once while other projects wait."""
+    """Maximum number of devices that training may hold at once while other projects are waiting."""
     max_devices: Limit | None = None
-    """Devices that training may hold at once, ever."""
+    """Maximum number of devices that training may hold at once, even if no other project is waiting."""
 
 
 class UpdateOrganizationLimitsBody(Body):
-    """Limits that are left out stay as they are."""
+    """Limits that are left out stay unchanged."""
 
     max_projects: Limit | None = None
-    """Projects that are not archived. Each has a share of the devices of its own."""
+    """Maximum number of projects that are not archived. Each has its own share of the devices."""
     max_concurrent_jobs: Limit | None = None
-    """Fine-tuning jobs of all its projects that may be under way at once. Paused ones do not count."""
+    """Maximum number of fine-tuning jobs of all its projects in progress at once. Paused jobs do not
+    count."""
     max_jobs_per_1_day: Limit | None = None
-    """Fine-tuning jobs that may be created within 24 hours."""
+    """Maximum number of fine-tuning jobs created within 24 hours."""
     max_device_hours_per_1_month: Limit | None = None
-    """Hours of training in a calendar month (UTC), times the training processes."""
+    """Hours of training in a calendar month (UTC), multiplied by the number of training processes."""
     max_stored_bytes: Limit | None = None
-    """Bytes of the files and exports of all its projects."""
+    """Maximum total size of the files and exports of all its projects, in bytes."""
 
 
 class UsedByKey(Answer):
-    """What has been used of the limits on jobs."""
+    """How much of the limits on jobs has been used."""
 
     concurrent_jobs: int
     jobs_in_1_day: int

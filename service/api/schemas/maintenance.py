@@ -7,7 +7,7 @@ from service.api.schemas.base import Answer, Body
 
 class MaintenanceBody(Body):
     pauses_jobs: bool = False
-    """Whether running jobs save a checkpoint and wait, instead of finishing. They continue after the
+    """Whether running jobs are paused at a checkpoint instead of being allowed to finish. They continue after
     maintenance."""
 
 

@@ -13,19 +13,19 @@ class Differences(Answer):
     max_abs: float
     mean_abs: float
     p99_abs: float | None = None
-    """99 of 100 tokens differ by no more."""
+    """99th percentile of the absolute difference."""
     same_top: float | None = None
-    """The share of places where both find the same token most likely."""
+    """Fraction of positions where both consider the same token most likely."""
 
 
 class Parity(Differences):
     """How closely serving reproduced the tuned model when it was published."""
 
     noise: Differences | None = None
-    """The same for the base alone, which shows how much is due to rounding."""
+    """The same differences for the base alone, which show how much is due to rounding."""
     effect: float | None = None
-    """Share of training's effect that the served model shows: 1 is all of it. Null if the effect is too small
-    compared with the noise."""
+    """Fraction of the effect of training that the served model shows; 1 means all of it. Null if the effect
+    is too small compared with the noise."""
 
 
 class ModelExtension(Answer):
@@ -37,15 +37,14 @@ class ModelExtension(Answer):
     """A decoder generates text; an encoder classifies texts or words. Null if the base is no longer in the
     catalogue."""
     context_length: int | None
-    """Tokens of prompt and answer together. Null if the base is no longer in the catalogue."""
+    """Maximum tokens of prompt and answer combined. Null if the base is no longer in the catalogue."""
     full_context_length: int | None = None
-    """What `context_length` would be if the GPUs that serve the model had memory for it. Null if they
-    have."""
+    """What `context_length` would be if the GPUs that serve the model had enough memory. Null if they do."""
     job_id: str | None
-    """The job that created it. Null for a base model, an imported model, and one that another project
-    shares."""
+    """The job that created the model. Null for a base model, an imported model, and a model shared by another
+    project."""
     import_id: str | None = None
-    """The import that created it. Null unless this project imported the model."""
+    """The import that created the model. Null unless this project imported it."""
     evaluation: Evaluation | None
     """Null for a base model, an imported one and a checkpoint."""
     parity: Parity | None

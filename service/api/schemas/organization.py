@@ -39,7 +39,7 @@ class PublicOrganization(Identified):
 
 class CreatedOrganization(PublicOrganization):
     project_id: str
-    """Its first project, which the key acts in by default."""
+    """The organization's first project, which the key acts in by default."""
     admin_api_key: str
     """An admin key of the organization, which is shown only once."""
 
@@ -85,15 +85,15 @@ class OrganizationProjectList(ItemList[OrganizationProject]):
 class ProjectApiKeyBody(Body):
     name: Name
     scopes: Scopes = []
-    """What the key may do in its project: `read`, `write` and `infer`, or `admin` for all of them. All of
-    them by default."""
+    """What the key may do in its project: `read`, `write` and `infer`, or `admin` for all of them. All by
+    default."""
     expires_in_seconds: Lifetime | None = None
     """The key never expires by default."""
 
 
 class ProjectApiKeyUpdateBody(Body):
     scopes: Scopes | None = None
-    """Replaces what the key may do; an empty list means `read`, `write` and `infer`."""
+    """Replaces the key's scopes; an empty list means `read`, `write` and `infer`."""
     expires_in_seconds: Lifetime | None = None
     """Seconds from now until the key expires."""
 
@@ -102,9 +102,11 @@ class ApiKeyExtension(Answer):
     """Tunery's additions to OpenAI's key objects."""
 
     scopes: list[Scope]
-    """What the key may do. For tokens: all that the operator's rules have granted to their subject so far."""
+    """The key's scopes. For tokens, all scopes that the operator's rules have granted to their subject so
+    far."""
     issuer: str | None
-    """The identity provider of the tokens that this stands for, whose subject is `name`. Null for a key."""
+    """The identity provider of the tokens that this entry stands for, whose subject is `name`. Null for a
+    key."""
 
 
 class ServiceAccountOwner(Answer):
@@ -147,7 +149,7 @@ class ProjectApiKeyList(ItemList[ProjectApiKey]):
 class ServiceAccountBody(Body):
     name: Name
     create_service_account_only: bool | None = None
-    """Whether to create no key."""
+    """If true, no key is created."""
     scopes: Scopes = []
     """Scopes of the first key. A Tunery extension."""
     expires_in_seconds: Lifetime | None = None
@@ -162,8 +164,8 @@ class ServiceAccountKeyBody(Body):
     name: Name | None = None
     """The service account's name by default."""
     scopes: Scopes = []
-    """What the key may do in its project: `read`, `write` and `infer`, or `admin` for all of them. All of
-    them by default."""
+    """What the key may do in its project: `read`, `write` and `infer`, or `admin` for all of them. All by
+    default."""
     expires_in_seconds: Lifetime | None = None
     """The key never expires by default."""
 
@@ -203,7 +205,7 @@ class AdminApiKeyBody(Body):
 
 
 class AdminApiKeyOwner(Answer):
-    """The organization, in the form of OpenAI's users: Tunery has none."""
+    """The organization, in the format of an OpenAI user, because Tunery has no users."""
 
     type: Literal["user"] = "user"
     object: Literal["organization.user"] = "organization.user"

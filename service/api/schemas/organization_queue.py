@@ -20,11 +20,11 @@ class QueuedJob(Answer):
     model: str
     priority: Priority
     num_workers: int
-    """Devices that it needs at once."""
+    """Number of devices that the job needs at once."""
     max_workers: int
-    """Devices that it takes if they are free: more than it needs if it is elastic."""
+    """Number of devices that the job takes if they are free: for an elastic job, more than it needs."""
     plan: JobPlan | None
-    """How it would run in the cheapest of its pools. Null for a job of an earlier release."""
+    """How the job would run in the cheapest of its pools. Null for a job created by an earlier release."""
     queued_at: int
     start_by: int | None
     queue: JobQueue
@@ -40,11 +40,11 @@ class PoolNode(Answer):
     id: str
     """Ray's id of the node."""
     state: NodeCondition
-    """No job starts on a node that is `draining`, which is about to be taken away, or `avoided`, because
-    attempts keep failing on it."""
+    """No job starts on a node that is `draining`, which means that it is about to be removed, or `avoided`,
+    because attempts keep failing on it."""
     devices: int
     free_devices: int
-    """Devices that a job could take now."""
+    """Devices that are available to a job now."""
     reason: str | None
     """Why no job starts on it."""
 
@@ -89,16 +89,16 @@ class DevicePool(Answer):
     nodes: int
     """Maximum number of nodes."""
     devices: int
-    """Devices of all these nodes."""
+    """Total number of devices on these nodes."""
     held_devices: int
-    """Devices that training holds, for all organizations."""
+    """Number of devices that training holds, for all organizations."""
     max_devices: int | None
     """Maximum number of devices that jobs may hold at once, if an operator has set a limit."""
     price: float
     """Price of one device-second, relative to the other pools' prices."""
     view: PoolView | None
-    """Its nodes as the scheduler last saw them. Null if it has seen none for three minutes, as while serving,
-    which tells it of them, does not answer."""
+    """The pool's nodes as the scheduler last saw them. Null if it has seen none for three minutes, for
+    example because serving, which reports them, does not respond."""
 
     @classmethod
     def of(
@@ -129,4 +129,4 @@ class DevicePoolList(Answer):
     slots: int
     """Maximum number of devices that training uses at once, over all pools."""
     queued_jobs: int
-    """Queued jobs of all organizations."""
+    """Number of queued jobs of all organizations."""

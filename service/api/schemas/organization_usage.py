@@ -41,17 +41,17 @@ class ClassificationsUsage(UsageResult):
 class FineTuningUsage(UsageResult):
     object: Literal["organization.usage.fine_tuning.result"] = "organization.usage.fine_tuning.result"
     num_jobs: int
-    """Jobs that ended in this time."""
+    """Jobs that ended in this period."""
     trained_tokens: int
-    """Tokens trained by the jobs that ended in this time."""
+    """Tokens trained by the jobs that ended in this period."""
     device_seconds: float
-    """Duration of attempts in this time, times their training processes."""
+    """Duration of attempts in this period, multiplied by their training processes."""
 
 
 class CostAmount(Answer):
     value: float
     currency: str
-    """Currency in lower case, such as `usd`."""
+    """Currency in lowercase, such as `usd`."""
 
 
 class CostsResult(Answer):
@@ -78,7 +78,7 @@ class UsageBucket(Answer):
             Field(discriminator="object"),
         ]
     ]
-    """Usage in this bucket; empty without usage."""
+    """Usage in this bucket; empty if there is none."""
 
 
 class UsagePage(Answer):
@@ -87,4 +87,4 @@ class UsagePage(Answer):
     """Buckets, oldest first, without gaps."""
     has_more: bool
     next_page: str | None
-    """The `page` to ask for next."""
+    """Value of `page` for the next page."""

@@ -9,19 +9,19 @@ class PlannedMemory(Answer):
     """Bytes on each device at the peak of a step: of a GPU, or of the worker's process on a CPU."""
 
     weights: int
-    """Bytes of the weights that this device holds: its part if they are sharded."""
+    """Bytes of the weights that this device holds: its shard if they are sharded."""
     trained_weights: int
     """Bytes of the adapter's weights. 0 for a full fine-tune, whose weights are all trained."""
     gradients: int
     optimizer: int
     gathered: int
-    """Weights and gradients that are whole for a moment while workers share a model, that are copied in half
-    precision, or that are dequantized."""
+    """Weights and gradients that are temporarily gathered in full while workers share a model, copied in half
+    precision, or dequantized."""
     activations: int
     head: int
     """Logits of one chunk, and the gradient of the output layer."""
     runtime: int
-    """The process itself: libraries, the device's context, communication; on a CPU also freed memory that it
+    """The process itself: libraries, the device's context, communication and, on a CPU, freed memory that it
     keeps."""
     total: int
 
@@ -42,7 +42,7 @@ class JobWorkers(Answer):
     """The workers of an elastic job."""
 
     current: int | None
-    """Number of workers now. Null while the job holds no devices."""
+    """Current number of workers. Null while the job holds no devices."""
     min: int
     max: int
     """The least and the greatest number of workers that fit and divide the batch."""
@@ -51,26 +51,26 @@ class JobWorkers(Answer):
 
 
 class JobPlan(Answer):
-    """How the job runs: what every `auto` of `training` about devices was resolved to."""
+    """How the job runs: the resolved values of every `auto` in `training` that concerns devices."""
 
     num_workers: int
-    """Training processes, each with a device of its own."""
+    """Number of training processes, each with its own device."""
     parallelism: Literal["single", "ddp", "fsdp", "hsdp"]
     activation_checkpointing: Literal["auto", "none", "full", "offload"]
-    """`auto` only if nothing is known of the base's shape or of the devices: the workers then decide."""
+    """`auto` only if the base's shape or the devices are unknown, in which case the workers decide."""
     microbatch_tokens: int
     """Tokens of one forward pass."""
     max_seq_length: int
     pool: str | None
-    """The pool of devices that the job was planned for. Null, as all below, if nothing is known of the base's
-    shape or of the devices."""
+    """The pool of devices that the job was planned for. Null, like all fields below, if the base's shape or
+    the devices are unknown."""
     device: Literal["cuda", "cpu"] | None
     served_as: Literal["lora", "qlora", "prefix", "full"] | None
-    """The form of the tuned model: an adapter beside its base, or a model of its own."""
+    """The form in which the tuned model is served: an adapter on its base, or a separate model."""
     device_memory: PlannedMemory | None
     host_memory_bytes: int | None
-    """Bytes of host memory on each node, for all its workers."""
+    """Host memory in bytes on each node, for all of its workers."""
     resume_state_bytes: int | None
-    """Bytes in storage of a checkpoint from which the run can be resumed."""
+    """Size in storage of a checkpoint from which the run can be resumed, in bytes."""
     served_bytes: int | None
-    """Bytes in storage of the tuned model's weights."""
+    """Size of the tuned model's weights in storage, in bytes."""

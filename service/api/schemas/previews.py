@@ -14,7 +14,7 @@ class PreviewJobBody(CreateJobBody):
     """The body of a create request, and the rows to show."""
 
     n: int = Field(default=5, ge=1, le=MAX_PREVIEW_ROWS)
-    """How many rows to show, from the first one."""
+    """Number of rows to show, from the start of the file."""
     lines: (
         Annotated[
             list[Annotated[int, Field(ge=1, le=2**31)]], Field(min_length=1, max_length=MAX_PREVIEW_ROWS)
@@ -39,8 +39,9 @@ class PreviewedToken(Answer):
 
 class PreviewedSequence(Answer):
     role: Literal["example", "preferred", "non_preferred"]
-    """The two answers of a preference are two sequences. A chat is one for each learned answer if the base's
-    chat template renders answers differently once others follow; any other row is one."""
+    """The two answers of a preference are two sequences. A chat has one sequence per learned answer if the
+    base's chat template renders answers differently once others follow; any other row is a single
+    sequence."""
     tokens: list[PreviewedToken]
 
 
@@ -48,21 +49,21 @@ class PreviewProblem(Answer):
     code: str
     message: str
     param: str | None
-    """The place in the line, e.g. `messages[2].role`."""
+    """The field in the line, e.g. `messages[2].role`."""
 
 
 class PreviewedRow(Answer):
     line: int
     """Line number, counted from 1."""
     outcome: Literal["whole", "truncated", "dropped", "error"]
-    """Whether training uses the whole row, a part of it, or nothing (the last two by
+    """Whether training uses the whole row, only a part of it, or nothing (the last two depending on
     `training.on_overlength`), or refuses the file because of it."""
     problem: PreviewProblem | None
     """Why training refuses the file. Null unless `outcome` is `error`."""
     full_length: int | None
-    """Tokens of its longest sequence before anything is cut. Null if the row cannot be rendered."""
+    """Tokens of the row's longest sequence before truncation. Null if the row cannot be rendered."""
     truncated_at: int | None
-    """Tokens of a sequence after which the rest is cut and not shown. Null if the row fits."""
+    """Number of tokens after which a sequence is truncated; the rest is not shown. Null if the row fits."""
     sequences: list[PreviewedSequence]
 
 
@@ -70,9 +71,9 @@ class FineTuningJobPreview(Answer):
     object: Literal["fine_tuning.job.preview"] = "fine_tuning.job.preview"
     format: DatasetFormat
     max_length: int
-    """The largest number of tokens in a sequence: the base's context length."""
+    """Maximum number of tokens in a sequence: the base's context length."""
     data: list[PreviewedRow]
     """The rows, in the order of the file."""
     has_more: bool
-    """Whether rows that were asked for are left out because the answer would become too large. Ask for them
-    with `lines`."""
+    """Whether requested rows are left out because the response would become too large. Request them with
+    `lines`."""

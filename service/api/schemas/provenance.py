@@ -4,7 +4,7 @@ from service.api.schemas.base import Answer, JsonObject
 
 
 class ModelProvenance(Answer):
-    """Everything that is needed to train the model again. SHA-256 digests are in hexadecimal."""
+    """Everything needed to train the model again. SHA-256 digests are in hexadecimal."""
 
     base: str
     """Id of the base model."""

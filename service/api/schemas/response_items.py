@@ -16,7 +16,7 @@ class InputText(Body):
 
 
 class PastText(Body):
-    """A text that a server answered with."""
+    """A text from an earlier response."""
 
     type: Literal["output_text"]
     text: str
@@ -40,7 +40,7 @@ class InputMessage(Body):
 
 
 class PastCall(Body):
-    """A call that a server answered with."""
+    """A call from an earlier response."""
 
     type: Literal["function_call"]
     call_id: str
@@ -57,7 +57,7 @@ class CallOutput(Body):
 
     type: Literal["function_call_output"]
     call_id: str
-    """Id of the call that this is the output of, which must come before it."""
+    """Id of the call that this is the output of. The call must come before it."""
     output: str | Annotated[list[InputText], Field(fail_fast=True)]
     id: Ignored = None
     name: Ignored = None

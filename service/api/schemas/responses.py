@@ -92,12 +92,12 @@ class TextSettings(Body):
     """The format of the answer. With a JSON format, the answer is always valid JSON, or the beginning of it
     if it is cut off."""
     verbosity: str | None = None
-    """Accepted, without effect."""
+    """Accepted, but has no effect."""
 
 
 class ResponseStreamOptions(Body):
     include_obfuscation: bool = False
-    """Accepted, without effect: no padding is ever added."""
+    """Accepted, but has no effect: no padding is ever added."""
 
 
 class ResponsesBody(SamplingExtensions):
@@ -105,12 +105,12 @@ class ResponsesBody(SamplingExtensions):
 
     model: str
     input: str | Annotated[list[InputItem], Field(min_length=1, fail_fast=True)]
-    """A user's message, or the whole conversation. Nothing is stored, so a turn is continued by sending back
-    what was answered."""
+    """A user's message, or the whole conversation. Nothing is stored, so to continue a conversation, send the
+    earlier responses back."""
     instructions: str | None = None
     """The first message, from the developer."""
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Maximum tokens of the answer. If absent, as many as the context has room for."""
+    """Maximum number of tokens in the answer. If absent, as many as the context has room for."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=128)] | None = None
@@ -138,7 +138,7 @@ class ResponsesBody(SamplingExtensions):
     metadata: Metadata | None = None
     """Returned with the response."""
     reasoning: JsonObject | None = None
-    """Here and below: accepted, without effect."""
+    """Here and below: accepted, but has no effect."""
     max_tool_calls: int | None = None
     user: str | None = None
     safety_identifier: str | None = None
@@ -218,7 +218,7 @@ class IncompleteDetails(Answer):
 
 
 class ModelResponse(Answer):
-    """A response, whole or as it is when its event is sent."""
+    """A response, either complete or in its state when the event is sent."""
 
     id: str
     object: Literal["response"] = "response"
@@ -232,7 +232,7 @@ class ModelResponse(Answer):
     usage: ResponseUsage | None
     """Null before the end, and if the response failed."""
     instructions: str | None
-    """Here and below: what the request said, or the default."""
+    """Here and below: the value from the request, or the default."""
     max_output_tokens: int | None
     max_tool_calls: int | None
     metadata: Metadata

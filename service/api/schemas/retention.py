@@ -15,24 +15,24 @@ RetentionDays = TypeAliasType(
 
 
 class RetentionBody(Body):
-    """Fields that are left out stay as they are."""
+    """How long each kind of data is kept, in days. Fields that are left out stay unchanged."""
 
     files: RetentionDays | None = None
-    """Uploaded files, since they were uploaded."""
+    """Uploaded files, counted from the upload."""
     results: RetentionDays | None = None
-    """Files that jobs have made, such as results, since they were made."""
+    """Files that jobs have created, such as results, counted from their creation."""
     events: RetentionDays | None = None
-    """Events of jobs, since the job ended."""
+    """Events of jobs, counted from the job's end."""
     usage: RetentionDays | None = None
-    """Usage of models, by the day (UTC)."""
+    """Usage of models, by day (UTC)."""
     checkpoints: RetentionDays | None = None
-    """Checkpoints of jobs, since the job ended. Published models stay."""
+    """Checkpoints of jobs, counted from the job's end. Published models are kept."""
     resume_states: RetentionDays | None = None
-    """Optimizer state of checkpoints, since the job ended."""
+    """Optimizer state of checkpoints, counted from the job's end."""
     data_reports: RetentionDays | None = None
-    """Data reports, since they were made."""
+    """Data reports, counted from their creation."""
     exports: RetentionDays | None = None
-    """Exports of models, since they were made or asked for again."""
+    """Exports of models, counted from their creation or the last request for them."""
 
 
 class RetentionTerm(Answer):
@@ -52,7 +52,7 @@ class RetentionTerms(Answer):
 
 
 class ProjectRetention(RetentionTerms):
-    """What applies to the project."""
+    """Retention that applies to the project."""
 
     object: Literal["project.retention"] = "project.retention"
     id: str
@@ -60,7 +60,7 @@ class ProjectRetention(RetentionTerms):
 
 
 class OrganizationRetention(RetentionTerms):
-    """What applies to projects without terms of their own."""
+    """Retention of projects without settings of their own."""
 
     object: Literal["organization.retention"] = "organization.retention"
     id: str
@@ -73,22 +73,23 @@ class DueForDeletion(Answer):
     count: int
     """Files, checkpoints, resume states or exports; rows of events; hours of usage."""
     bytes: int | None
-    """Bytes in storage. Null if there are too many objects to look at now."""
+    """Bytes in storage. Null if there are too many objects to count now."""
     oldest_at: int | None
 
 
 class DueForDeletionList(Answer):
     object: Literal["list"] = "list"
     data: list[DueForDeletion]
-    """What is due for deletion, for kinds that are not kept forever. Data reports are left out: they can be
-    made again."""
+    """What is due for deletion, for kinds that are not kept forever. Data reports are left out, because they
+    can be created again."""
 
 
 class LegalHoldBody(Body):
     reason: Annotated[str, Field(min_length=1, max_length=1000)]
-    """The reason for the hold, which only administrators can read."""
+    """Reason for the hold, visible to administrators only."""
     resource_id: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """Id of a file, job, model or checkpoint of the project. If it is left out, the whole project is held."""
+    """Id of a file, job, model or checkpoint of the project. If it is left out, the hold applies to the whole
+    project."""
 
 
 class LegalHold(Identified):
@@ -119,7 +120,7 @@ class StoredKind(Answer):
 
 
 class ProjectStorage(Identified):
-    """What a project had in storage when the last sweep counted it, object by object."""
+    """A project's storage, as counted object by object by the last sweep."""
 
     object: Literal["project.storage"] = "project.storage"
     objects: int
@@ -132,6 +133,6 @@ class ProjectStorageList(Answer):
     data: list[ProjectStorage]
     """Projects that store anything, sorted by id."""
     bytes: int
-    """Bytes of all projects together."""
+    """Total bytes of all projects."""
     measured_at: int | None
-    """When the last sweep counted. null before the first one."""
+    """When the last sweep counted the objects. null before the first sweep."""

@@ -13,7 +13,7 @@ Aliases = Annotated[list[Annotated[str, Field(max_length=255)]], Field(max_lengt
 
 
 class ProjectRightsBody(Body):
-    """Fields that are left out stay as they are."""
+    """Fields that are left out stay unchanged."""
 
     models: Aliases | None = None
     """Base models that the project may train, query, and import adapters for."""

@@ -30,7 +30,7 @@ class StreamOptions(Body):
     include_usage: bool = False
     """Send one more chunk at the end, with the usage and without choices."""
     include_obfuscation: bool = False
-    """Accepted, without effect: no padding is ever added."""
+    """Accepted, but has no effect: no padding is ever added."""
 
 
 class SamplingExtensions(Body):
@@ -79,7 +79,7 @@ class SamplingBody(SamplingExtensions):
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     """The same."""
     user: str | None = None
-    """Accepted, without effect."""
+    """Accepted, but has no effect."""
 
     @model_validator(mode="after")
     def _stream_options_need_a_stream(self) -> "SamplingBody":

@@ -26,18 +26,18 @@ class CreateUploadBody(Body):
     it is read."""
     purpose: UploadPurpose
     expires_after: ExpiresAfter | None = None
-    """Lifetime of the file, from its creation on. The upload itself has `expires_at`."""
+    """Lifetime of the file, from its creation. The upload itself expires at `expires_at`."""
 
 
 class CompleteUploadBody(Body):
     part_ids: Annotated[list[str], Field(max_length=MAX_PARTS, fail_fast=True)]
-    """The file's parts in their order. Parts that are not named are dropped."""
+    """The file's parts, in order. Parts that are not listed are dropped."""
     md5: Annotated[str, Field(pattern="^[0-9A-Fa-f]{32}$")] | None = None
-    """MD5 of the whole file in hexadecimal. A file that has another one is refused."""
+    """MD5 of the whole file in hexadecimal. A file with a different MD5 is refused."""
 
 
 class Upload(Answer):
-    """A file that is sent in parts."""
+    """A file that is uploaded in parts."""
 
     id: str
     object: Literal["upload"] = "upload"

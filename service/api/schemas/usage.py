@@ -6,7 +6,7 @@ from service.api.schemas.base import Answer
 
 
 class KeyUsage(Answer):
-    """What one API key used of one model on one day."""
+    """Usage of one model by one API key on one day."""
 
     object: Literal["usage"] = "usage"
     date: str
@@ -16,10 +16,11 @@ class KeyUsage(Answer):
     model: str
     """The model name in the requests."""
     requests: int
-    """Requests that the model server accepted, including those that broke off."""
+    """Requests that the model server accepted, including interrupted ones."""
     prompt_tokens: int
     completion_tokens: int
-    """Completion tokens. A request that broke off counts approximately what was generated until then."""
+    """Completion tokens. For an interrupted request, they are approximately the tokens generated until
+    then."""
 
 
 class UsageList(Answer):

@@ -19,15 +19,16 @@ EventTypes = Annotated[list[WebhookEventType], Field(min_length=1, max_length=32
 
 class CreateWebhookEndpointBody(Body):
     name: EndpointName
-    """A name for people to recognize the endpoint by."""
+    """A human-readable name for the endpoint."""
     url: Url
-    """Where events are posted: https, on the public internet, unless the operator allows more."""
+    """URL that events are posted to: https on the public internet, unless the operator allows other
+    destinations."""
     event_types: EventTypes
     """The types of events to send."""
 
 
 class UpdateWebhookEndpointBody(Body):
-    """Fields that are left out stay as they are."""
+    """Fields that are left out stay unchanged."""
 
     name: EndpointName | None = None
     url: Url | None = None
@@ -40,8 +41,8 @@ class UpdateWebhookEndpointBody(Body):
 
 class RotateWebhookSecretBody(Body):
     keep_old_secret_active_for_24_hours: bool | None = None
-    """Whether deliveries are also signed with the old secret for a day, to give time to update receivers. By
-    default, only the new one is used at once."""
+    """Whether deliveries are also signed with the old secret for a day, which leaves time to update
+    receivers. By default, only the new secret is used from now on."""
 
 
 class TestWebhookBody(Body):
@@ -57,7 +58,7 @@ class WebhookEndpointExtension(Answer):
     disabled_reason: str | None
     """Why the endpoint is disabled."""
     failures: int
-    """Failed tries since the last success."""
+    """Failed delivery attempts since the last success."""
 
 
 class WebhookEndpoint(Answer):
@@ -76,7 +77,7 @@ class WebhookEndpoint(Answer):
 
 class WebhookEndpointWithSecret(WebhookEndpoint):
     signing_secret: str
-    """`whsec_…`, which receivers verify signatures with. It is not shown again."""
+    """The secret that receivers verify signatures with (`whsec_…`). It is not shown again."""
 
 
 class WebhookEndpointList(Answer):
@@ -98,9 +99,9 @@ class WebhookEndpointTestResult(Answer):
     webhook_endpoint_id: str
     event_type: str
     status_code: int
-    """What the receiver answered."""
+    """HTTP status of the receiver's response."""
     success: Literal[True] = True
-    """Whether the receiver has answered, with any status."""
+    """Whether the receiver responded, with any status."""
 
 
 class WebhookEventTypeList(Answer):
@@ -109,26 +110,26 @@ class WebhookEventTypeList(Answer):
 
 
 class WebhookDelivery(Answer):
-    """An event for one endpoint, and its last try."""
+    """An event for one endpoint, and its last delivery attempt."""
 
     id: str
     object: Literal["webhook_delivery"] = "webhook_delivery"
     webhook_endpoint_id: str
     event_id: str
-    """The `webhook-id` of every try."""
+    """The `webhook-id` of every delivery attempt."""
     event_type: str
     created_at: int
     status: DeliveryStatus
-    """`failed`: it is not tried again."""
+    """`failed` means that the delivery is not retried."""
     tries: int
     tried_at: int | None
     next_try_at: int | None
     status_code: int | None
     """HTTP status of the last response."""
     error: str | None
-    """Why there was no answer."""
+    """Why there was no response."""
     response: str | None
-    """The start of the last answer's body."""
+    """The beginning of the last response's body."""
 
 
 class WebhookDeliveryList(Answer):

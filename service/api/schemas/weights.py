@@ -23,5 +23,5 @@ class ModelWeights(Answer):
     """`adapter`: a folder for PEFT. `full`: a folder for transformers. `prefix`: keys and values that precede
     every prompt. `gguf`: files for llama.cpp."""
     bytes: int
-    """Bytes of all files together."""
+    """Total size of all files, in bytes."""
     files: list[WeightsFileObject]

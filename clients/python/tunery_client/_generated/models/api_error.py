@@ -16,7 +16,7 @@ class ApiError:
         message (str):
         type_ (str):
         param (None | str): The invalid parameter, e.g. `messages[2].role`.
-        code (None | str): A code for programs, e.g. `model_not_found`.
+        code (None | str): Machine-readable error code, e.g. `model_not_found`.
     """
 
     message: str

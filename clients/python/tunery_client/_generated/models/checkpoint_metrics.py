@@ -20,8 +20,8 @@ class CheckpointMetrics:
         valid_mean_token_accuracy (float | None):
         full_valid_loss (float | None):
         full_valid_mean_token_accuracy (float | None):
-        full_valid_f1 (float | None): Classification: mean F1 of the labels.
-        reward_margin (float | None): DPO: mean reward of the better answers minus that of the others.
+        full_valid_f1 (float | None): Classification: mean F1 score over the labels.
+        reward_margin (float | None): DPO: mean reward of the preferred answers minus that of the non-preferred ones.
     """
 
     step: float | None

@@ -20,7 +20,7 @@ class CompletionLogprobs:
         tokens (list[str]):
         token_logprobs (list[float | None]): Null for the first token of an echoed prompt.
         top_logprobs (list[None | TopLogprobs]):
-        text_offset (list[int]): Characters from the beginning of the choice's text.
+        text_offset (list[int]): Offsets in characters from the beginning of the choice's text.
     """
 
     tokens: list[str]

@@ -16,8 +16,8 @@ class Differences:
     Attributes:
         max_abs (float):
         mean_abs (float):
-        p99_abs (float | None): 99 of 100 tokens differ by no more.
-        same_top (float | None): The share of places where both find the same token most likely.
+        p99_abs (float | None): 99th percentile of the absolute difference.
+        same_top (float | None): Fraction of positions where both consider the same token most likely.
     """
 
     max_abs: float

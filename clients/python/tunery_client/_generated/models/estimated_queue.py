@@ -11,11 +11,12 @@ T = TypeVar("T", bound="EstimatedQueue")
 
 @_attrs_define
 class EstimatedQueue:
-    """Estimated wait by the scheduler's own policy, with the jobs that are there now.
+    """Estimated wait until the job starts, computed with the scheduler's own policy from the jobs that exist
+    now.
 
-    Attributes:
-        jobs_ahead (int): Jobs that hold devices, and jobs that are expected to start earlier.
-        seconds (float | None): Seconds until the job starts. Null if that cannot be known: `unknown` says why.
+        Attributes:
+            jobs_ahead (int): Jobs that hold devices, and jobs that are expected to start earlier.
+            seconds (float | None): Seconds until the job starts. Null if it cannot be estimated; `unknown` says why.
     """
 
     jobs_ahead: int

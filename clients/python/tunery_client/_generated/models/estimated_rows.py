@@ -16,7 +16,8 @@ class EstimatedRows:
         trained (int): Examples that each epoch trains on.
         held_out (int):
         truncated (int):
-        dropped (int): Examples of the training file that are too long, by what `training.on_overlength` makes of them.
+        dropped (int): Examples of the training file that are too long and, according to `training.on_overlength`,
+            dropped.
     """
 
     trained: int

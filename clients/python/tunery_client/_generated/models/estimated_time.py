@@ -15,16 +15,17 @@ T = TypeVar("T", bound="EstimatedTime")
 
 @_attrs_define
 class EstimatedTime:
-    """Measured on runs of this server: of the same base, method, training type and number of workers.
+    """Time estimate, based on earlier runs on this server with the same base, method, training type and
+    number of workers.
 
-    Attributes:
-        total (SecondsRange):
-        starting (SecondsRange):
-        training (SecondsRange):
-        evaluation (SecondsRange):
-        publishing (SecondsRange):
-        device (str): Device of the runs that this estimate is based on: `cpu`, or the GPU's name.
-        based_on (int): The number of runs.
+        Attributes:
+            total (SecondsRange):
+            starting (SecondsRange):
+            training (SecondsRange):
+            evaluation (SecondsRange):
+            publishing (SecondsRange):
+            device (str): Device of the runs that this estimate is based on: `cpu`, or the GPU's name.
+            based_on (int): The number of runs.
     """
 
     total: SecondsRange

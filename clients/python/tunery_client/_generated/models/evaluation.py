@@ -26,11 +26,12 @@ class Evaluation:
         general (EvaluationComparison | None): Comparison on a general set, which covers what the job did not train for.
             Null if there is none for the
             base.
-        general_kl (float | None): How far the model has moved on the general set: mean KL(base || tuned) of the next
-            token, in nats.
-        regression (float | None): What the model has forgotten: the increase of the loss on the general set, in nats.
-            Negative if it
-            decreased.
+        general_kl (float | None): How far the model has drifted on the general set: the mean KL(base || tuned) of the
+            next token, in
+            nats.
+        regression (float | None): How much the model has forgotten: the increase of the loss on the general set, in
+            nats. Negative if the
+            loss decreased.
     """
 
     held_out: EvaluationComparison | None

@@ -11,9 +11,9 @@ T = TypeVar("T", bound="EvaluationComparison")
 
 @_attrs_define
 class EvaluationComparison:
-    """The model that the job started from and the tuned one, on the same examples. Losses are in nats per
-    learned token (per pair for preferences, per label for classification); accuracies are shares of those.
-    null stands for NaN and infinity.
+    """Compares the model that the job started from with the tuned model, on the same examples. Losses are in
+    nats per learned token (per pair for preferences, per label for classification), and accuracies are
+    fractions of them. null stands for NaN and infinity.
 
         Attributes:
             n_examples (int):

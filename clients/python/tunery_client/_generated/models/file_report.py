@@ -31,26 +31,27 @@ T = TypeVar("T", bound="FileReport")
 
 @_attrs_define
 class FileReport:
-    """Problems and statistics of a training file. It quotes nothing of the file but labels and short answers,
-    and of those none that looks like a secret or personal data.
+    """Problems and statistics of a training file. The report quotes only labels and short answers from the
+    file, and none that look like a secret or personal data.
 
         Attributes:
             object_ (Literal['file.report']):  Default: 'file.report'.
             file_id (str):
             validation_file (None | str):
             model (None | str):
-            status (FileReportStatus): While the report is being made, the lists are empty and all values are null.
+            status (FileReportStatus): While the report is being created, the lists are empty and all values are null.
             rules_version (int | None):
             format_ (FileReportFormatType0 | None): Null if no line is a valid row.
             n_lines (int | None): Lines up to the last one that is not blank.
             n_examples (int | None): Lines that are valid rows.
-            errors (list[Finding]): Broken rules that keep the file from being trained on.
-            warnings (list[Finding]): What may make the model worse. It never blocks a job.
-            lengths (Lengths | None): Lengths in tokens of `model`; in characters without one, or if it cannot be trained on
+            errors (list[Finding]): Problems that prevent training on the file.
+            warnings (list[Finding]): Problems that may make the model worse. They never block a job.
+            lengths (Lengths | None): Lengths in tokens of `model`, or in characters if no model is given or the model
+                cannot be trained on
                 such rows.
             overlength (None | Overlength): Null without `model`.
             labels (LabelBalance | None): Null if the file has neither labels nor short repeated answers.
-            sampled (list[SampledCheck]): Checks that looked at a part of a large file only.
+            sampled (list[SampledCheck]): Checks that covered only a part of a large file.
     """
 
     file_id: str

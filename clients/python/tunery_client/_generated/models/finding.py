@@ -16,7 +16,7 @@ T = TypeVar("T", bound="Finding")
 
 @_attrs_define
 class Finding:
-    """All places that break one rule.
+    """All occurrences of one kind of problem.
 
     Attributes:
         code (str):
@@ -24,7 +24,7 @@ class Finding:
         title (str):
         remedy (str):
         count (int):
-        places (list[FindingPlace]): The first MAX_PLACES, by line.
+        places (list[FindingPlace]): The first 50 occurrences, by line.
     """
 
     code: str

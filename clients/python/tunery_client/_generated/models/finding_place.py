@@ -10,14 +10,14 @@ T = TypeVar("T", bound="FindingPlace")
 
 @_attrs_define
 class FindingPlace:
-    """Where a rule is broken.
+    """Where a problem occurs.
 
     Attributes:
         line (int): Line number from 1; 0 means the file as a whole.
         column (int): Column in characters, counted from 1. Default: 1.
         param (None | str): The value in the line, e.g. `messages[2].content`.
         related_line (int | None): The line that this one repeats or contradicts.
-        hint (None | str): What is expected here, or a number that says more.
+        hint (None | str): What is expected here, or a number with more detail.
     """
 
     line: int

@@ -51,7 +51,8 @@ class FineTuningJob:
         validation_file (None | str):
         seed (int):
         estimated_finish (int | None):
-        integrations (list[WandbIntegration]): The integrations that OpenAI also has. `tunery.integrations` has all.
+        integrations (list[WandbIntegration]): The integrations that OpenAI also supports. `tunery.integrations` lists
+            all of them.
         method (DpoMethod | SupervisedMethod):
         metadata (Metadata | None):
         user_provided_suffix (None | str):

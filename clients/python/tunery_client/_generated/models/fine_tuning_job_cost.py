@@ -11,7 +11,7 @@ T = TypeVar("T", bound="FineTuningJobCost")
 
 @_attrs_define
 class FineTuningJobCost:
-    """What a job took, from the start of its attempt to the published model.
+    """Time and memory that a job used, from the start of its attempt to the published model.
 
     Attributes:
         device (str): `cpu`, or the GPU's name.
@@ -20,7 +20,7 @@ class FineTuningJobCost:
         training_seconds (float): Seconds of training, including validation and checkpoints.
         evaluation_seconds (float):
         publishing_seconds (float):
-        memory_bytes (int): Peak of the GPU, or the resident memory of the training process.
+        memory_bytes (int): Peak memory of the GPU, or resident memory of the training process, in bytes.
     """
 
     device: str

@@ -34,21 +34,24 @@ class FineTuningJobEstimate:
     Attributes:
         object_ (Literal['fine_tuning.job.estimate']):  Default: 'fine_tuning.job.estimate'.
         model (str): The base model.
-        seed (int): Give it to the create request to hold out the same examples. If the request gave none, it is
-            derived from its body: the same body gives the same seed.
+        seed (int): Pass it to the create request to hold out the same examples. If the request has no seed, it is
+            derived
+            from the body, so the same body gives the same seed.
         hyperparameters (ResolvedDpoHyperparameters | ResolvedHyperparameters): The hyperparameters, with every "auto"
             resolved.
         steps (int):
         rows (EstimatedRows):
         tokens (EstimatedTokens): Exact token counts, as training will count them.
         time (EstimatedTime | None):
-        plan (JobPlan): How the job runs: what every `auto` of `training` about devices was resolved to.
+        plan (JobPlan): How the job runs: the resolved values of every `auto` in `training` that concerns devices.
         workers (JobWorkers | None): Workers of an elastic job.
-        measured_memory_bytes (int | None): The largest peak of the runs that `time` is based on.
-        queue (EstimatedQueue): Estimated wait by the scheduler's own policy, with the jobs that are there now.
+        measured_memory_bytes (int | None): The highest peak memory of the runs that `time` is based on, in bytes.
+        queue (EstimatedQueue): Estimated wait until the job starts, computed with the scheduler's own policy from the
+            jobs that exist
+            now.
         price (EstimatedPrice | None): Estimated price at the operator's rates.
-        unknown (FineTuningJobEstimateUnknown): Why a part is null, by its name.
-        warnings (list[str]): What the job's owner should know, as the job's events would say it.
+        unknown (FineTuningJobEstimateUnknown): Why parts of the estimate are null, by field name.
+        warnings (list[str]): Warnings for the job's owner, as they would appear in the job's events.
     """
 
     model: str

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="FineTuningJobEstimateUnknown")
 
 @_attrs_define
 class FineTuningJobEstimateUnknown:
-    """Why a part is null, by its name."""
+    """Why parts of the estimate are null, by field name."""
 
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
 

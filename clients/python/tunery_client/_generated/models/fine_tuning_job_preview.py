@@ -30,11 +30,11 @@ class FineTuningJobPreview:
     Attributes:
         object_ (Literal['fine_tuning.job.preview']):  Default: 'fine_tuning.job.preview'.
         format_ (FineTuningJobPreviewFormat):
-        max_length (int): The largest number of tokens in a sequence: the base's context length.
+        max_length (int): Maximum number of tokens in a sequence: the base's context length.
         data (list[PreviewedRow]): The rows, in the order of the file.
-        has_more (bool): Whether rows that were asked for are left out because the answer would become too large. Ask
-            for them
-            with `lines`.
+        has_more (bool): Whether requested rows are left out because the response would become too large. Request them
+            with
+            `lines`.
     """
 
     format_: FineTuningJobPreviewFormat

@@ -46,8 +46,8 @@ class JobExtension:
         evaluation (Evaluation | None): Present once training has ended, even if the job failed after that.
         provenance (ModelProvenance | None): Present once a checkpoint is stored.
         cost (FineTuningJobCost | None): Present once the job has succeeded, unless it took several attempts.
-        integrations (list[JobIntegration]): What the job asked for, in `integrations` and in `tunery.integrations`, and
-            what became of it.
+        integrations (list[JobIntegration]): The integrations requested in `integrations` and `tunery.integrations`, and
+            the state of each.
     """
 
     state: JobState

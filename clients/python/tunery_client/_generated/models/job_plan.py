@@ -29,25 +29,25 @@ T = TypeVar("T", bound="JobPlan")
 
 @_attrs_define
 class JobPlan:
-    """How the job runs: what every `auto` of `training` about devices was resolved to.
+    """How the job runs: the resolved values of every `auto` in `training` that concerns devices.
 
     Attributes:
-        num_workers (int): Training processes, each with a device of its own.
+        num_workers (int): Number of training processes, each with its own device.
         parallelism (JobPlanParallelism):
-        activation_checkpointing (JobPlanActivationCheckpointing): `auto` only if nothing is known of the base's shape
-            or of the devices: the workers then decide.
+        activation_checkpointing (JobPlanActivationCheckpointing): `auto` only if the base's shape or the devices are
+            unknown, in which case the workers decide.
         microbatch_tokens (int): Tokens of one forward pass.
         max_seq_length (int):
-        pool (None | str): The pool of devices that the job was planned for. Null, as all below, if nothing is known of
-            the base's
-            shape or of the devices.
+        pool (None | str): The pool of devices that the job was planned for. Null, like all fields below, if the base's
+            shape or
+            the devices are unknown.
         device (JobPlanDeviceType0 | None):
-        served_as (JobPlanServedAsType0 | None): The form of the tuned model: an adapter beside its base, or a model of
-            its own.
+        served_as (JobPlanServedAsType0 | None): The form in which the tuned model is served: an adapter on its base, or
+            a separate model.
         device_memory (None | PlannedMemory):
-        host_memory_bytes (int | None): Bytes of host memory on each node, for all its workers.
-        resume_state_bytes (int | None): Bytes in storage of a checkpoint from which the run can be resumed.
-        served_bytes (int | None): Bytes in storage of the tuned model's weights.
+        host_memory_bytes (int | None): Host memory in bytes on each node, for all of its workers.
+        resume_state_bytes (int | None): Size in storage of a checkpoint from which the run can be resumed, in bytes.
+        served_bytes (int | None): Size of the tuned model's weights in storage, in bytes.
     """
 
     num_workers: int

@@ -18,8 +18,8 @@ class JobProgress:
         total_steps (int):
         tokens_per_second (float | None): Null while the job waits or is paused, as is `eta_seconds`.
         eta_seconds (float | None):
-        memory_bytes (int | None): Peak so far: of the GPU, or the resident memory of the training process.
-        mfu (float | None): Model FLOPs utilisation: useful arithmetic as a share of the device's peak.
+        memory_bytes (int | None): Peak memory of the GPU so far, or resident memory of the training process, in bytes.
+        mfu (float | None): Model FLOPs utilization: useful arithmetic as a fraction of the device's peak.
     """
 
     step: int

@@ -15,14 +15,15 @@ T = TypeVar("T", bound="JobPublishing")
 
 @_attrs_define
 class JobPublishing:
-    """State of publishing. Training is complete and its weights are stored, whatever the outcome.
+    """State of publishing. Whatever its outcome, training is complete and the weights are stored.
 
     Attributes:
-        weights (str): The checkpoint that has the trained weights: `GET /v1/models/{weights}/weights` downloads them.
+        weights (str): The checkpoint with the trained weights, which can be downloaded with `GET
+            /v1/models/{weights}/weights`.
         trained_at (int):
-        tries (int): Failed tries since publishing began or was last requested.
-        next_try_at (int | None): Null unless the job waits for its next try.
-        last_fault (None | PublishFault): Why the last try failed. Null if none did.
+        tries (int): Failed attempts since publishing began or was last requested.
+        next_try_at (int | None): When publishing will next be attempted. Null unless the job is waiting for that.
+        last_fault (None | PublishFault): Why the last attempt failed. Null if no attempt has failed.
     """
 
     weights: str

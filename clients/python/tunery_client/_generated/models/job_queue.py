@@ -16,15 +16,15 @@ class JobQueue:
     """A job's place in the queue.
 
     Attributes:
-        position (int): Position among the queued jobs of all projects, counted from 1. An estimate: the order depends
-            on
-            priorities, on what projects have used of the devices, and on age.
+        position (int): Estimated position among the queued jobs of all projects, counted from 1. The order depends on
+            priorities, on the projects' past device usage, and on how long jobs have waited.
         reason (QueueReason):
         message (str): The reason as a sentence.
         estimated_start (int | None):
-        estimated_finish (int | None): Estimated finish if no more jobs are created. Null if it is not known.
-        retry_at (int | None): Earliest time of the next start after a fault, which the job's events report. Null
-            without one.
+        estimated_finish (int | None): Estimated finish if no more jobs are created. Null if it cannot be estimated.
+        retry_at (int | None): Earliest time of the next start after a fault, which the job's events report. Null if
+            there was no
+            fault.
     """
 
     position: int

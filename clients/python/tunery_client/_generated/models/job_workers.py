@@ -18,7 +18,7 @@ class JobWorkers:
     """The workers of an elastic job.
 
     Attributes:
-        current (int | None): Number of workers now. Null while the job holds no devices.
+        current (int | None): Current number of workers. Null while the job holds no devices.
         min_ (int):
         max_ (int): The least and the greatest number of workers that fit and divide the batch.
         plans (list[WorkersPlan]): A plan for each number of workers in each pool.

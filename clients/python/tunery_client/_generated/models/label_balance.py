@@ -21,7 +21,7 @@ class LabelBalance:
     Attributes:
         kind (LabelBalanceKind):
         n_distinct (int):
-        counts (list[LabelCount]): The 100 most frequent ones, in that order.
+        counts (list[LabelCount]): The 100 most frequent labels, in order of frequency.
     """
 
     kind: LabelBalanceKind

@@ -12,7 +12,7 @@ T = TypeVar("T", bound="LengthBucket")
 class LengthBucket:
     """
     Attributes:
-        up_to (int): The greatest length in this bucket, which begins after that of the previous one.
+        up_to (int): Maximum length in this bucket. The bucket begins above the maximum of the previous one.
         count (int):
     """
 

@@ -16,7 +16,7 @@ T = TypeVar("T", bound="Lengths")
 
 @_attrs_define
 class Lengths:
-    """How long the examples are. A preference counts as long as its longer answer.
+    """Lengths of the examples. A preference pair has the length of its longer answer.
 
     Attributes:
         unit (LengthsUnit):

@@ -19,11 +19,11 @@ class ModelAlias:
     """
     Attributes:
         object_ (Literal['model.alias']):  Default: 'model.alias'.
-        id (str): The alias itself, which requests may give as `model`.
-        model (str): The base model, tuned model or checkpoint that it names.
-        is_available (bool): False if the model was deleted, or is no longer shared with this project: requests that
-            name the alias
-            get 404 until it names another model.
+        id (str): The alias itself, which requests can use as `model`.
+        model (str): The base model, tuned model or checkpoint that the alias points at.
+        is_available (bool): False if the model was deleted, or is no longer shared with this project. Requests that use
+            the alias
+            are then answered with 404 until it points at another model.
         version (int): The number of changes so far.
         updated_at (int):
     """

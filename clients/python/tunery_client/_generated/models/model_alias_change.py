@@ -20,7 +20,7 @@ class ModelAliasChange:
     Attributes:
         object_ (Literal['model.alias.change']):  Default: 'model.alias.change'.
         version (int):
-        previous_model (None | str): Null if the change made the alias.
+        previous_model (None | str): Null if the change created the alias.
         model (None | str): Null if the change deleted the alias.
         api_key_id (str): The key with which the change was made.
         created_at (int):

@@ -29,15 +29,14 @@ class ModelExtension:
         architecture (ModelExtensionArchitectureType0 | None): A decoder generates text; an encoder classifies texts or
             words. Null if the base is no longer in the
             catalogue.
-        context_length (int | None): Tokens of prompt and answer together. Null if the base is no longer in the
+        context_length (int | None): Maximum tokens of prompt and answer combined. Null if the base is no longer in the
             catalogue.
-        full_context_length (int | None): What `context_length` would be if the GPUs that serve the model had memory for
-            it. Null if they
-            have.
-        job_id (None | str): The job that created it. Null for a base model, an imported model, and one that another
-            project
-            shares.
-        import_id (None | str): The import that created it. Null unless this project imported the model.
+        full_context_length (int | None): What `context_length` would be if the GPUs that serve the model had enough
+            memory. Null if they do.
+        job_id (None | str): The job that created the model. Null for a base model, an imported model, and a model
+            shared by another
+            project.
+        import_id (None | str): The import that created the model. Null unless this project imported it.
         evaluation (Evaluation | None): Null for a base model, an imported one and a checkpoint.
         parity (None | Parity): Null for a base model, an imported one, a checkpoint, and a model published without the
             gate.

@@ -16,7 +16,7 @@ T = TypeVar("T", bound="ModelProvenance")
 
 @_attrs_define
 class ModelProvenance:
-    """Everything that is needed to train the model again. SHA-256 digests are in hexadecimal.
+    """Everything needed to train the model again. SHA-256 digests are in hexadecimal.
 
     Attributes:
         base (str): Id of the base model.

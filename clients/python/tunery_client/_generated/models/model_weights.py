@@ -32,7 +32,7 @@ class ModelWeights:
         form (ModelWeightsForm): `adapter`: a folder for PEFT. `full`: a folder for transformers. `prefix`: keys and
             values that precede
             every prompt. `gguf`: files for llama.cpp.
-        bytes_ (int): Bytes of all files together.
+        bytes_ (int): Total size of all files, in bytes.
         files (list[WeightsFileObject]):
     """
 

@@ -18,7 +18,7 @@ class Overlength:
     Attributes:
         limit (int): The base's context, in tokens.
         count (int):
-        lines (list[int]): The first MAX_PLACES.
+        lines (list[int]): The first 50 lines.
         outcomes (list[OverlengthOutcome]):
     """
 

@@ -20,12 +20,12 @@ class Parity:
     Attributes:
         max_abs (float):
         mean_abs (float):
-        p99_abs (float | None): 99 of 100 tokens differ by no more.
-        same_top (float | None): The share of places where both find the same token most likely.
-        noise (Differences | None): The same for the base alone, which shows how much is due to rounding.
-        effect (float | None): Share of training's effect that the served model shows: 1 is all of it. Null if the
-            effect is too small
-            compared with the noise.
+        p99_abs (float | None): 99th percentile of the absolute difference.
+        same_top (float | None): Fraction of positions where both consider the same token most likely.
+        noise (Differences | None): The same differences for the base alone, which show how much is due to rounding.
+        effect (float | None): Fraction of the effect of training that the served model shows; 1 means all of it. Null
+            if the effect
+            is too small compared with the noise.
     """
 
     max_abs: float

@@ -14,16 +14,16 @@ class PlannedMemory:
     """Bytes on each device at the peak of a step: of a GPU, or of the worker's process on a CPU.
 
     Attributes:
-        weights (int): Bytes of the weights that this device holds: its part if they are sharded.
+        weights (int): Bytes of the weights that this device holds: its shard if they are sharded.
         trained_weights (int): Bytes of the adapter's weights. 0 for a full fine-tune, whose weights are all trained.
         gradients (int):
         optimizer (int):
-        gathered (int): Weights and gradients that are whole for a moment while workers share a model, that are copied
+        gathered (int): Weights and gradients that are temporarily gathered in full while workers share a model, copied
             in half
-            precision, or that are dequantized.
+            precision, or dequantized.
         activations (int):
         head (int): Logits of one chunk, and the gradient of the output layer.
-        runtime (int): The process itself: libraries, the device's context, communication; on a CPU also freed memory
+        runtime (int): The process itself: libraries, the device's context, communication and, on a CPU, freed memory
             that it
             keeps.
         total (int):

@@ -15,7 +15,7 @@ class PreviewProblem:
     Attributes:
         code (str):
         message (str):
-        param (None | str): The place in the line, e.g. `messages[2].role`.
+        param (None | str): The field in the line, e.g. `messages[2].role`.
     """
 
     code: str

@@ -24,12 +24,14 @@ class PreviewedRow:
     """
     Attributes:
         line (int): Line number, counted from 1.
-        outcome (PreviewedRowOutcome): Whether training uses the whole row, a part of it, or nothing (the last two by
+        outcome (PreviewedRowOutcome): Whether training uses the whole row, only a part of it, or nothing (the last two
+            depending on
             `training.on_overlength`), or refuses the file because of it.
         problem (None | PreviewProblem): Why training refuses the file. Null unless `outcome` is `error`.
-        full_length (int | None): Tokens of its longest sequence before anything is cut. Null if the row cannot be
+        full_length (int | None): Tokens of the row's longest sequence before truncation. Null if the row cannot be
             rendered.
-        truncated_at (int | None): Tokens of a sequence after which the rest is cut and not shown. Null if the row fits.
+        truncated_at (int | None): Number of tokens after which a sequence is truncated; the rest is not shown. Null if
+            the row fits.
         sequences (list[PreviewedSequence]):
     """
 

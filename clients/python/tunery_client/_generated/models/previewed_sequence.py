@@ -22,9 +22,10 @@ T = TypeVar("T", bound="PreviewedSequence")
 class PreviewedSequence:
     """
     Attributes:
-        role (PreviewedSequenceRole): The two answers of a preference are two sequences. A chat is one for each learned
-            answer if the base's
-            chat template renders answers differently once others follow; any other row is one.
+        role (PreviewedSequenceRole): The two answers of a preference are two sequences. A chat has one sequence per
+            learned answer if the
+            base's chat template renders answers differently once others follow; any other row is a single
+            sequence.
         tokens (list[PreviewedToken]):
     """
 

@@ -13,7 +13,7 @@ T = TypeVar("T", bound="ResolvedHyperparameters")
 
 @_attrs_define
 class ResolvedHyperparameters:
-    """As requested, with every "auto" resolved once the files are validated.
+    """The requested hyperparameters, with every "auto" resolved once the files are validated.
 
     Attributes:
         batch_size (Auto | int):  Default: 'auto'.

@@ -10,7 +10,7 @@ T = TypeVar("T", bound="SampledCheck")
 
 @_attrs_define
 class SampledCheck:
-    """A check that looked at a part of the file only, to bound its memory.
+    """A check that covered only a part of the file, to limit its memory use.
 
     Attributes:
         codes (list[str]):

@@ -17,8 +17,8 @@ T = TypeVar("T", bound="Supervised")
 class Supervised:
     """
     Attributes:
-        hyperparameters (ResolvedHyperparameters): As requested, with every "auto" resolved once the files are
-            validated.
+        hyperparameters (ResolvedHyperparameters): The requested hyperparameters, with every "auto" resolved once the
+            files are validated.
     """
 
     hyperparameters: ResolvedHyperparameters

@@ -24,7 +24,7 @@ T = TypeVar("T", bound="Upload")
 
 @_attrs_define
 class Upload:
-    """A file that is sent in parts.
+    """A file that is uploaded in parts.
 
     Attributes:
         id (str):

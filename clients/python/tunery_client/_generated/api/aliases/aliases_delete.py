@@ -65,11 +65,11 @@ def sync_detailed(
 ) -> Response[DeletedAlias | ErrorAnswer]:
     """Delete an alias
 
-     Deletes the alias. The model that it names stays.
+     Deletes the alias. The model that it points at is kept.
 
     Args:
         alias (str):
-        version (int | Unset): The version that the alias must have now.
+        version (int | Unset): The version that the alias is expected to have now.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -99,11 +99,11 @@ def sync(
 ) -> DeletedAlias | ErrorAnswer | None:
     """Delete an alias
 
-     Deletes the alias. The model that it names stays.
+     Deletes the alias. The model that it points at is kept.
 
     Args:
         alias (str):
-        version (int | Unset): The version that the alias must have now.
+        version (int | Unset): The version that the alias is expected to have now.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -128,11 +128,11 @@ async def asyncio_detailed(
 ) -> Response[DeletedAlias | ErrorAnswer]:
     """Delete an alias
 
-     Deletes the alias. The model that it names stays.
+     Deletes the alias. The model that it points at is kept.
 
     Args:
         alias (str):
-        version (int | Unset): The version that the alias must have now.
+        version (int | Unset): The version that the alias is expected to have now.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -160,11 +160,11 @@ async def asyncio(
 ) -> DeletedAlias | ErrorAnswer | None:
     """Delete an alias
 
-     Deletes the alias. The model that it names stays.
+     Deletes the alias. The model that it points at is kept.
 
     Args:
         alias (str):
-        version (int | Unset): The version that the alias must have now.
+        version (int | Unset): The version that the alias is expected to have now.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -58,7 +58,7 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | File]:
     """Download a file
 
-     Answers single ranges. The `ETag` is the file's SHA-256 in hex.
+     Supports requests for a single range. The `ETag` is the file's SHA-256 in hex.
 
     Args:
         file_id (str):
@@ -89,7 +89,7 @@ def sync(
 ) -> ErrorAnswer | File | None:
     """Download a file
 
-     Answers single ranges. The `ETag` is the file's SHA-256 in hex.
+     Supports requests for a single range. The `ETag` is the file's SHA-256 in hex.
 
     Args:
         file_id (str):
@@ -115,7 +115,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | File]:
     """Download a file
 
-     Answers single ranges. The `ETag` is the file's SHA-256 in hex.
+     Supports requests for a single range. The `ETag` is the file's SHA-256 in hex.
 
     Args:
         file_id (str):
@@ -144,7 +144,7 @@ async def asyncio(
 ) -> ErrorAnswer | File | None:
     """Download a file
 
-     Answers single ranges. The `ETag` is the file's SHA-256 in hex.
+     Supports requests for a single range. The `ETag` is the file's SHA-256 in hex.
 
     Args:
         file_id (str):

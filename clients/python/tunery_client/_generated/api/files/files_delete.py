@@ -55,7 +55,7 @@ def sync_detailed(
 ) -> Response[Deleted | ErrorAnswer]:
     """Delete a file
 
-     Deletes the file. The request is refused while a job that has not ended uses it.
+     Deletes the file. The request is refused while a job that has not ended is using the file.
 
     Args:
         file_id (str):
@@ -86,7 +86,7 @@ def sync(
 ) -> Deleted | ErrorAnswer | None:
     """Delete a file
 
-     Deletes the file. The request is refused while a job that has not ended uses it.
+     Deletes the file. The request is refused while a job that has not ended is using the file.
 
     Args:
         file_id (str):
@@ -112,7 +112,7 @@ async def asyncio_detailed(
 ) -> Response[Deleted | ErrorAnswer]:
     """Delete a file
 
-     Deletes the file. The request is refused while a job that has not ended uses it.
+     Deletes the file. The request is refused while a job that has not ended is using the file.
 
     Args:
         file_id (str):
@@ -141,7 +141,7 @@ async def asyncio(
 ) -> Deleted | ErrorAnswer | None:
     """Delete a file
 
-     Deletes the file. The request is refused while a job that has not ended uses it.
+     Deletes the file. The request is refused while a job that has not ended is using the file.
 
     Args:
         file_id (str):

@@ -74,12 +74,13 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FileReport]:
     """Check a training file for problems
 
-     Lists all problems by kind, each with the lines and columns of the first 50 places. Errors keep the
-    file from being used; warnings never do. With `validation_file`, its overlap with the file is looked
-    for.
-    With `model`, lengths are in its tokens.
+     Lists all problems by kind, each with the lines and columns of its first 50 occurrences. Errors
+    prevent
+    the file from being used; warnings never do. With `validation_file`, the report also shows its
+    overlap
+    with the file. With `model`, lengths are in that model's tokens.
 
-    The first request for a large file is answered with 202 and the status `in_progress`; ask again
+    The first request for a large file is answered with 202 and the status `in_progress`; repeat it
     after
     `Retry-After`.
 
@@ -118,12 +119,13 @@ def sync(
 ) -> ErrorAnswer | FileReport | None:
     """Check a training file for problems
 
-     Lists all problems by kind, each with the lines and columns of the first 50 places. Errors keep the
-    file from being used; warnings never do. With `validation_file`, its overlap with the file is looked
-    for.
-    With `model`, lengths are in its tokens.
+     Lists all problems by kind, each with the lines and columns of its first 50 occurrences. Errors
+    prevent
+    the file from being used; warnings never do. With `validation_file`, the report also shows its
+    overlap
+    with the file. With `model`, lengths are in that model's tokens.
 
-    The first request for a large file is answered with 202 and the status `in_progress`; ask again
+    The first request for a large file is answered with 202 and the status `in_progress`; repeat it
     after
     `Retry-After`.
 
@@ -157,12 +159,13 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | FileReport]:
     """Check a training file for problems
 
-     Lists all problems by kind, each with the lines and columns of the first 50 places. Errors keep the
-    file from being used; warnings never do. With `validation_file`, its overlap with the file is looked
-    for.
-    With `model`, lengths are in its tokens.
+     Lists all problems by kind, each with the lines and columns of its first 50 occurrences. Errors
+    prevent
+    the file from being used; warnings never do. With `validation_file`, the report also shows its
+    overlap
+    with the file. With `model`, lengths are in that model's tokens.
 
-    The first request for a large file is answered with 202 and the status `in_progress`; ask again
+    The first request for a large file is answered with 202 and the status `in_progress`; repeat it
     after
     `Retry-After`.
 
@@ -199,12 +202,13 @@ async def asyncio(
 ) -> ErrorAnswer | FileReport | None:
     """Check a training file for problems
 
-     Lists all problems by kind, each with the lines and columns of the first 50 places. Errors keep the
-    file from being used; warnings never do. With `validation_file`, its overlap with the file is looked
-    for.
-    With `model`, lengths are in its tokens.
+     Lists all problems by kind, each with the lines and columns of its first 50 occurrences. Errors
+    prevent
+    the file from being used; warnings never do. With `validation_file`, the report also shows its
+    overlap
+    with the file. With `model`, lengths are in that model's tokens.
 
-    The first request for a large file is answered with 202 and the status `in_progress`; ask again
+    The first request for a large file is answered with 202 and the status `in_progress`; repeat it
     after
     `Retry-After`.
 

@@ -69,7 +69,7 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobCheckpointList]:
     """List a job's checkpoints
 
-     Lists checkpoints, the newest first. A page has at most 1,000, also if `limit` is greater.
+     Lists checkpoints, newest first. A page has at most 1,000 checkpoints, even if `limit` is greater.
 
     Args:
         job_id (str):
@@ -106,7 +106,7 @@ def sync(
 ) -> ErrorAnswer | FineTuningJobCheckpointList | None:
     """List a job's checkpoints
 
-     Lists checkpoints, the newest first. A page has at most 1,000, also if `limit` is greater.
+     Lists checkpoints, newest first. A page has at most 1,000 checkpoints, even if `limit` is greater.
 
     Args:
         job_id (str):
@@ -138,7 +138,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobCheckpointList]:
     """List a job's checkpoints
 
-     Lists checkpoints, the newest first. A page has at most 1,000, also if `limit` is greater.
+     Lists checkpoints, newest first. A page has at most 1,000 checkpoints, even if `limit` is greater.
 
     Args:
         job_id (str):
@@ -173,7 +173,7 @@ async def asyncio(
 ) -> ErrorAnswer | FineTuningJobCheckpointList | None:
     """List a job's checkpoints
 
-     Lists checkpoints, the newest first. A page has at most 1,000, also if `limit` is greater.
+     Lists checkpoints, newest first. A page has at most 1,000 checkpoints, even if `limit` is greater.
 
     Args:
         job_id (str):

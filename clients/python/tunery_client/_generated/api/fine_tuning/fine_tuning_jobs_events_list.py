@@ -79,11 +79,12 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobEventList]:
     """List or follow a job's events
 
-     Lists the job's events, the newest first. A page has at most 1,000, also if `limit` is greater. With
-    `stream=true`, sends server-sent events, starting with the first one or after the one named by the
-    header
-    `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
-    reconnect with `Last-Event-ID`.
+     Lists the job's events, newest first. A page has at most 1,000 events, even if `limit` is greater.
+    With
+    `stream=true`, sends server-sent events, starting with the first one or after the one named in the
+    `Last-Event-ID` header, until the job has ended and all its events have been sent. If the server
+    restarts
+    in between, reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -126,11 +127,12 @@ def sync(
 ) -> ErrorAnswer | FineTuningJobEventList | None:
     """List or follow a job's events
 
-     Lists the job's events, the newest first. A page has at most 1,000, also if `limit` is greater. With
-    `stream=true`, sends server-sent events, starting with the first one or after the one named by the
-    header
-    `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
-    reconnect with `Last-Event-ID`.
+     Lists the job's events, newest first. A page has at most 1,000 events, even if `limit` is greater.
+    With
+    `stream=true`, sends server-sent events, starting with the first one or after the one named in the
+    `Last-Event-ID` header, until the job has ended and all its events have been sent. If the server
+    restarts
+    in between, reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -168,11 +170,12 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobEventList]:
     """List or follow a job's events
 
-     Lists the job's events, the newest first. A page has at most 1,000, also if `limit` is greater. With
-    `stream=true`, sends server-sent events, starting with the first one or after the one named by the
-    header
-    `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
-    reconnect with `Last-Event-ID`.
+     Lists the job's events, newest first. A page has at most 1,000 events, even if `limit` is greater.
+    With
+    `stream=true`, sends server-sent events, starting with the first one or after the one named in the
+    `Last-Event-ID` header, until the job has ended and all its events have been sent. If the server
+    restarts
+    in between, reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):
@@ -213,11 +216,12 @@ async def asyncio(
 ) -> ErrorAnswer | FineTuningJobEventList | None:
     """List or follow a job's events
 
-     Lists the job's events, the newest first. A page has at most 1,000, also if `limit` is greater. With
-    `stream=true`, sends server-sent events, starting with the first one or after the one named by the
-    header
-    `Last-Event-ID`, until the job has ended and all its events are sent, or the server restarts: then
-    reconnect with `Last-Event-ID`.
+     Lists the job's events, newest first. A page has at most 1,000 events, even if `limit` is greater.
+    With
+    `stream=true`, sends server-sent events, starting with the first one or after the one named in the
+    `Last-Event-ID` header, until the job has ended and all its events have been sent. If the server
+    restarts
+    in between, reconnect with `Last-Event-ID`.
 
     Args:
         job_id (str):

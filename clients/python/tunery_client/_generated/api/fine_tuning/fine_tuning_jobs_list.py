@@ -73,7 +73,7 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobList]:
     """List fine-tuning jobs
 
-     Lists jobs, the newest first. A page has at most 100, also if `limit` is greater.
+     Lists jobs, newest first. A page has at most 100 jobs, even if `limit` is greater.
 
     Args:
         after (str | Unset):
@@ -110,7 +110,7 @@ def sync(
 ) -> ErrorAnswer | FineTuningJobList | None:
     """List fine-tuning jobs
 
-     Lists jobs, the newest first. A page has at most 100, also if `limit` is greater.
+     Lists jobs, newest first. A page has at most 100 jobs, even if `limit` is greater.
 
     Args:
         after (str | Unset):
@@ -142,7 +142,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | FineTuningJobList]:
     """List fine-tuning jobs
 
-     Lists jobs, the newest first. A page has at most 100, also if `limit` is greater.
+     Lists jobs, newest first. A page has at most 100 jobs, even if `limit` is greater.
 
     Args:
         after (str | Unset):
@@ -177,7 +177,7 @@ async def asyncio(
 ) -> ErrorAnswer | FineTuningJobList | None:
     """List fine-tuning jobs
 
-     Lists jobs, the newest first. A page has at most 100, also if `limit` is greater.
+     Lists jobs, newest first. A page has at most 100 jobs, even if `limit` is greater.
 
     Args:
         after (str | Unset):

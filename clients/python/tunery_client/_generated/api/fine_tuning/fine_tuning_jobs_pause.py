@@ -55,9 +55,9 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FineTuningJob]:
     """Pause a fine-tuning job
 
-     Stops the job until it is resumed, and frees its devices. A running job first saves a checkpoint and
-    is
-    `pausing` until then. Files stay in use, and the job keeps its name and its checkpoints.
+     Pauses the job until it is resumed, and frees its devices. A running job first saves a checkpoint,
+    and
+    is `pausing` until it has. The job's files stay in use, and it keeps its name and its checkpoints.
 
     Args:
         job_id (str):
@@ -88,9 +88,9 @@ def sync(
 ) -> ErrorAnswer | FineTuningJob | None:
     """Pause a fine-tuning job
 
-     Stops the job until it is resumed, and frees its devices. A running job first saves a checkpoint and
-    is
-    `pausing` until then. Files stay in use, and the job keeps its name and its checkpoints.
+     Pauses the job until it is resumed, and frees its devices. A running job first saves a checkpoint,
+    and
+    is `pausing` until it has. The job's files stay in use, and it keeps its name and its checkpoints.
 
     Args:
         job_id (str):
@@ -116,9 +116,9 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | FineTuningJob]:
     """Pause a fine-tuning job
 
-     Stops the job until it is resumed, and frees its devices. A running job first saves a checkpoint and
-    is
-    `pausing` until then. Files stay in use, and the job keeps its name and its checkpoints.
+     Pauses the job until it is resumed, and frees its devices. A running job first saves a checkpoint,
+    and
+    is `pausing` until it has. The job's files stay in use, and it keeps its name and its checkpoints.
 
     Args:
         job_id (str):
@@ -147,9 +147,9 @@ async def asyncio(
 ) -> ErrorAnswer | FineTuningJob | None:
     """Pause a fine-tuning job
 
-     Stops the job until it is resumed, and frees its devices. A running job first saves a checkpoint and
-    is
-    `pausing` until then. Files stay in use, and the job keeps its name and its checkpoints.
+     Pauses the job until it is resumed, and frees its devices. A running job first saves a checkpoint,
+    and
+    is `pausing` until it has. The job's files stay in use, and it keeps its name and its checkpoints.
 
     Args:
         job_id (str):

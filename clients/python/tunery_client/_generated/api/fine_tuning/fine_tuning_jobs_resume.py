@@ -55,9 +55,9 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | FineTuningJob]:
     """Resume a fine-tuning job
 
-     Puts a `paused` job back into the queue. It continues from its last checkpoint, with the losses that
-    it
-    would have had without the pause.
+     Puts a `paused` job back into the queue. It continues from its last checkpoint, with the same losses
+    as
+    without the pause.
 
     Args:
         job_id (str):
@@ -88,9 +88,9 @@ def sync(
 ) -> ErrorAnswer | FineTuningJob | None:
     """Resume a fine-tuning job
 
-     Puts a `paused` job back into the queue. It continues from its last checkpoint, with the losses that
-    it
-    would have had without the pause.
+     Puts a `paused` job back into the queue. It continues from its last checkpoint, with the same losses
+    as
+    without the pause.
 
     Args:
         job_id (str):
@@ -116,9 +116,9 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | FineTuningJob]:
     """Resume a fine-tuning job
 
-     Puts a `paused` job back into the queue. It continues from its last checkpoint, with the losses that
-    it
-    would have had without the pause.
+     Puts a `paused` job back into the queue. It continues from its last checkpoint, with the same losses
+    as
+    without the pause.
 
     Args:
         job_id (str):
@@ -147,9 +147,9 @@ async def asyncio(
 ) -> ErrorAnswer | FineTuningJob | None:
     """Resume a fine-tuning job
 
-     Puts a `paused` job back into the queue. It continues from its last checkpoint, with the losses that
-    it
-    would have had without the pause.
+     Puts a `paused` job back into the queue. It continues from its last checkpoint, with the same losses
+    as
+    without the pause.
 
     Args:
         job_id (str):

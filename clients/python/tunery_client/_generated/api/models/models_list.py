@@ -49,8 +49,10 @@ def sync_detailed(
 ) -> Response[ErrorAnswer | ModelList]:
     """List models
 
-     Base models that the project may use, tuned models and aliases. Checkpoints of the project are not
-    listed, but can be used by name. Models and checkpoints that another project shares are listed.
+     Lists the base models that the project may use, its tuned models and its aliases. The project's own
+    checkpoints are not listed, but can be used by name. Models and checkpoints shared by other projects
+    are
+    listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -75,8 +77,10 @@ def sync(
 ) -> ErrorAnswer | ModelList | None:
     """List models
 
-     Base models that the project may use, tuned models and aliases. Checkpoints of the project are not
-    listed, but can be used by name. Models and checkpoints that another project shares are listed.
+     Lists the base models that the project may use, its tuned models and its aliases. The project's own
+    checkpoints are not listed, but can be used by name. Models and checkpoints shared by other projects
+    are
+    listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -97,8 +101,10 @@ async def asyncio_detailed(
 ) -> Response[ErrorAnswer | ModelList]:
     """List models
 
-     Base models that the project may use, tuned models and aliases. Checkpoints of the project are not
-    listed, but can be used by name. Models and checkpoints that another project shares are listed.
+     Lists the base models that the project may use, its tuned models and its aliases. The project's own
+    checkpoints are not listed, but can be used by name. Models and checkpoints shared by other projects
+    are
+    listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -121,8 +127,10 @@ async def asyncio(
 ) -> ErrorAnswer | ModelList | None:
     """List models
 
-     Base models that the project may use, tuned models and aliases. Checkpoints of the project are not
-    listed, but can be used by name. Models and checkpoints that another project shares are listed.
+     Lists the base models that the project may use, its tuned models and its aliases. The project's own
+    checkpoints are not listed, but can be used by name. Models and checkpoints shared by other projects
+    are
+    listed.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

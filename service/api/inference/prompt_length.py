@@ -36,7 +36,8 @@ def sizes(
             case TextPrompt(text=text):
                 yield len(text), "characters", "prompt"
             case ChatPrompt(messages=messages):
-                yield _length([*messages, *(request.prompt.tools or ())]), "characters", "messages"
+                supplied = [value for each in messages for key, value in each.items() if key != "role"]
+                yield _length([*supplied, *(request.prompt.tools or ())]), "characters", "messages"
         return
     for index, item in enumerate(request.inputs):
         param = f"input[{index}]" if len(request.inputs) > 1 else "input"

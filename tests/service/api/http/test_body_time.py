@@ -30,8 +30,14 @@ async def later() -> None:
         await asyncio.sleep(0)
 
 
-async def trickling(num_pieces: int = 10**9) -> AsyncIterator[bytes]:
-    for _ in range(num_pieces):
+async def trickling() -> AsyncIterator[bytes]:
+    for _ in range(1000):
+        yield b" "
+        await later()
+
+
+async def in_three_pieces() -> AsyncIterator[bytes]:
+    for _ in range(3):
         await asyncio.sleep(0)
         yield b" "
 
@@ -83,7 +89,7 @@ async def test_what_arrives_gives_a_body_more_time_and_time_in_which_it_is_not_r
     http = client(seconds=SOON, bytes_per_second=1.0)
     assert (await http.post("/json", content=large_and_late())).text == "1500"
     http = client(seconds=SOON, bytes_per_second=1e9, is_reading_late=True)
-    assert (await http.post("/json", content=trickling(3))).text == "3"
+    assert (await http.post("/json", content=in_three_pieces())).text == "3"
 
 
 @pytest.mark.anyio

@@ -149,6 +149,7 @@ def test_jobs_of_later_pages_are_kept_up_to_date(dashboard: Dashboard) -> None:
 
     become("paused")
     dashboard.sign_in()
+    page.get_by_role("link", name="orders", exact=True).wait_for()
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     row = page.get_by_role("listitem").filter(has=page.locator(f"a[href$='{old.id}']"))
     expect(row).to_contain_text("Paused")
